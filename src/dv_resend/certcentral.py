@@ -1,0 +1,417 @@
+"""DigiCert CertCentral's Services API, as far as a resend needs it: three calls, and what their answers mean.
+
+Facts are DigiCert's documentation where a page is named (dev.digicert.com, Services API); "recorded" means seen in
+a real exchange. A resend is an email to a human, so the PUT is sent once: only when it surely did not
+reach CertCentral is it tried again, and every doubt becomes `OutcomeUnknown`.
+"""
+
+import json
+import random
+import ssl
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any, Literal
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
+
+from dv_resend import __version__
+from dv_resend.errors import (
+    ApiKeyRejected,
+    CertCentralUnavailable,
+    ConfigurationError,
+    OrderNotFound,
+    OutcomeUnknown,
+    PermissionDenied,
+    RateLimited,
+    RequestRejected,
+    UpstreamError,
+)
+from dv_resend.models import Order, OrderStatus, mask_addresses
+
+if TYPE_CHECKING:
+    from dv_resend.api_key import ApiKey
+
+CONNECT_TIMEOUT_SECONDS = 3.0
+# Kept free at the end of an invocation, so that the outcome can be recorded and answered.
+MARGIN_SECONDS = 3.0
+# A connection that idled longer may be dead without our having noticed: a frozen function reads no FIN, and
+# a reset of a dead connection looks exactly like a reset after sending.
+IDLE_LIMIT_SECONDS = 30.0
+ATTEMPTS = 3
+BODY_LIMIT_BYTES = 1024 * 1024
+MAX_RETRY_AFTER_SECONDS = 24 * 3600
+
+_MAX_UPSTREAM_ERRORS = 5
+
+
+class CertCentral:
+    """The client of one CertCentral account.
+
+    Each method takes ``ends_at``, the end of the invocation in seconds since the epoch, and starts no call that could
+    outlast it by its time-outs: it raises `CertCentralUnavailable` instead. Each also raises `ApiKeyRejected`,
+    `PermissionDenied`, `RateLimited`, `OrderNotFound`, `RequestRejected` and `ConfigurationError`, and what `ApiKey`
+    raises. None of these has sent anything.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        timeout_seconds: float,
+        api_key: "ApiKey",
+        observe: Callable[[int | None, float], None],
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Keep one session for all calls. ``observe`` is told the status (``None``: no answer) and seconds of each."""
+        self._base_url = base_url
+        self._timeout_seconds = timeout_seconds
+        self._api_key = api_key
+        self._observe = observe
+        self._clock = clock
+        self._sleep = sleep
+        self._session = _new_session()
+        self._last_used = 0.0
+
+    def get_order(self, order_id: int, ends_at: float) -> Order:
+        """Return what decides whether a resend helps (order info page). Safe to repeat."""
+        data = self._get(f"/order/certificate/{order_id}", ends_at)
+        # Where the order id stands, a certificate's serial number is accepted too (order info page).
+        if str(data.get("id", order_id)) != str(order_id):
+            raise OrderNotFound(f"CertCentral answered with another order than {order_id}; check the order id.")
+        return Order(
+            order_id=order_id,
+            status=_word(data.get("status")),
+            product_type=_word(_object(data.get("product")).get("type")),
+            dcv_method=_word(data.get("dcv_method")),
+        )
+
+    def get_order_status(self, order_id: int, ends_at: float) -> OrderStatus:
+        """Return how far validation has come (validation status page). Safe to repeat."""
+        data = self._get(f"/order/certificate/{order_id}/validation", ends_at)
+        status = _word(data.get("order_status"))
+        if status is None:
+            raise CertCentralUnavailable("CertCentral's answer holds no order status; try again later.")
+        names = data.get("dns_name_validations")
+        return OrderStatus(
+            order_id=order_id,
+            status=status,
+            dcv_method=_word(data.get("order_dcv_method")),
+            domains=tuple(
+                (_word(entry.get("name_scope")) or "unknown", _word(entry.get("status")) or "unknown")
+                for entry in map(_object, names if isinstance(names, list) else [])
+            ),
+        )
+
+    def resend_emails(self, order_id: int, body: dict[str, object], ends_at: float) -> None:
+        """Have the DCV emails of an order sent again (resend-emails page; success is 204, any 2xx is accepted).
+
+        Not safe to repeat: each success is an email to a human. Raises `OutcomeUnknown` when it may or may not
+        have been sent; every other error means that it surely was not.
+        """
+        answer = self._call("PUT", f"/order/certificate/{order_id}/resend-emails", ends_at, body)
+        if not 200 <= answer.status < 300:
+            raise OutcomeUnknown(
+                f"CertCentral answered the resend of order {order_id} with status {answer.status}; the email may have "
+                "been sent. Look at the order before forcing another.",
+                upstream_status=answer.status,
+                upstream_errors=answer.errors,
+            )
+        if answer.body is None or answer.is_html:
+            raise OutcomeUnknown(
+                f"The answer to the resend of order {order_id} was cut off or is a web page, not CertCentral's; the "
+                "email may not have been sent. Look at the order before forcing another.",
+                upstream_status=answer.status,
+            )
+
+    def _get(self, path: str, ends_at: float) -> dict[str, Any]:
+        answer = self._call("GET", path, ends_at)
+        data = answer.json() if 200 <= answer.status < 300 else None
+        if not isinstance(data, dict):
+            raise CertCentralUnavailable(
+                f"CertCentral answered a query with status {answer.status} and no usable data; try again later.",
+                upstream_status=answer.status,
+                upstream_errors=answer.errors,
+            )
+        return data
+
+    def _call(
+        self, method: Literal["GET", "PUT"], path: str, ends_at: float, body: dict[str, object] | None = None
+    ) -> "_Answer":
+        """Make one call; try once more with a fresh key if the one in use is rejected and was changed meanwhile."""
+        key = self._api_key.current()
+        answer = self._exchange(method, path, key, ends_at, body)
+        if answer.rejects_key:
+            fresh = self._api_key.refresh()
+            if fresh != key:
+                answer = self._exchange(method, path, fresh, ends_at, body)
+        _raise_refusal(method, answer)
+        return answer
+
+    def _exchange(self, method: str, path: str, key: str, ends_at: float, body: dict[str, object] | None) -> "_Answer":
+        """Send a request until it is answered, with whatever status, or may not be tried again."""
+        self._drop_idle_connection()
+        request = self._session.prepare_request(self._request(method, path, key, body))
+        attempt = 0
+        while True:
+            attempt += 1
+            self._require_time(ends_at)
+            try:
+                return self._send(request, key, ends_at)
+            except Exception as error:
+                unsent = _surely_not_sent(error)
+                if method == "PUT" and not unsent:
+                    raise OutcomeUnknown(
+                        f"The connection to CertCentral broke after the resend was sent ({_reason(error)}); the email "
+                        "may have been sent. Look at the order before forcing another."
+                    ) from None
+                if not isinstance(error, requests.RequestException):
+                    raise
+                again = not _is_certificate_error(error) and (unsent or not isinstance(error, requests.Timeout))
+                if not again or attempt == ATTEMPTS:
+                    raise CertCentralUnavailable(
+                        f"CertCentral could not be reached ({_reason(error)}); nothing was sent. Try again later."
+                    ) from None
+            self._sleep(random.uniform(0.1, 0.4) * attempt)  # noqa: S311 - jitter, not a secret
+
+    def _request(self, method: str, path: str, key: str, body: dict[str, object] | None) -> requests.Request:
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "User-Agent": f"dv-resend/{__version__}",
+            "X-DC-DEVKEY": key,
+        }
+        if body is None:
+            return requests.Request(method, self._base_url + path, headers=headers)
+        # Built here, not by requests, so that every door sends the same bytes.
+        data = json.dumps(body, separators=(",", ":")).encode()
+        return requests.Request(
+            method, self._base_url + path, headers=headers | {"Content-Type": "application/json"}, data=data
+        )
+
+    def _send(self, request: requests.PreparedRequest, key: str, ends_at: float) -> "_Answer":
+        started, status = self._clock(), None
+        try:
+            response = self._session.send(
+                request,
+                timeout=(CONNECT_TIMEOUT_SECONDS, self._timeout_seconds),
+                # Followed, a redirect would carry the key to another host.
+                allow_redirects=False,
+                stream=True,
+            )
+            status = response.status_code
+            return _Answer(
+                status=status,
+                body=self._read(response, key, ends_at - MARGIN_SECONDS),
+                content_type=response.headers.get("Content-Type", ""),
+                retry_after=_retry_after(response.headers.get("Retry-After"), self._clock()),
+            )
+        finally:
+            self._last_used = self._clock()
+            self._observe(status, self._last_used - started)
+
+    def _drop_idle_connection(self) -> None:
+        idle = self._clock() - self._last_used
+        # A clock set back is no proof of a fresh connection.
+        if not 0 <= idle <= IDLE_LIMIT_SECONDS:
+            self._session.close()
+
+    def _require_time(self, ends_at: float) -> None:
+        needed = CONNECT_TIMEOUT_SECONDS + self._timeout_seconds + MARGIN_SECONDS
+        if ends_at - self._clock() < needed:
+            raise CertCentralUnavailable(
+                "Too little time was left for another call to CertCentral; nothing was sent. Try again later."
+            )
+
+    def _read(self, response: requests.Response, key: str, until: float) -> bytes | None:
+        """Return the body, without the key should it be echoed; ``None`` if cut off, too large, or too slow.
+
+        In pieces, because the read time-out alone does not bound a body that drips.
+        """
+        raw: urllib3.HTTPResponse = response.raw
+        body = b""
+        try:
+            while True:
+                left = until - self._clock()
+                if left <= 0 or len(body) > BODY_LIMIT_BYTES:
+                    response.close()
+                    return None
+                connection = getattr(raw, "connection", None)
+                if connection is not None and connection.sock is not None:
+                    connection.sock.settimeout(min(self._timeout_seconds, left))
+                piece = raw.read1(65536, decode_content=False)
+                if not piece:
+                    break
+                body += piece
+        except (HTTPError, HTTPException, OSError, ValueError):
+            response.close()
+            return None
+        raw.release_conn()
+        unpacked = _unpack(body, response.headers.get("Content-Encoding", ""))
+        return None if unpacked is None else unpacked.replace(key.encode(), b"[key]")
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """One answer of CertCentral, or of whatever answered in its place. ``body`` is ``None`` if it was not readable."""
+
+    status: int
+    body: bytes | None
+    content_type: str
+    retry_after: int | None
+
+    @property
+    def is_html(self) -> bool:
+        """Whether a web page came back: a firewall in front of CertCentral answers with one (recorded: Imperva)."""
+        body = (self.body or b"").lstrip(b"\xef\xbb\xbf \t\r\n")
+        return bool(body) and (body.startswith(b"<") or "html" in self.content_type.lower())
+
+    @property
+    def errors(self) -> tuple[UpstreamError, ...]:
+        """The entries of ``errors``: a list (errors page), a single object (old fixtures), or absent."""
+        data = self.json()
+        entries = data.get("errors") if isinstance(data, dict) else None
+        found = []
+        for entry in entries if isinstance(entries, list) else [entries]:
+            item = _object(entry)
+            nested = item.get("errors")
+            item = _object(nested[0]) if isinstance(nested, list) and nested else item
+            if (code := _word(item.get("code"), 128)) is not None:
+                found.append(UpstreamError(code, mask_addresses(_word(item.get("message"), 300) or "")))
+        return tuple(found[:_MAX_UPSTREAM_ERRORS])
+
+    @property
+    def rejects_key(self) -> bool:
+        """Whether the key itself is rejected: 403 with this code (recorded); older clients knew 401."""
+        return self.status == 401 or (
+            self.status == 403
+            and any(
+                error.code.rpartition("|")[2] in ("access_denied_invalid_key", "invalid_key") for error in self.errors
+            )
+        )
+
+    def json(self) -> object:
+        """Return the parsed body, or ``None`` when it is no JSON."""
+        try:
+            return json.loads(self.body or b"")
+        except (ValueError, RecursionError):
+            return None
+
+
+def _new_session() -> requests.Session:
+    session = _Session()
+    # No proxy, netrc or CA bundle from the environment: the key goes to the configured host alone.
+    session.trust_env = False
+    session.headers.clear()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    # One connection, so that the PUT goes out on the connection that the GET has just proved alive; and no retries:
+    # urllib3 would repeat a PUT. `read=False` keeps a read time-out apart from a connection that was never made.
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=urllib3.Retry(total=0, read=False))
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
+        """See no redirect at all: requests reads a redirect's whole body even when told not to follow."""
+        return
+
+
+def _surely_not_sent(error: Exception) -> bool:
+    """Whether the request cannot have reached CertCentral. A whitelist: every other failure may have come after it."""
+    if isinstance(error, requests.ConnectTimeout) or _is_certificate_error(error):
+        return True
+    cause = error.args[0] if isinstance(error, requests.ConnectionError) and error.args else None
+    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
+
+
+def _is_certificate_error(error: Exception) -> bool:
+    """Whether the TLS handshake ended because the server's certificate failed verification."""
+    cause = error.args[0] if isinstance(error, requests.exceptions.SSLError) and error.args else None
+    reason = cause.reason if isinstance(cause, MaxRetryError) else cause
+    return any(isinstance(arg, ssl.SSLCertVerificationError) for arg in getattr(reason, "args", ()))
+
+
+def _reason(error: Exception) -> str:
+    if _is_certificate_error(error):
+        return "its certificate failed verification"
+    return type(error).__name__
+
+
+def _raise_refusal(method: str, answer: _Answer) -> None:
+    """Raise the error that a refusal (a 4xx) means; return for everything else (errors page, rate limits page)."""
+    status, errors = answer.status, answer.errors
+    if not 400 <= status < 500:
+        return
+    said: dict[str, Any] = {"upstream_status": status, "upstream_errors": errors}
+    codes = {error.code for error in errors}
+    if answer.rejects_key:
+        raise ApiKeyRejected("CertCentral rejects the API key; store a valid key in the secret.", **said)
+    if status == 403:
+        raise PermissionDenied(
+            "The API key may not do this; check its role (orders), its user's access and the account's IP rules.",
+            **said,
+        )
+    if status == 429:
+        raise RateLimited(
+            "CertCentral's request limit is reached; nothing was sent.", retry_after=answer.retry_after, **said
+        )
+    if status == 404 and "not_found|route" in codes:
+        raise ConfigurationError("CertCentral does not know this address; check CERTCENTRAL_BASE_URL.", **said)
+    if status == 404 and codes & {"not_found|order", "not_found"}:
+        raise OrderNotFound(
+            "CertCentral knows no such order under this key; check the order id and the account.", **said
+        )
+    # A 4xx without CertCentral's codes to a query is something else's answer, a firewall's for example.
+    if method == "PUT" or codes:
+        raise RequestRejected("CertCentral refused the request; see its codes.", **said)
+
+
+def _retry_after(text: str | None, now: float) -> int | None:
+    """Return the seconds of a ``Retry-After`` (seconds or a date), ``None`` if absent or nonsense."""
+    if text is None:
+        return None
+    try:
+        if text.strip().isdecimal():
+            seconds = float(text)
+        else:
+            moment = parsedate_to_datetime(text)
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, OverflowError):
+        return None
+    return round(min(max(seconds, 1), MAX_RETRY_AFTER_SECONDS))
+
+
+def _unpack(body: bytes, encoding: str) -> bytes | None:
+    """Undo gzip or deflate, up to the limit; ``None`` if it does not fit, is cut off, or is encoded otherwise."""
+    if len(body) > BODY_LIMIT_BYTES:
+        return None
+    if encoding.strip().lower() in ("", "identity") or not body:
+        return body
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        unpacked = unpacker.decompress(body, BODY_LIMIT_BYTES)
+    except zlib.error:
+        return None
+    return unpacked if unpacker.eof else None
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _word(value: object, limit: int = 64) -> str | None:
+    """Return a text of CertCentral's that is safe to show: short, and printable."""
+    if not isinstance(value, str) or not value:
+        return None
+    return "".join(character if character.isprintable() else " " for character in value[:limit])

@@ -1,0 +1,186 @@
+"""The claims: who may send which email now, kept by conditional writes in one DynamoDB table.
+
+An item is ``id`` (`ResendRequest.claim_key`), ``status`` (sending, sent, unknown), ``owner`` (one attempt of one
+invocation), ``deadline`` (when that invocation is surely over), ``expiration`` (end of the cool-down, and the table's
+TTL), ``sent_at`` (all three in seconds since the epoch) and ``forced_by`` (ids of the forced calls so far). It holds
+no address.
+"""
+
+import math
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dv_resend.errors import ClaimsUnavailable, ConfigurationError
+from dv_resend.models import Claim, HeldClaim
+from dv_resend.telemetry import logger
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+# Answers of DynamoDB that time does not heal (PutItem, errors).
+_PERMANENT = frozenset(
+    {"AccessDeniedException", "ResourceNotFoundException", "UnrecognizedClientException", "ValidationException"}
+)
+_NAMES = {"#id": "id", "#status": "status", "#owner": "owner", "#expiration": "expiration"}
+
+
+class Claims:
+    """The claims table.
+
+    `acquire` and `read` raise `ClaimsUnavailable` when DynamoDB is throttled or away, and `ConfigurationError` when the
+    table is missing or not accessible; nothing may be sent then. The other methods never raise: what they could not
+    write is logged, and the claim as it then stands errs on the side of not mailing twice.
+    """
+
+    def __init__(self, table: str, cool_down_seconds: int, client: "DynamoDBClient") -> None:
+        """Use ``table`` through ``client``, whose time-outs bound every method."""
+        self._table = table
+        self._cool_down_seconds = cool_down_seconds
+        self._client = client
+
+    def read(self, key: str) -> Claim | None:
+        """Return the claim on ``key``, expired or not, or ``None``."""
+        try:
+            answer = self._client.get_item(TableName=self._table, Key={"id": {"S": key}}, ConsistentRead=True)
+        except (ClientError, BotoCoreError) as error:
+            raise _classified(error) from None
+        item = answer.get("Item")
+        return None if item is None else _claim(item)
+
+    def acquire(self, key: str, *, now: float, deadline: float, force_id: str | None) -> Claim:
+        """Claim ``key`` for this invocation, which ends at ``deadline``.
+
+        Returns a `HeldClaim`, or else the claim that stands in the way. ``force_id`` identifies a forced call: it
+        replaces a sent or unknown claim, but only once, so that a redelivery of the same call does not mail again.
+        """
+        wanted = HeldClaim(
+            key=key,
+            status="sending",
+            owner=uuid.uuid4().hex,
+            deadline=math.ceil(deadline),
+            expiration=math.ceil(max(now + self._cool_down_seconds, deadline)),
+            forced_by=frozenset() if force_id is None else frozenset({force_id}),
+        )
+        standing = self._put(wanted, "attribute_not_exists(#id) OR #expiration <= :now", {":now": _number(int(now))})
+        if standing is None:
+            return wanted
+        if force_id is None or force_id in standing.forced_by or standing.state(now) == "sending":
+            return standing
+        wanted = replace(wanted, forced_by=standing.forced_by | wanted.forced_by, replaced=standing)
+        # Compare and swap: of two forced calls at the same time, the second finds the first one sending.
+        return self._put(wanted, "#owner = :owner AND #status = :status", _identity(standing)) or wanted
+
+    def record_sent(self, claim: HeldClaim, sent_at: int) -> None:
+        """Record that the email was sent: from now on, a repeat is a duplicate."""
+        self._update(claim, "SET #status = :new, #sent_at = :sent_at", "sent", {":sent_at": _number(sent_at)})
+
+    def record_unknown(self, claim: HeldClaim) -> None:
+        """Record that nobody knows whether the email was sent: a repeat says so again."""
+        self._update(claim, "SET #status = :new", "unknown", {})
+
+    def release(self, claim: HeldClaim) -> None:
+        """Give the claim back, because the email surely was not sent: a claim that it replaced stands again."""
+        condition: dict[str, Any] = {
+            "TableName": self._table,
+            "ConditionExpression": "#owner = :owner",
+            "ExpressionAttributeNames": {"#owner": "owner"},
+            "ExpressionAttributeValues": {":owner": {"S": claim.owner}},
+        }
+        try:
+            if claim.replaced is None:
+                self._client.delete_item(Key={"id": {"S": claim.key}}, **condition)
+            else:
+                self._client.put_item(Item=_item(claim.replaced), **condition)
+        except (ClientError, BotoCoreError) as error:
+            logger.warning("claim not released", claim=claim.key, error=_code(error))
+
+    def _put(self, claim: HeldClaim, condition: str, values: dict[str, Any]) -> Claim | None:
+        """Write ``claim`` if ``condition`` holds; return the claim in the way if not."""
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=_item(claim),
+                ConditionExpression=condition,
+                ExpressionAttributeNames={name: of for name, of in _NAMES.items() if name in condition},
+                ExpressionAttributeValues=values,
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            answer: dict[str, Any] = dict(error.response)
+            if "Item" not in answer:
+                raise ClaimsUnavailable("The claim changed while it was being made; nothing was sent.") from None
+            standing = _claim(answer["Item"])
+            # The SDK repeats a write whose answer got lost: the claim in the way is then our own.
+            return None if standing.owner == claim.owner else standing
+        except (ClientError, BotoCoreError) as error:
+            # The write may have been done although its answer got lost, and nothing will be sent under it.
+            self.release(claim)
+            raise _classified(error) from None
+        return None
+
+    def _update(self, claim: HeldClaim, expression: str, status: str, values: dict[str, Any]) -> None:
+        names = {"#owner": "owner", "#status": "status"} | ({"#sent_at": "sent_at"} if values else {})
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"id": {"S": claim.key}},
+                UpdateExpression=expression,
+                ConditionExpression="#owner = :owner",
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues={":owner": {"S": claim.owner}, ":new": {"S": status}, **values},
+            )
+        except (ClientError, BotoCoreError) as error:
+            logger.error("outcome not recorded in the claim", claim=claim.key, outcome=status, error=_code(error))
+
+
+def _identity(claim: Claim) -> dict[str, Any]:
+    return {":owner": {"S": claim.owner}, ":status": {"S": claim.status}}
+
+
+def _number(value: int) -> dict[str, str]:
+    return {"N": str(value)}
+
+
+def _item(claim: Claim) -> dict[str, Any]:
+    item: dict[str, Any] = {
+        "id": {"S": claim.key},
+        "status": {"S": claim.status},
+        "owner": {"S": claim.owner},
+        "deadline": _number(claim.deadline),
+        "expiration": _number(claim.expiration),
+    }
+    if claim.sent_at is not None:
+        item["sent_at"] = _number(claim.sent_at)
+    if claim.forced_by:
+        item["forced_by"] = {"SS": sorted(claim.forced_by)}
+    return item
+
+
+def _claim(item: dict[str, Any]) -> Claim:
+    return Claim(
+        key=item["id"]["S"],
+        status=item["status"]["S"],
+        owner=item["owner"]["S"],
+        deadline=int(item["deadline"]["N"]),
+        expiration=int(item["expiration"]["N"]),
+        sent_at=int(item["sent_at"]["N"]) if "sent_at" in item else None,
+        forced_by=frozenset(item["forced_by"]["SS"]) if "forced_by" in item else frozenset(),
+    )
+
+
+def _code(error: ClientError | BotoCoreError) -> str:
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", "ClientError"))
+    return type(error).__name__
+
+
+def _classified(error: ClientError | BotoCoreError) -> ClaimsUnavailable | ConfigurationError:
+    code = _code(error)
+    if code in _PERMANENT:
+        return ConfigurationError(
+            f"The claims table cannot be used ({code}); check CLAIMS_TABLE and the function's role."
+        )
+    return ClaimsUnavailable(f"DynamoDB did not answer ({code}); nothing was sent. Try again later.")

@@ -1,0 +1,104 @@
+"""The settings: environment variables, read once and validated into a frozen `Config`."""
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from dv_resend.errors import ConfigurationError
+
+# DigiCert's US instance; the EU one is https://certcentral.digicert.eu/services/v2 (Services API, base URLs).
+DEFAULT_BASE_URL = "https://www.digicert.com/services/v2"
+
+VARIABLES = frozenset(
+    {
+        "API_KEY_SECRET_ID",
+        "CERTCENTRAL_BASE_URL",
+        "CERTCENTRAL_TIMEOUT_SECONDS",
+        "CLAIMS_TABLE",
+        "COOL_DOWN_MINUTES",
+        "SENDING",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of one deployment. Build it with `from_environment`, which validates."""
+
+    api_key_secret_id: str
+    claims_table: str
+    certcentral_base_url: str
+    certcentral_timeout_seconds: float
+    cool_down_seconds: int
+    sending: bool
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Config":
+        """Read and validate all settings.
+
+        Raises `ConfigurationError` that names the variable when one is missing or makes no sense.
+        """
+
+        def read[T](name: str, parse: Callable[[str], T], expected: str, default: str | None = None) -> T:
+            text = environment.get(name, "").strip() or default
+            if text is None:
+                raise ConfigurationError(f"The environment variable {name} is missing; it must be {expected}.")
+            try:
+                return parse(text)
+            except ValueError:
+                # The value itself is left out: it may be a secret pasted into the wrong variable.
+                raise ConfigurationError(f"The environment variable {name} must be {expected}.") from None
+
+        return cls(
+            api_key_secret_id=read("API_KEY_SECRET_ID", str, "the name or ARN of the secret with the API key"),
+            claims_table=read("CLAIMS_TABLE", str, "the name of the claims table"),
+            certcentral_base_url=read(
+                "CERTCENTRAL_BASE_URL",
+                _base_url,
+                "an https address without user, query or fragment (http on loopback only)",
+                DEFAULT_BASE_URL,
+            ),
+            certcentral_timeout_seconds=read(
+                "CERTCENTRAL_TIMEOUT_SECONDS",
+                _number_within(float, 1.0, 60.0),
+                "a number of seconds from 1 to 60",
+                "10",
+            ),
+            cool_down_seconds=60
+            * read("COOL_DOWN_MINUTES", _number_within(int, 1, 1440), "a whole number of minutes from 1 to 1440", "60"),
+            sending=read("SENDING", _on_or_off, "`on` or `off`", "on"),
+        )
+
+
+def _base_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.username is not None or parts.query or parts.fragment or not parts.hostname or not text.isprintable():
+        raise ValueError
+    _ = parts.port  # raises ValueError when it is not a port
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+        raise ValueError
+    return text.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _number_within[N: (int, float)](kind: Callable[[str], N], low: N, high: N) -> Callable[[str], N]:
+    def parse(text: str) -> N:
+        number = kind(text)
+        if not low <= number <= high:  # also refuses NaN
+            raise ValueError
+        return number
+
+    return parse
+
+
+def _on_or_off(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise ValueError
+    return text == "on"

@@ -1,0 +1,186 @@
+"""Every way in which a call to DV Resend can fail.
+
+Class names are public API: a Lambda that raises reports the class name, and state machines match it.
+The tree is flat on purpose; what callers need to decide is carried by attributes, not by ancestry::
+
+    ResendError                    scope    retry   may the email have been sent?
+     ├─ InvalidRequest             order    no      no
+     ├─ OrderNotFound              order    no      no
+     ├─ OrderNotEligible           order    no      no
+     ├─ RequestRejected            order    no      no
+     ├─ ResendInProgress           order    yes     another invocation is sending it right now
+     ├─ OutcomeUnknown             order    no      PERHAPS: repeating may mail twice
+     ├─ ApiKeyRejected             account  no      no
+     ├─ PermissionDenied           account  no      no
+     ├─ RateLimited                account  yes     no
+     ├─ CertCentralUnavailable     account  yes     no
+     ├─ SecretUnavailable          account  yes     no
+     ├─ ClaimsUnavailable          account  yes     no
+     ├─ SendingPaused              account  yes     no
+     └─ ConfigurationError         account  no      no
+
+Messages never hold the API key, an email address or a whole upstream body: they end in logs and
+in the history of workflow executions.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+Scope = Literal["order", "account"]
+
+
+@dataclass(frozen=True)
+class UpstreamError:
+    """One entry of CertCentral's ``errors``: its code, unchanged, and its message, shortened and masked."""
+
+    code: str
+    message: str
+
+
+class ResendError(Exception):
+    """Base of all errors of DV Resend.
+
+    ``code`` is stable and machine-readable, ``retryable`` says whether the same call may succeed later,
+    ``scope`` whether only this order is affected or every next one would fail too. ``retry_after`` is in
+    seconds, ``None`` where nobody knows. ``upstream_status`` and ``upstream_errors`` are CertCentral's answer,
+    where one arrived.
+    """
+
+    http_status: ClassVar[int]
+    base_code: ClassVar[str]
+    retryable: ClassVar[bool]
+    scope: ClassVar[Scope]
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: int | None = None,
+        upstream_status: int | None = None,
+        upstream_errors: tuple[UpstreamError, ...] = (),
+    ) -> None:
+        """Keep ``message`` (one sentence: what is wrong and what to do) and what is known of the cause."""
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+        self.upstream_status = upstream_status
+        self.upstream_errors = upstream_errors
+
+    @property
+    def code(self) -> str:
+        """The stable code of this error, as it stands in an HTTP answer."""
+        return self.base_code
+
+    def __str__(self) -> str:
+        """Give the message, followed by what CertCentral said, for callers who only see the exception's text."""
+        if not self.upstream_errors:
+            return self.message
+        said = "; ".join(f"{e.code}: {e.message}" if e.message else e.code for e in self.upstream_errors)
+        return f"{self.message} (CertCentral said: {said})"
+
+
+class InvalidRequest(ResendError):
+    """The caller's input is wrong; ``field`` names where. Nothing was sent; repeating it unchanged is useless."""
+
+    http_status, base_code, retryable, scope = 400, "invalid_request", False, "order"
+
+    def __init__(self, field: str, message: str) -> None:
+        """Name the ``field`` (a path such as ``domain_approval_emails[0].email``) and say what it must be."""
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+    @property
+    def code(self) -> str:
+        """``invalid_request|<field path>``."""
+        return f"{self.base_code}|{self.field}"
+
+
+class OrderNotFound(ResendError):
+    """CertCentral knows no such order under this key. Nothing was sent."""
+
+    http_status, base_code, retryable, scope = 404, "not_found|order", False, "order"
+
+
+class OrderNotEligible(ResendError):
+    """A DCV email would not help this order; ``reason`` says why. Nothing was sent."""
+
+    http_status, base_code, retryable, scope = 409, "order_not_eligible", False, "order"
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Keep the ``reason`` code (``not_dv``, ``not_pending``, …) and the sentence that says what to do instead."""
+        super().__init__(message)
+        self.reason = reason
+
+    @property
+    def code(self) -> str:
+        """``order_not_eligible|<reason>``."""
+        return f"{self.base_code}|{self.reason}"
+
+
+class RequestRejected(ResendError):
+    """CertCentral refused this request (a 4xx of its own). Nothing was sent; repeating it unchanged is useless."""
+
+    http_status, base_code, retryable, scope = 422, "request_rejected", False, "order"
+
+
+class ResendInProgress(ResendError):
+    """The same resend is being sent by another invocation. Repeating later is safe: it will find the outcome."""
+
+    http_status, base_code, retryable, scope = 409, "resend_in_progress", True, "order"
+
+
+class OutcomeUnknown(ResendError):
+    """The email may or may not have been sent, now or by an earlier call. Repeating with ``force`` may mail twice.
+
+    ``retry_after`` is the rest of the cool-down, in seconds.
+    """
+
+    http_status, base_code, retryable, scope = 504, "outcome_unknown", False, "order"
+
+
+class ApiKeyRejected(ResendError):
+    """CertCentral rejects the API key, also after a fresh read of the secret. Nothing was sent."""
+
+    http_status, base_code, retryable, scope = 502, "api_key_rejected", False, "account"
+
+
+class PermissionDenied(ResendError):
+    """The API key is valid but may not do this (its role, its user or an IP rule). Nothing was sent."""
+
+    http_status, base_code, retryable, scope = 502, "permission_denied", False, "account"
+
+
+class RateLimited(ResendError):
+    """CertCentral's request limit is reached; it refused the call. Nothing was sent; repeating later is safe."""
+
+    http_status, base_code, retryable, scope = 429, "request_limit_exceeded", True, "account"
+
+
+class CertCentralUnavailable(ResendError):
+    """CertCentral cannot be reached or makes no sense, before anything was sent. Repeating later is safe."""
+
+    http_status, base_code, retryable, scope = 503, "certcentral_unavailable", True, "account"
+
+
+class SecretUnavailable(ResendError):
+    """Secrets Manager is throttled or away. Nothing was sent; repeating later is safe."""
+
+    http_status, base_code, retryable, scope = 503, "secret_unavailable", True, "account"
+
+
+class ClaimsUnavailable(ResendError):
+    """DynamoDB is throttled or away, so a claim could not be made. Nothing was sent; repeating later is safe."""
+
+    http_status, base_code, retryable, scope = 503, "claims_unavailable", True, "account"
+
+
+class SendingPaused(ResendError):
+    """The operator has set ``SENDING=off``. Nothing was sent; repeating later is safe."""
+
+    http_status, base_code, retryable, scope = 503, "sending_paused", True, "account"
+
+
+class ConfigurationError(ResendError):
+    """A setting, the secret or a permission of this deployment is wrong; an operator must mend it. Nothing was sent."""
+
+    http_status, base_code, retryable, scope = 500, "configuration_error", False, "account"

@@ -1,0 +1,16 @@
+"""The use case behind ``{"action": "status"}``: how far the validation of an order has come."""
+
+from typing import TYPE_CHECKING
+
+from dv_resend.models import OrderStatus
+
+if TYPE_CHECKING:
+    from dv_resend.certcentral import CertCentral
+
+
+def status(order_id: int, ends_at: float, *, certcentral: "CertCentral") -> OrderStatus:
+    """Ask CertCentral (one call) for the status of an order and of each of its names. Sends nothing; safe to repeat.
+
+    Raises the errors of `CertCentral`.
+    """
+    return certcentral.get_order_status(order_id, ends_at)
