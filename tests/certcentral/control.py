@@ -1,0 +1,79 @@
+"""The control API under /_emulator: the methods of the emulator, by HTTP."""
+
+import json
+from typing import Any
+
+from .answers import Answer, json_answer
+from .orders import ControlError
+from .state import State
+
+PREFIX = "/_emulator/"
+
+
+def answer_control(state: State, method: str, path: str, body: bytes) -> Answer:
+    """Answers a control request; a wrong one with 400 and a sentence that names the field."""
+    try:
+        return json_answer(200, _run(state, method, path.removeprefix(PREFIX), body))
+    except ControlError as wrong:
+        return json_answer(400, {"error": str(wrong)})
+    except LookupError as missing:
+        return json_answer(404, {"error": str(missing.args[0])})
+
+
+def _run(state: State, method: str, name: str, body: bytes) -> Any:  # noqa: C901
+    match method, name.split("/"):
+        case "GET", ["health"]:
+            return {"status": "ok", "orders": len(state.all_orders())}
+        case "POST", ["reset"]:
+            state.reset()
+        case "GET", ["orders"]:
+            return state.orders
+        case "POST", ["orders"]:
+            fields = _object(body)
+            if "count" in fields:
+                ids = state.add_orders(fields.pop("count"), **fields)
+                return {"first_id": ids[0], "last_id": ids[-1], "count": len(ids)}
+            return state.add_order(**fields)
+        case "PATCH", ["orders", order_id] if order_id.isdecimal():
+            return state.update_order(int(order_id), **_object(body))
+        case "GET", ["outbox"]:
+            return state.outbox
+        case "DELETE", ["outbox"]:
+            state.clear_outbox()
+        case "GET", ["calls"]:
+            return state.calls
+        case "DELETE", ["calls"]:
+            state.clear_calls()
+        case "POST", ["faults"]:
+            state.inject(_object(body))
+        case "DELETE", ["faults"]:
+            state.clear_faults()
+        case "GET", ["switches"]:
+            return state.switches
+        case "PUT", ["switches"]:
+            state.set_switches(**_object(body))
+            return state.switches
+        case "PUT", ["limits"]:
+            state.set_limits(_json(body))
+        case "PUT", ["keys"]:
+            fields = _object(body)
+            if unknown := sorted(set(fields) - {"secret", "role"}):
+                raise ControlError(f"field '{unknown[0]}' is unknown; known are secret, role")
+            state.set_key(fields.get("secret", ""), fields.get("role", ""))
+        case _:
+            raise LookupError(f"there is no {method} {PREFIX}{name}")
+    return {"status": "ok"}
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise ControlError("the body must be JSON") from None
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    fields = _json(body)
+    if not isinstance(fields, dict):
+        raise ControlError("the body must be a JSON object")
+    return fields
