@@ -396,8 +396,11 @@ def _unpack(body: bytes, encoding: str) -> bytes | None:
     """Undo gzip or deflate, up to the limit; ``None`` if it does not fit, is cut off, or is encoded otherwise."""
     if len(body) > BODY_LIMIT_BYTES:
         return None
-    if encoding.strip().lower() in ("", "identity") or not body:
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity") or not body:
         return body
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        return None
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
         unpacked = unpacker.decompress(body, BODY_LIMIT_BYTES)

@@ -1,0 +1,185 @@
+"""Fixtures and rules of the whole suite.
+
+One rule holds for every test: the canary key, which all tests store and send, never appears in what a test prints or
+logs, in what the handler answers or raises, or in the claims table.
+"""
+
+import json
+import os
+import sys
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+CANARY = "canary-5f0c2b7e9d4148a6b3e1"
+SECRET_ID = "dv-resend/api-key"
+TABLE = "claims"
+BASE_URL = "https://certcentral.test/services/v2"
+SERVICE = "dv-resend-test"
+
+# Before the first import of the code under test: nothing of the real environment may reach it.
+for _name in [name for name in os.environ if name.startswith(("AWS_", "POWERTOOLS_"))]:
+    del os.environ[_name]
+os.environ |= {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "POWERTOOLS_SERVICE_NAME": SERVICE,
+}
+
+import boto3
+import pytest
+import responses
+from moto import mock_aws
+
+from dv_resend import app, telemetry
+
+
+class _CurrentStdout:
+    """Where the logger writes: whatever stdout is now, so that each test captures its own lines."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+telemetry.logger.registered_handler.setStream(_CurrentStdout())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:  # noqa: ARG001
+    report = yield
+    if any(CANARY in content for _, content in report.sections) or CANARY in str(report.longrepr or ""):
+        report.outcome = "failed"
+        report.longrepr = f"the API key leaked into the output of {item.nodeid}"
+        report.sections = []
+    return report
+
+
+@dataclass
+class Output:
+    """What the code under test printed: its log lines, and its metrics in EMF."""
+
+    lines: list[dict[str, Any]]
+
+    @property
+    def audit(self) -> dict[str, Any]:
+        (line,) = [line for line in self.lines if line.get("message") == "audit"]
+        return line
+
+    @property
+    def metrics(self) -> dict[str, list[dict[str, Any]]]:
+        """By metric name: the dimensions and the value of each emission."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for line in self.lines:
+            for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
+                (names,) = directive["Dimensions"]
+                for metric in directive["Metrics"]:
+                    value = line[metric["Name"]]
+                    emission = {
+                        "namespace": directive["Namespace"],
+                        "dimensions": {name: line[name] for name in names},
+                        "value": value[0] if isinstance(value, list) and len(value) == 1 else value,
+                    }
+                    found.setdefault(metric["Name"], []).append(emission)
+        return found
+
+
+@pytest.fixture
+def output(capsys: pytest.CaptureFixture[str]) -> Callable[[], Output]:
+    """Give a function that returns what was printed since its last call."""
+
+    def read() -> Output:
+        printed = capsys.readouterr()
+        assert CANARY not in printed.out + printed.err
+        return Output([json.loads(line) for line in printed.out.splitlines() if line.startswith("{")])
+
+    return read
+
+
+@pytest.fixture(autouse=True)
+def _fresh_function() -> Iterator[None]:
+    """Give every test a function that has just started."""
+    app._adapters.cache_clear()
+    yield
+    app._adapters.cache_clear()
+    telemetry.metrics.clear_metrics()
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set the function's environment variables, valid ones first; call it again to change some."""
+    for name, value in {
+        "API_KEY_SECRET_ID": SECRET_ID,
+        "CLAIMS_TABLE": TABLE,
+        "CERTCENTRAL_BASE_URL": BASE_URL,
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    def change(**values: str) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+        app._adapters.cache_clear()
+
+    return change
+
+
+@pytest.fixture
+def aws(settings: Callable[..., None]) -> Iterator[None]:  # noqa: ARG001
+    """Stand in for AWS in this process, with the claims table and the canary key in its secret."""
+    with mock_aws():
+        create_claims_table(boto3.client("dynamodb"))
+        boto3.client("secretsmanager").create_secret(Name=SECRET_ID, SecretString=CANARY)
+        yield
+        assert CANARY not in str(boto3.client("dynamodb").scan(TableName=TABLE))
+
+
+@pytest.fixture
+def http(aws: None) -> Iterator[responses.RequestsMock]:  # noqa: ARG001
+    """Stand in for CertCentral at `BASE_URL`. It needs `aws` first: the other way round, calls leave the machine."""
+    with responses.RequestsMock() as mock:
+        yield mock
+
+
+def create_claims_table(client: Any) -> None:
+    client.create_table(
+        TableName=TABLE,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def lambda_context(request_id: str = "11111111-2222-4333-8444-555555555555", seconds: float = 29) -> Any:
+    """Build the context of one invocation that has ``seconds`` left."""
+    return types.SimpleNamespace(
+        function_name="resend",
+        memory_limit_in_mb=256,
+        invoked_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:resend:live",
+        aws_request_id=request_id,
+        tenant_id=None,
+        get_remaining_time_in_millis=lambda: int(seconds * 1000),
+    )
+
+
+@pytest.fixture
+def invoke() -> Callable[..., Any]:
+    """Call the handler as Lambda would: answers must be JSON, and neither they nor errors may hold the key."""
+
+    def call(event: Any, **context: Any) -> Any:
+        try:
+            answer = app.lambda_handler(event, lambda_context(**context))
+        except Exception as error:
+            assert CANARY not in f"{error!r} {error}"  # noqa: PT017 - raised on
+            raise
+        text = json.dumps(answer)
+        assert CANARY not in text
+        return json.loads(text)
+
+    return call

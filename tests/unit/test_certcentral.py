@@ -1,0 +1,737 @@
+"""The client against the emulator, over real sockets: a mock shows no reset, no time-out and no reused connection."""
+
+import datetime as dt
+import gzip
+import json
+import socket
+import ssl
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+import trustme
+from certcentral import CertCentralEmulator
+from conftest import CANARY
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dv_resend import __version__, certcentral
+from dv_resend.certcentral import CertCentral
+from dv_resend.errors import (
+    ApiKeyRejected,
+    CertCentralUnavailable,
+    ConfigurationError,
+    OrderNotFound,
+    OutcomeUnknown,
+    PermissionDenied,
+    RateLimited,
+    RequestRejected,
+    ResendError,
+)
+
+ORDER = 100000001
+REDIRECTS = (301, 302, 303, 307, 308)
+
+
+class KeyStub:
+    """An `ApiKey` of two values: the one in the cache, and the one in Secrets Manager."""
+
+    def __init__(self, cached: str = CANARY, stored: str | None = None) -> None:
+        self.cached, self.stored, self.refreshed = cached, stored or cached, 0
+
+    def current(self) -> str:
+        return self.cached
+
+    def refresh(self) -> str:
+        self.refreshed += 1
+        self.cached = self.stored
+        return self.cached
+
+
+@pytest.fixture
+def emulator() -> Iterator[CertCentralEmulator]:
+    with CertCentralEmulator(valid_key=CANARY) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def make_client(emulator: CertCentralEmulator) -> Iterator[Callable[..., CertCentral]]:
+    clients = []
+
+    def make(**options: Any) -> CertCentral:
+        defaults: dict[str, Any] = {
+            "base_url": emulator.base_url,
+            "timeout_seconds": 0.5,
+            "api_key": KeyStub(),
+            "observe": lambda _status, _seconds: None,
+            "sleep": lambda _seconds: None,
+        }
+        clients.append(CertCentral(**defaults | options))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client._session.close()
+
+
+@pytest.fixture
+def client(make_client: Callable[..., CertCentral]) -> CertCentral:
+    return make_client()
+
+
+def later(seconds: float = 60) -> float:
+    return time.time() + seconds
+
+
+def resend(client: CertCentral, body: dict[str, object] | None = None, order_id: int = ORDER) -> None:
+    client.resend_emails(order_id, body or {}, later())
+
+
+def methods(emulator: CertCentralEmulator) -> list[str]:
+    return [call["method"] for call in emulator.calls]
+
+
+# The request
+
+
+def test_put_is_the_documented_request(client: CertCentral, emulator: CertCentralEmulator) -> None:
+    body: dict[str, object] = {
+        "domain_approval_emails": [
+            {"domain": "example.com", "email": "someone@example.com"},
+            {"domain": "sub.example2.com", "email": "someone@example2.com", "email_domain": "example2.com"},
+        ],
+        "locale": "en",
+    }
+
+    client.resend_emails(123456789, body, later())
+
+    (call,) = emulator.calls
+    assert (call["method"], call["path"]) == ("PUT", "/services/v2/order/certificate/123456789/resend-emails")
+    assert call["body"] == json.dumps(body, separators=(",", ":"))
+    assert call["role"] == "valid"
+    assert {name: call["headers"][name] for name in ("accept", "content-type", "user-agent")} == {
+        "accept": "application/json",
+        "content-type": "application/json",
+        "user-agent": f"dv-resend/{__version__}",
+    }
+    assert [mail["to"] for mail in emulator.outbox] == ["someone@example.com", "someone@example2.com"]
+
+
+def test_default_recipients_are_asked_for_with_an_empty_object(
+    client: CertCentral, emulator: CertCentralEmulator
+) -> None:
+    resend(client)
+
+    assert emulator.calls[0]["body"] == "{}"
+    assert emulator.calls[0]["headers"]["content-length"] == "2"
+
+
+def test_get_has_no_body(client: CertCentral, emulator: CertCentralEmulator) -> None:
+    order = client.get_order(ORDER, later())
+
+    assert (order.status, order.product_type, order.dcv_method) == ("pending", "dv_ssl_certificate", "email")
+    assert emulator.calls[0]["path"] == f"/services/v2/order/certificate/{ORDER}"
+    assert "content-type" not in emulator.calls[0]["headers"]
+
+
+def test_cookies_are_not_kept(client: CertCentral, emulator: CertCentralEmulator) -> None:
+    emulator.inject({"fault": "status", "status": 204, "times": 1, "headers": {"Set-Cookie": "visid_incap=1; Path=/"}})
+
+    resend(client)
+    resend(client)
+
+    assert "cookie" not in emulator.calls[1]["headers"]
+
+
+def test_environment_does_not_steer_the_call(
+    client: CertCentral, emulator: CertCentralEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+
+    resend(client)
+
+    assert len(emulator.outbox) > 0
+
+
+# Success
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+def test_any_2xx_is_a_success(client: CertCentral, emulator: CertCentralEmulator, status: int) -> None:
+    emulator.inject({"fault": "status", "status": status, "body": None if status == 204 else {"ok": True}})
+
+    resend(client)
+
+    assert methods(emulator) == ["PUT"]
+
+
+def test_success_with_an_odd_body_is_a_success(client: CertCentral, emulator: CertCentralEmulator) -> None:
+    emulator.inject({"fault": "bad_json", "status": 200})
+
+    resend(client)
+
+    assert methods(emulator) == ["PUT"]
+
+
+# The PUT goes out once
+
+
+UNKNOWN_FAULTS = [
+    {"fault": "hang"},
+    {"fault": "reset"},
+    {"fault": "close"},
+    {"fault": "status", "status": 500},
+    {"fault": "status", "status": 502, "body": "Bad Gateway"},
+    {"fault": "status", "status": 503, "body": "Service is unavailable"},
+    {"fault": "status", "status": 504},
+    {"fault": "bad_json", "status": 500},
+    {"fault": "truncated", "status": 200},
+    {"fault": "truncated", "status": 500},
+    {"fault": "html", "status": 200},
+    {"fault": "huge", "status": 200},
+    {"fault": "huge", "status": 503},
+    {"fault": "gzip_bomb", "status": 200, "bytes": 20_000_000},
+    *({"fault": "redirect", "status": status, "location": "http://127.0.0.1:9/"} for status in REDIRECTS),
+]
+
+
+@pytest.mark.parametrize("fault", UNKNOWN_FAULTS, ids=lambda fault: f"{fault['fault']}-{fault.get('status', '')}")
+@pytest.mark.parametrize("mails", [True, False], ids=["mailed", "not-mailed"])
+def test_doubt_is_unknown_and_never_repeated(
+    client: CertCentral, emulator: CertCentralEmulator, fault: dict[str, Any], mails: bool
+) -> None:
+    emulator.inject(fault | {"method": "PUT", "mails": mails})
+
+    with pytest.raises(OutcomeUnknown):
+        resend(client)
+
+    assert methods(emulator) == ["PUT"]
+
+
+@pytest.mark.parametrize("status", REDIRECTS)
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_redirect_is_not_followed(client: CertCentral, emulator: CertCentralEmulator, method: str, status: int) -> None:
+    with CertCentralEmulator() as elsewhere:
+        emulator.inject(
+            {"fault": "redirect", "status": status, "location": f"{elsewhere.base_url}/order/certificate/1"}
+        )
+
+        with pytest.raises(OutcomeUnknown if method == "PUT" else CertCentralUnavailable):
+            _ = resend(client) if method == "PUT" else client.get_order(ORDER, later())
+
+        assert elsewhere.calls == []
+
+
+def test_body_that_drips_ends_with_the_time(
+    make_client: Callable[..., CertCentral], emulator: CertCentralEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certcentral, "CONNECT_TIMEOUT_SECONDS", 0.2)
+    emulator.inject({"fault": "drip", "status": 200, "seconds_per_byte": 0.05, "body": "x" * 2000})
+
+    with pytest.raises(OutcomeUnknown):
+        make_client().resend_emails(ORDER, {}, later(certcentral.MARGIN_SECONDS + 0.2 + 0.5 + 0.3))
+
+
+# Surely not sent
+
+
+def test_refused_connection_is_tried_three_times(make_client: Callable[..., CertCentral]) -> None:
+    attempts: list[int | None] = []
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        base_url = f"http://127.0.0.1:{unused.getsockname()[1]}/services/v2"
+        client = make_client(base_url=base_url, observe=lambda status, _seconds: attempts.append(status))
+
+        with pytest.raises(CertCentralUnavailable):
+            resend(client)
+
+    assert attempts == [None, None, None]
+
+
+def test_unknown_host_is_tried_three_times(
+    make_client: Callable[..., CertCentral], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = []
+
+    def fail(*_args: object, **_options: object) -> None:
+        attempts.append(1)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+
+    with pytest.raises(CertCentralUnavailable):
+        resend(make_client(base_url="http://certcentral.invalid/services/v2"))
+
+    assert len(attempts) == 3
+
+
+def test_connect_timeout_is_not_unknown(
+    make_client: Callable[..., CertCentral], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certcentral, "CONNECT_TIMEOUT_SECONDS", 0.1)
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for waiting in (first, second):  # with the queue full, the kernel drops further SYNs
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        port = full.getsockname()[1]
+
+        with pytest.raises(CertCentralUnavailable, match="ConnectTimeout"):
+            resend(make_client(base_url=f"http://127.0.0.1:{port}/services/v2"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "other.example"])
+def test_bad_certificate_is_not_unknown_and_not_retried(make_client: Callable[..., CertCentral], host: str) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(host).configure_cert(context)
+    attempts: list[int | None] = []
+    with CertCentralEmulator(valid_key=CANARY, ssl_context=context) as emulator:
+        client = make_client(base_url=emulator.base_url, observe=lambda status, _seconds: attempts.append(status))
+        if host != "127.0.0.1":  # trusted, but for another host
+            with authority.cert_pem.tempfile() as bundle:
+                client._session.verify = bundle
+                with pytest.raises(CertCentralUnavailable, match="certificate"):
+                    resend(client)
+        else:
+            with pytest.raises(CertCentralUnavailable, match="certificate"):
+                resend(client)
+
+        assert (attempts, emulator.calls) == ([None], [])
+
+
+def test_tls_with_a_good_certificate_works(make_client: Callable[..., CertCentral]) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with (
+        CertCentralEmulator(valid_key=CANARY, ssl_context=context) as emulator,
+        authority.cert_pem.tempfile() as bundle,
+    ):
+        client = make_client(base_url=emulator.base_url)
+        client._session.verify = bundle
+
+        resend(client)
+
+        assert len(emulator.outbox) > 0
+        client._session.close()
+
+
+def test_too_little_time_sends_nothing(client: CertCentral, emulator: CertCentralEmulator) -> None:
+    needed = certcentral.CONNECT_TIMEOUT_SECONDS + 0.5 + certcentral.MARGIN_SECONDS
+
+    with pytest.raises(CertCentralUnavailable, match="time"):
+        client.resend_emails(ORDER, {}, later(needed - 0.1))
+
+    assert emulator.calls == []
+
+
+# GETs
+
+
+@pytest.mark.parametrize("fault", ["reset", "close"])
+def test_get_on_a_broken_connection_is_repeated(client: CertCentral, emulator: CertCentralEmulator, fault: str) -> None:
+    emulator.inject({"fault": fault, "method": "GET", "times": 2})
+
+    assert client.get_order(ORDER, later()).status == "pending"
+    assert methods(emulator) == ["GET", "GET", "GET"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"fault": "hang"},
+        {"fault": "reset"},
+        {"fault": "status", "status": 500},
+        {"fault": "status", "status": 503, "body": "Service is unavailable"},
+        {"fault": "html", "status": 200},
+        {"fault": "html", "status": 404},
+        {"fault": "html", "status": 406},
+        {"fault": "truncated", "status": 200},
+        {"fault": "bad_json", "status": 200},
+        {"fault": "huge", "status": 200},
+        {"fault": "gzip_bomb", "status": 200, "bytes": 20_000_000},
+        {"fault": "status", "status": 200, "body": []},
+        {"fault": "status", "status": 204},
+        {"fault": "redirect", "status": 302, "location": "/elsewhere"},
+    ],
+    ids=lambda fault: f"{fault['fault']}-{fault.get('status', '')}",
+)
+def test_nonsense_on_a_get_is_unavailable(
+    client: CertCentral, emulator: CertCentralEmulator, fault: dict[str, Any]
+) -> None:
+    emulator.inject(fault)
+
+    with pytest.raises(CertCentralUnavailable):
+        client.get_order(ORDER, later())
+
+
+def test_another_order_than_asked_for_is_not_found(client: CertCentral, emulator: CertCentralEmulator) -> None:
+    emulator.inject({"fault": "status", "status": 200, "body": {"id": ORDER + 1, "status": "pending"}})
+
+    with pytest.raises(OrderNotFound):
+        client.get_order(ORDER, later())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"id": str(ORDER)},
+        {"id": ORDER, "status": None, "product": [], "dcv_method": 1},
+        {"product": {"type": {}}, "status": ["pending"]},
+    ],
+)
+def test_odd_order_is_read_without_guessing(
+    client: CertCentral, emulator: CertCentralEmulator, body: dict[str, Any]
+) -> None:
+    emulator.inject({"fault": "status", "status": 200, "body": body})
+
+    order = client.get_order(ORDER, later())
+
+    assert (order.order_id, order.status, order.product_type, order.dcv_method) == (ORDER, None, None, None)
+
+
+def test_order_status_names_every_domain(client: CertCentral, emulator: CertCentralEmulator) -> None:
+    order = client.get_order_status(123456789, later())
+
+    assert emulator.calls[0]["path"] == "/services/v2/order/certificate/123456789/validation"
+    assert (order.status, order.dcv_method) == ("pending", "email")
+    assert dict(order.domains) == {"example.com": "pending", "example2.com": "pending"}
+
+
+@pytest.mark.parametrize("names", [None, {}, "x", [None, 5, {}]])
+def test_odd_validations_do_not_break_the_status(
+    client: CertCentral, emulator: CertCentralEmulator, names: object
+) -> None:
+    body = {"order_status": "issued", "dns_name_validations": names}
+    emulator.inject({"fault": "status", "status": 200, "body": body})
+
+    assert client.get_order_status(ORDER, later()).status == "issued"
+
+
+def test_gzip_is_read() -> None:
+    packed = gzip.compress(b'{"id": 1, "status": "issued"}')
+
+    assert certcentral._unpack(packed, "gzip") == b'{"id": 1, "status": "issued"}'
+    assert certcentral._unpack(packed[:-9], "gzip") is None
+    assert certcentral._unpack(packed, "br") is None
+    assert certcentral._unpack(b"plain", "gzip") is None
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (404, "not_found|order", OrderNotFound),
+        (404, "not_found", OrderNotFound),
+        (404, "not_found|route", ConfigurationError),
+        (404, "something|else", RequestRejected),
+        (400, "bad_request_format", RequestRejected),
+        (400, "invalid_dns_method", RequestRejected),
+        (406, "not_acceptable", RequestRejected),
+        (409, "conflict", RequestRejected),
+        (403, "access_denied|missing_permission", PermissionDenied),
+        (403, "access_denied", PermissionDenied),
+        (403, "ip_blocked", PermissionDenied),
+        (429, "request_limit_exceeded", RateLimited),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_refusals_keep_the_upstream_code(
+    client: CertCentral,
+    emulator: CertCentralEmulator,
+    method: str,
+    status: int,
+    code: str,
+    expected: type[ResendError],
+) -> None:
+    body = {"errors": [{"code": code, "message": "Because."}]}
+    emulator.inject({"fault": "status", "status": status, "body": body})
+
+    with pytest.raises(expected) as caught:
+        _ = resend(client) if method == "PUT" else client.get_order(ORDER, later())
+
+    assert (caught.value.upstream_status, [said.code for said in caught.value.upstream_errors]) == (status, [code])
+    assert methods(emulator) == [method]
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ({"fault": "html", "status": 403}, PermissionDenied),
+        ({"fault": "html", "status": 404}, RequestRejected),
+        ({"fault": "html", "status": 429}, RateLimited),
+        ({"fault": "truncated", "status": 400}, RequestRejected),
+        ({"fault": "bad_json", "status": 400}, RequestRejected),
+        ({"fault": "huge", "status": 403}, PermissionDenied),
+    ],
+    ids=str,
+)
+def test_refusal_of_the_put_without_codes_is_judged_by_its_status(
+    client: CertCentral, emulator: CertCentralEmulator, fault: dict[str, Any], expected: type[ResendError]
+) -> None:
+    emulator.inject(fault)
+
+    with pytest.raises(expected):
+        resend(client)
+
+    assert methods(emulator) == ["PUT"]
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (None, None),
+        ("7", 7),
+        (" 7 ", 7),
+        ("3600", 3600),
+        ("999999999", 86400),
+        ("0", 1),
+        ("-5", None),
+        ("soon", None),
+        ("1.5", None),
+        ("", None),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 1),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_rate_limit_is_not_slept_on(
+    make_client: Callable[..., CertCentral],
+    emulator: CertCentralEmulator,
+    method: str,
+    header: str | None,
+    expected: int | None,
+) -> None:
+    slept: list[float] = []
+    client = make_client(sleep=slept.append)
+    headers = {} if header is None else {"Retry-After": header}
+    emulator.inject({"fault": "status", "status": 429, "headers": headers})
+
+    with pytest.raises(RateLimited) as caught:
+        _ = resend(client) if method == "PUT" else client.get_order(ORDER, later())
+
+    assert caught.value.retry_after == expected
+    assert (slept, methods(emulator)) == ([], [method])
+
+
+def test_rate_limit_with_a_date_becomes_seconds(client: CertCentral, emulator: CertCentralEmulator) -> None:
+    moment = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=90)
+    headers = {"Retry-After": format_datetime(moment, usegmt=True)}
+    emulator.inject({"fault": "status", "status": 429, "headers": headers})
+
+    with pytest.raises(RateLimited) as caught:
+        resend(client)
+
+    assert 60 <= (caught.value.retry_after or 0) <= 91
+
+
+# The key
+
+
+@pytest.mark.parametrize("bad_key_status", [403, 401])
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_rotated_key_is_fetched_and_used(
+    make_client: Callable[..., CertCentral], emulator: CertCentralEmulator, method: str, bad_key_status: int
+) -> None:
+    emulator.set_switches(bad_key_status=bad_key_status)
+    key = KeyStub(cached="emulator-revoked-key", stored=CANARY)
+    client = make_client(api_key=key)
+
+    _ = resend(client) if method == "PUT" else client.get_order(ORDER, later())
+
+    assert [call["role"] for call in emulator.calls] == ["revoked", "valid"]
+    assert key.refreshed == 1
+
+
+@pytest.mark.parametrize("bad_key_status", [403, 401])
+def test_unchanged_bad_key_costs_one_call(
+    make_client: Callable[..., CertCentral], emulator: CertCentralEmulator, bad_key_status: int
+) -> None:
+    emulator.set_switches(bad_key_status=bad_key_status)
+    client = make_client(api_key=KeyStub("emulator-revoked-key"))
+
+    with pytest.raises(ApiKeyRejected):
+        resend(client)
+
+    assert methods(emulator) == ["PUT"]
+    assert emulator.outbox == []
+
+
+def test_changed_but_bad_key_costs_two_calls(
+    make_client: Callable[..., CertCentral], emulator: CertCentralEmulator
+) -> None:
+    client = make_client(api_key=KeyStub("emulator-revoked-key", "another-wrong-key"))
+
+    with pytest.raises(ApiKeyRejected):
+        resend(client)
+
+    assert methods(emulator) == ["PUT", "PUT"]
+
+
+def test_lacking_permission_does_not_refresh_the_key(
+    make_client: Callable[..., CertCentral], emulator: CertCentralEmulator
+) -> None:
+    key = KeyStub("emulator-view-only-key", CANARY)
+
+    with pytest.raises(PermissionDenied):
+        resend(make_client(api_key=key))
+
+    assert (key.refreshed, methods(emulator)) == (0, ["PUT"])
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 429, 500])
+def test_echoed_key_and_addresses_do_not_reach_the_error(
+    client: CertCentral, emulator: CertCentralEmulator, status: int
+) -> None:
+    entry = {"code": f"bad|{CANARY}", "message": f"key {CANARY} may not mail jane.doe@example.com\r\nX: y"}
+    emulator.inject({"fault": "status", "status": status, "body": {"errors": [entry]}})
+
+    with pytest.raises(ResendError) as caught:
+        resend(client)
+
+    text = f"{caught.value} {caught.value!r} {caught.value.upstream_errors}"
+    assert CANARY not in text
+    assert "jane.doe" not in text
+    assert "\n" not in str(caught.value)
+
+
+# Connections
+
+
+def test_get_and_put_share_a_connection(client: CertCentral, emulator: CertCentralEmulator) -> None:
+    for _ in range(3):
+        client.get_order(ORDER, later())
+        resend(client)
+
+    assert len({call["client_port"] for call in emulator.calls}) == 1
+
+
+def test_connection_idle_for_long_is_dropped(
+    make_client: Callable[..., CertCentral], emulator: CertCentralEmulator
+) -> None:
+    now = time.time()
+    client = make_client(clock=lambda: now)
+    for wait in (0, certcentral.IDLE_LIMIT_SECONDS, certcentral.IDLE_LIMIT_SECONDS + 1, -1):
+        now += wait
+        client.get_order(ORDER, now + 60)
+
+    first, kept, dropped, clock_set_back = (call["client_port"] for call in emulator.calls)
+    assert first == kept
+    assert len({kept, dropped, clock_set_back}) == 3
+
+
+def test_connection_closed_by_the_server_meanwhile_is_harmless(
+    client: CertCentral, emulator: CertCentralEmulator
+) -> None:
+    emulator.inject({"fault": "close_idle", "seconds": 0.05, "times": 1})
+    client.get_order(ORDER, later())
+    time.sleep(0.2)
+
+    client.get_order(ORDER, later())
+    resend(client)
+
+    assert methods(emulator) == ["GET", "GET", "PUT"]
+
+
+@pytest.mark.parametrize("fault", ["huge", "gzip_bomb"])
+def test_large_bodies_cost_little_memory(client: CertCentral, emulator: CertCentralEmulator, fault: str) -> None:
+    emulator.inject({"fault": fault, "status": 503, "bytes": 50_000_000})
+    tracemalloc.start()
+    try:
+        with pytest.raises(OutcomeUnknown):
+            resend(client)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 8_000_000
+
+
+def test_calls_are_observed(make_client: Callable[..., CertCentral], emulator: CertCentralEmulator) -> None:
+    seen: list[int | None] = []
+    client = make_client(observe=lambda status, _seconds: seen.append(status))
+    client.get_order(ORDER, later())
+    emulator.inject({"fault": "reset", "method": "PUT"})
+    with pytest.raises(OutcomeUnknown):
+        resend(client)
+
+    assert seen == [200, None]
+
+
+# Whatever comes back
+
+
+@pytest.mark.parametrize(
+    ("body", "codes"),
+    [
+        (b"", []),
+        (b"{}", []),
+        (b"null", []),
+        (b'{"errors": null}', []),
+        (b'{"errors": {"code": "a|b", "message": "c"}}', ["a|b"]),
+        (b'{"errors": [{"code": "a|b"}, {"code": 5}, "x", {"code": "c"}]}', ["a|b", "c"]),
+        (b'{"errors": [{"errors": [{"code": "nested"}]}]}', ["nested"]),
+        (b"<html>", []),
+        (b'{"errors": [' + b'{"code": "e"},' * 99 + b'{"code": "e"}]}', ["e"] * 5),
+        (b"[" * 100_000, []),
+        (b"\xff\xfe\x00", []),
+    ],
+)
+def test_error_bodies_of_any_shape_are_read(body: bytes, codes: list[str]) -> None:
+    answer = certcentral._Answer(status=400, body=body, content_type="", retry_after=None)
+
+    assert [error.code for error in answer.errors] == codes
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+    max_leaves=20,
+)
+answers = st.builds(
+    certcentral._Answer,
+    status=st.integers(100, 999),
+    body=st.none()
+    | st.binary()
+    | json_values.map(lambda value: json.dumps(value).encode())
+    | json_values.map(lambda value: json.dumps({"errors": value, "id": ORDER, "order_status": value}).encode()),
+    content_type=st.text(),
+    retry_after=st.none() | st.integers(1, 100),
+)
+
+
+@given(answers)
+def test_whatever_is_answered_only_our_errors_are_raised(answer: certcentral._Answer) -> None:
+    client = CertCentral(
+        base_url="http://127.0.0.1", timeout_seconds=1, api_key=KeyStub(), observe=lambda _status, _seconds: None
+    )
+    client._exchange = lambda *_args: answer  # type: ignore[method-assign]
+
+    for call in (client.get_order, client.get_order_status):
+        try:
+            call(ORDER, later())
+        except ResendError as error:
+            assert not isinstance(error, OutcomeUnknown)  # noqa: PT017
+    try:
+        resend(client)
+    except OutcomeUnknown:
+        assert not 400 <= answer.status < 500
+    except ResendError:
+        assert 400 <= answer.status < 500
+    else:
+        assert 200 <= answer.status < 300
+
+
+@given(st.text() | st.from_regex(r"[0-9]+"))
+def test_any_retry_after_is_seconds_or_nothing(text: str) -> None:
+    seconds = certcentral._retry_after(text, time.time())
+
+    assert seconds is None or 1 <= seconds <= certcentral.MAX_RETRY_AFTER_SECONDS
