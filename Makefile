@@ -1,0 +1,107 @@
+# Needs python3, make and the package registries; brings everything else into .tools/.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+export SAM_CLI_TELEMETRY := 0
+
+UV_VERSION := 0.13.9
+
+TOOLS := $(CURDIR)/.tools
+UV := $(TOOLS)/uv/bin/uv
+SAM := $(TOOLS)/sam/bin/sam
+DEV := $(TOOLS)/dev/bin
+# exec, so that a signal to make reaches the program itself and make waits for its end.
+LOCAL := exec env PYTHONPATH=tests $(DEV)/python -m
+
+# An argument would be readable for everybody on the machine, and stay in the shell's history.
+ifeq ($(origin DIGICERT_API_KEY),command line)
+$(error Put DIGICERT_API_KEY into the environment, before "make", or leave it out to be asked for it)
+endif
+
+.PHONY: help
+help: ## show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+# ---------------------------------------------------------------- run
+
+.PHONY: run
+run: tools ## one resend through the whole stack, on this machine (ORDER_ID=... goes to the real CertCentral)
+	@$(LOCAL) local.run
+
+.PHONY: up
+up: tools ## start the stack on this machine, and leave it running
+	@$(LOCAL) local.background up
+
+.PHONY: down
+down: tools ## stop what `make up` started
+	@$(LOCAL) local.background down
+
+# ---------------------------------------------------------------- check
+
+.PHONY: test
+test: lint ## everything that must pass
+	@$(DEV)/pytest
+
+.PHONY: test-unit
+test-unit: tools ## the tests that need no deployed stack
+	@$(DEV)/pytest --ignore=tests/e2e
+
+# cfn-lint runs again on the expanded template, because the SAM form hides bad runtimes and timeouts from it.
+.PHONY: lint
+lint: tools ## code and template
+	$(DEV)/ruff check
+	$(DEV)/ruff format --check
+	$(DEV)/mypy
+	$(SAM) validate --lint
+	$(DEV)/cfn-lint template.yaml
+	@mkdir -p .aws-sam
+	PYTHONPATH=tests AWS_DEFAULT_REGION=us-east-1 $(TOOLS)/sam/bin/python -m local.template template.yaml > .aws-sam/expanded.json
+	$(DEV)/cfn-lint .aws-sam/expanded.json
+
+# ---------------------------------------------------------------- build and deploy
+
+.PHONY: build
+build: tools ## the deployment package, in .aws-sam/build
+	@UV=$(UV) PYTHON=$(DEV)/python $(SAM) build
+
+.PHONY: deploy
+deploy: ## to your AWS account: make deploy ENV=dev|prod
+	@case "$(ENV)" in dev|prod) ;; *) echo "make deploy ENV=dev or ENV=prod (see samconfig.toml)" >&2; exit 2;; esac
+	@$(MAKE) build
+	@$(SAM) deploy --config-env $(ENV)
+
+# ---------------------------------------------------------------- tools
+
+.PHONY: tools
+tools: $(TOOLS)/dev/.ready $(TOOLS)/sam/.ready $(TOOLS)/local-aws/.ready ## bring the tools (the other targets do it themselves)
+
+# One environment for each file, because their pins conflict.
+$(TOOLS)/%/.ready: requirements/%.txt | $(UV)
+	@echo "bringing .tools/$*"
+	@$(TOOLS)/$*/bin/python --version > /dev/null 2>&1 || $(UV) venv --quiet --clear --python 3.13 $(TOOLS)/$*
+	@$(UV) pip sync --quiet --require-hashes --python $(TOOLS)/$*/bin/python $<
+	@touch $@
+
+# Debian packages venv apart from python3; pip can do without it.
+$(UV):
+	@echo "bringing .tools/uv"
+	@python3 -m venv $(TOOLS)/uv > /dev/null 2>&1 \
+		&& $(TOOLS)/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) \
+		|| python3 -m pip install --quiet --disable-pip-version-check --target $(TOOLS)/uv uv==$(UV_VERSION) \
+		|| { rm -rf $(TOOLS)/uv; echo "uv could not be installed: python3 needs its venv or its pip module, and a package registry" >&2; exit 1; }
+
+.PHONY: lock
+lock: $(UV) ## pin again what pyproject.toml asks for
+	$(UV) pip compile -q --universal --python-version 3.13 --generate-hashes --no-annotate \
+		pyproject.toml -o src/requirements.txt
+	$(UV) pip compile -q --universal --python-version 3.13 --generate-hashes --no-annotate \
+		-c src/requirements.txt --group pyproject.toml:dev -o requirements/dev.txt
+	$(UV) pip compile -q --universal --python-version 3.13 --generate-hashes --no-annotate \
+		--group pyproject.toml:sam -o requirements/sam.txt
+	$(UV) pip compile -q --universal --python-version 3.13 --generate-hashes --no-annotate \
+		--group pyproject.toml:local-aws -o requirements/local-aws.txt
+
+.PHONY: clean
+clean: ## remove what was built and cached (stops the stack; keeps .tools)
+	@test ! -e .local/stack.json || $(MAKE) down
+	@rm -rf .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis

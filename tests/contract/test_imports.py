@@ -1,0 +1,75 @@
+"""What may import what: it keeps the layers apart, and the cold start short."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "src" / "dv_resend"
+# May be imported by the package: what the requirements and the Lambda runtime bring.
+ALLOWED = {"aws_lambda_powertools", "boto3", "botocore", "idna", "requests", "urllib3"} | set(sys.stdlib_module_names)
+
+
+def imported_by(name: str) -> set[str]:
+    """List the packages loaded by a fresh import of one module."""
+    program = f"import sys, {name}; print(*{{module.partition('.')[0] for module in sys.modules}})"
+    environment = {"PYTHONPATH": str(PACKAGE.parent), "AWS_DEFAULT_REGION": "eu-west-1"}
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
+    return set(ran.stdout.split())
+
+
+def test_the_handler_loads_nothing_heavy() -> None:
+    assert (
+        imported_by("dv_resend.app") & {"pydantic", "aws_xray_sdk", "jsonschema", "jsonpath_ng", "fastjsonschema"}
+        == set()
+    )
+
+
+@pytest.mark.parametrize("use_case", ["resend", "status", "models", "errors", "config", "doors"])
+def test_rules_know_neither_aws_nor_http(use_case: str) -> None:
+    assert imported_by(f"dv_resend.{use_case}") & {"boto3", "botocore", "requests", "urllib3"} == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "may_know"),
+    [
+        ("errors", set()),
+        ("config", {"errors"}),
+        ("models", {"errors"}),
+        ("resend", {"errors", "models"}),
+        ("status", {"models"}),
+        ("doors", {"errors", "models"}),
+        ("telemetry", {"errors", "models"}),
+        ("api_key", {"errors"}),
+        ("claims", {"errors", "models", "telemetry"}),
+        ("certcentral", {"errors", "models"}),
+    ],
+)
+def test_dependencies_point_one_way(module: str, may_know: set[str]) -> None:
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    for_types_only = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    known = {
+        node.module.removeprefix("dv_resend.")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dv_resend.")
+        if id(node) not in for_types_only
+    }
+    assert known <= may_know
+
+
+def test_only_declared_packages_are_imported() -> None:
+    for path in PACKAGE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            for name in names:
+                top = name.partition(".")[0]
+                assert top in ALLOWED or top == "dv_resend" or top.startswith("mypy_boto3"), f"{path.name}: {name}"

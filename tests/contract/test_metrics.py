@@ -1,0 +1,56 @@
+"""Every alarm on a metric of ours against an emitted EMF line: namespace, name and the exact set of dimensions."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import SERVICE, Output
+from local.template import ROOT, load
+
+from dv_resend import errors, telemetry
+from dv_resend.models import ResendRequest, ResendResult
+
+RESOURCES = load(ROOT / "template.yaml")["Resources"]
+ALARMS: dict[str, dict[str, Any]] = {
+    name: resource["Properties"]
+    for name, resource in RESOURCES.items()
+    if resource["Type"] == "AWS::CloudWatch::Alarm" and not resource["Properties"]["Namespace"].startswith("AWS/")
+}
+
+
+@pytest.fixture
+def emitted(output: Callable[[], Output]) -> list[tuple[str, str, tuple[tuple[str, str], ...]]]:
+    """All metrics, once each, as (namespace, name, dimensions)."""
+    request = ResendRequest(order_id=1)
+    telemetry.observe_upstream(204, 0.1)
+    for outcome in ("sent", "duplicate"):
+        telemetry.Audit().succeeded(ResendResult(request, outcome, 0, 0))
+    for error in (errors.ApiKeyRejected("."), errors.OutcomeUnknown("."), errors.RateLimited(".")):
+        telemetry.Audit().failed(error)
+    telemetry.flush()
+    return [
+        (emission["namespace"], name, tuple(sorted(emission["dimensions"].items())))
+        for name, emissions in output().metrics.items()
+        for emission in emissions
+    ]
+
+
+def test_there_are_alarms_on_our_metrics() -> None:
+    assert {alarm["MetricName"] for alarm in ALARMS.values()} == {"ApiKeyRejected", "OutcomeUnknown", "ResendFailed"}
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_alarm_watches_an_emitted_metric(emitted: list[Any], name: str) -> None:
+    # The template gives the stack's name to both sides; a test's own name stands for it here.
+    service = RESOURCES["ResendFunction"]["Properties"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+    alarm = ALARMS[name]
+    dimensions = {
+        dimension["Name"]: SERVICE if dimension["Value"] == service else dimension["Value"]
+        for dimension in alarm["Dimensions"]
+    }
+
+    assert (alarm["Namespace"], alarm["MetricName"], tuple(sorted(dimensions.items()))) in emitted
+
+
+def test_every_metric_name_is_emitted(emitted: list[Any]) -> None:
+    assert {name for _, name, _ in emitted} == {str(name) for name in telemetry.MetricName}

@@ -1,0 +1,108 @@
+"""The real template, deployed on this machine once for all end-to-end tests, in front of the emulator."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+from conftest import CANARY
+from local.stack import LocalStack, local_stack
+
+PATH = "/services/v2/order/certificate/{}/resend-emails"
+
+
+class Emulator:
+    """The emulator of the deployed stack, steered over HTTP."""
+
+    def __init__(self, url: str) -> None:
+        self._url = f"{url}/_emulator/"
+        self._session = requests.Session()
+
+    def __call__(self, method: str, path: str, body: Any = None) -> Any:
+        response = self._session.request(method, self._url + path, json=body, timeout=10)
+        response.raise_for_status()
+        return response.json() if response.content else None
+
+    @property
+    def outbox(self) -> list[dict[str, Any]]:
+        return self("GET", "outbox")
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        return self("GET", "calls")
+
+    @property
+    def puts(self) -> list[dict[str, Any]]:
+        return [call for call in self.calls if call["method"] == "PUT"]
+
+    def add_order(self, **fields: Any) -> int:
+        return self("POST", "orders", fields or {"kind": "dv"})["id"]
+
+    def inject(self, fault: dict[str, Any]) -> None:
+        self("POST", "faults", fault)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[LocalStack]:
+    """A deployed stack of its own. Two seconds per upstream call keep the tests of time-outs quick."""
+    with local_stack(api_key=CANARY, parameters={"CertCentralTimeoutSeconds": "2"}) as stack:
+        yield stack
+        log = str(stack.client("logs").filter_log_events(logGroupName=stack.log_group)["events"])
+        claims = str(stack.client("dynamodb").scan(TableName=stack.claims_table)["Items"])
+        assert "audit" in log
+        assert CANARY not in log
+        assert CANARY not in claims
+        assert "@" not in claims
+
+
+@pytest.fixture
+def emulator(stack: LocalStack) -> Emulator:
+    assert stack.emulator_url is not None
+    emulator = Emulator(stack.emulator_url)
+    emulator("POST", "reset")
+    return emulator
+
+
+@pytest.fixture
+def order_id(emulator: Emulator) -> int:
+    """A pending DV order that nobody has asked about before: claims outlive the emulator's reset."""
+    return emulator.add_order(id=int(time.time() * 1000) % 10**12, kind="dv")
+
+
+@pytest.fixture
+def put(stack: LocalStack) -> Callable[..., requests.Response]:
+    """Send DigiCert's request to the deployed API; the answer may not hold the key."""
+
+    def send(order_id: object, body: Any = None, query: str = "") -> requests.Response:
+        response = requests.put(
+            stack.api_url + PATH.format(order_id) + query,
+            json=body,
+            headers={"X-DC-DEVKEY": "a-callers-own-key"},
+            timeout=40,
+        )
+        assert CANARY not in response.text + str(response.headers)
+        return response
+
+    return send
+
+
+@pytest.fixture
+def at_once() -> Callable[..., list[Any]]:
+    """Call a function eight times at the same time."""
+
+    def run(call: Callable[[], Any]) -> list[Any]:
+        with ThreadPoolExecutor(8) as pool:
+            return [future.result() for future in [pool.submit(call) for _ in range(8)]]
+
+    return run
+
+
+def eventually[T](look: Callable[[], T], seconds: float = 40) -> T:
+    """Return what ``look`` finds, once it finds something."""
+    end = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)
+    return found

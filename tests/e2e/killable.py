@@ -1,0 +1,60 @@
+"""One invocation of the handler in a process of its own, which may be killed at a chosen moment.
+
+`python killable.py MOMENT SECONDS_LATER EVENT REQUEST_ID` prints the result, or the name of the error, as JSON.
+Moments: before-claim, after-claim, after-put, before-answer, or never. SECONDS_LATER sets the process's clock ahead.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+import types
+from collections.abc import Callable
+from typing import Any
+
+moment, later, event, request_id = sys.argv[1], float(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4]
+
+_time = time.time
+time.time = lambda: _time() + later
+
+from dv_resend.app import lambda_handler
+from dv_resend.certcentral import CertCentral
+from dv_resend.claims import Claims
+from dv_resend.errors import ResendError
+
+# The least that the function needs before it sends; a killed call's claim is then soon over.
+SECONDS_LEFT = 11.0
+
+
+def kill_around(owner: type, method: str, before: str | None, after: str | None) -> None:
+    """Kill this process before or after a method, if that is the chosen moment."""
+    original: Callable[..., Any] = getattr(owner, method)
+
+    def call(*args: Any, **options: Any) -> Any:
+        if moment == before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = original(*args, **options)
+        if moment == after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, method, call)
+
+
+kill_around(Claims, "acquire", "before-claim", "after-claim")
+kill_around(CertCentral, "resend_emails", None, "after-put")
+kill_around(Claims, "record_sent", None, "before-answer")
+
+context = types.SimpleNamespace(
+    function_name="resend",
+    memory_limit_in_mb=256,
+    invoked_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:resend:live",
+    aws_request_id=request_id,
+    tenant_id=None,
+    get_remaining_time_in_millis=lambda: int(SECONDS_LEFT * 1000),
+)
+try:
+    print("ANSWER", json.dumps(lambda_handler(event, context)))
+except ResendError as error:
+    print("ANSWER", json.dumps({"error": type(error).__name__}))

@@ -1,0 +1,152 @@
+"""Whatever is repeated, at once or after a crash, mails once inside the cool-down. Real processes, real table."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from conftest import CANARY
+from local.stack import LocalStack
+
+from e2e.conftest import Emulator
+
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+@pytest.fixture
+def invoke(stack: LocalStack) -> Callable[..., Any]:
+    """Invoke the handler in a process of its own; ``None`` if it was killed."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(SOURCE),
+        "AWS_ENDPOINT_URL": stack.aws_endpoint,
+        "AWS_ACCESS_KEY_ID": "123456789012",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": stack.region,
+        "API_KEY_SECRET_ID": stack.secret,
+        "CLAIMS_TABLE": stack.claims_table,
+        "CERTCENTRAL_BASE_URL": f"{stack.emulator_url}/services/v2",
+        "CERTCENTRAL_TIMEOUT_SECONDS": "2",
+    }
+
+    def call(event: dict[str, Any], kill: str = "never", later: float = 0, request_id: str = "one") -> Any:
+        ran = subprocess.run(
+            [sys.executable, Path(__file__).with_name("killable.py"), kill, str(later), json.dumps(event), request_id],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert CANARY not in ran.stdout + ran.stderr
+        if kill != "never":
+            assert ran.returncode == -signal.SIGKILL, ran.stderr
+            return None
+        (answer,) = [line for line in ran.stdout.splitlines() if line.startswith("ANSWER ")]
+        return json.loads(answer.removeprefix("ANSWER "))
+
+    return call
+
+
+@pytest.mark.parametrize("force", [False, True], ids=["plain", "force"])
+@pytest.mark.parametrize(
+    ("kill", "mails_before", "at_once", "after_its_end"),
+    [
+        ("before-claim", 0, "sent", "duplicate"),
+        ("after-claim", 0, "ResendInProgress", "OutcomeUnknown"),
+        ("after-put", 1, "ResendInProgress", "OutcomeUnknown"),
+        ("before-answer", 1, "duplicate", "duplicate"),
+    ],
+)
+def test_killed_invocation_never_leads_to_a_second_mail(
+    invoke: Callable[..., Any],
+    emulator: Emulator,
+    order_id: int,
+    kill: str,
+    mails_before: int,
+    at_once: str,
+    after_its_end: str,
+    force: bool,
+) -> None:
+    event = {"order_id": order_id, "force": force}
+    invoke(event, kill=kill)
+    assert len(emulator.puts) == mails_before
+
+    # Lambda delivers again, with the same request id: at once, after the killed call's end, and near the cool-down's.
+    said = [invoke(event), invoke(event, later=15), invoke(event, later=3500)]
+
+    assert [answer.get("error", answer.get("outcome")) for answer in said] == [at_once, after_its_end, after_its_end]
+    assert len(emulator.puts) == (0 if kill == "after-claim" else 1)
+
+
+def test_after_the_cool_down_a_resend_is_sent_again(
+    invoke: Callable[..., Any], emulator: Emulator, order_id: int
+) -> None:
+    invoke({"order_id": order_id}, kill="after-put")
+
+    assert invoke({"order_id": order_id}, later=3700)["outcome"] == "sent"
+    assert len(emulator.puts) == 2
+
+
+def test_eight_identical_requests_at_once_mail_once(
+    put: Callable[..., requests.Response],
+    at_once: Callable[..., list[requests.Response]],
+    emulator: Emulator,
+    order_id: int,
+) -> None:
+    emulator.inject({"fault": "slow", "seconds": 0.5, "method": "PUT"})
+
+    responses = at_once(lambda: put(order_id))
+
+    assert sorted(response.status_code for response in responses) == [204] + [409] * 7
+    codes = {response.json()["errors"][0]["code"] for response in responses if response.status_code == 409}
+    assert codes <= {"cool_down", "resend_in_progress"}
+    assert len(emulator.puts) == 1
+
+
+def test_unknown_outcome_is_said_again_by_every_worker(
+    put: Callable[..., requests.Response],
+    at_once: Callable[..., list[requests.Response]],
+    emulator: Emulator,
+    order_id: int,
+) -> None:
+    emulator.inject({"fault": "hang", "method": "PUT", "mails": True, "times": 1})
+
+    first, *repeats = [put(order_id), *at_once(lambda: put(order_id))]
+
+    assert {response.status_code for response in (first, *repeats)} == {504}
+    assert all(3000 < int(response.headers["Retry-After"]) <= 3601 for response in (first, *repeats))
+    assert len(emulator.puts) == 1
+
+
+def test_key_rotated_under_a_warm_function(
+    stack: LocalStack, put: Callable[..., requests.Response], emulator: Emulator, order_id: int
+) -> None:
+    secrets = stack.client("secretsmanager")
+    put(order_id)
+    emulator("PUT", "keys", {"secret": CANARY, "role": "revoked"})
+    emulator("PUT", "keys", {"secret": f"{CANARY}-2", "role": "valid"})
+    secrets.put_secret_value(SecretId=stack.secret, SecretString=json.dumps({"api_key": f"{CANARY}-2"}))
+    try:
+        assert put(order_id, query="?force=true").status_code == 204
+    finally:
+        secrets.put_secret_value(SecretId=stack.secret, SecretString=CANARY)
+    assert [call["role"] for call in emulator.puts] == ["valid", "valid"]
+
+
+def test_revoked_key_is_named(put: Callable[..., requests.Response], emulator: Emulator, order_id: int) -> None:
+    emulator("PUT", "keys", {"secret": CANARY, "role": "revoked"})
+
+    response = put(order_id)
+
+    assert response.status_code == 502
+    assert [error["code"] for error in response.json()["errors"]] == [
+        "api_key_rejected",
+        "access_denied|access_denied_invalid_key",
+    ]

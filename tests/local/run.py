@@ -1,0 +1,161 @@
+"""What `make run` does: one resend through the whole stack, explained line by line.
+
+Against the emulator it needs nothing. With `ORDER_ID` in the environment it goes to the real CertCentral, after a dry
+run and a question; the key comes from `DIGICERT_API_KEY` or a hidden prompt, and is kept in memory alone.
+"""
+
+import getpass
+import http.client
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from local.processes import StartError
+from local.stack import LocalStack, local_stack
+
+# DigiCert's documented example, for the order that the emulator has for it.
+EXAMPLE_ORDER = "123456789"
+EXAMPLE_BODY = {
+    "domain_approval_emails": [
+        {"domain": "example.com", "email": "someone@example.com"},
+        {"domain": "sub.example2.com", "email": "someone@example2.com", "email_domain": "example2.com"},
+    ],
+    "locale": "en",
+}
+_DEFAULT_CERTCENTRAL = "https://www.digicert.com/services/v2"
+# Powertools puts these on every line; the rest of an audit line is the audit.
+_NOT_AUDIT = {"level", "location", "message", "timestamp", "service", "xray_trace_id", "cold_start"}
+
+
+class Run:
+    """Prints what happens, each line with the seconds since the start."""
+
+    def __init__(self) -> None:
+        """Start the clock."""
+        self._started = time.monotonic()
+
+    def step(self, text: str) -> None:
+        """One finished step."""
+        print(f"{time.monotonic() - self._started:6.1f} s  {text}", flush=True)
+
+    def detail(self, text: str) -> None:
+        """More about the step above."""
+        print(f"          {text}", flush=True)
+
+    def against_emulator(self) -> bool:
+        """Send DigiCert's example and show the email in the emulator's outbox; whether it worked."""
+        with local_stack(on_step=self.step) as stack:
+            sent = self._put(stack, EXAMPLE_ORDER, EXAMPLE_BODY) == 204
+            self._show_audit(stack)
+            assert stack.emulator_url is not None
+            emails = json.loads(_call(stack.emulator_url, "GET", "/_emulator/outbox")[2])
+            self.step(f"outbox: CertCentral sent {len(emails)} email(s)")
+            for email in emails:
+                self.detail(_fields({name: email[name] for name in ("to", "subject", "sent_at")}))
+        return sent and bool(emails)
+
+    def against_certcentral(self, order_id: str, url: str, api_key: str) -> bool:
+        """Plan, ask, then resend to the default recipients of a real order; whether it worked."""
+        with local_stack(api_key=api_key, certcentral_url=url, on_step=self.step) as stack:
+            if self._put(stack, order_id, {}, query="?dry_run=true") != 200:
+                return False
+            if not _confirmed(order_id, url):
+                self.step("nothing was sent")
+                return sys.stdin.isatty()  # a person said no; a script forgot to say yes
+            sent = self._put(stack, order_id, {}) == 204
+            self._show_audit(stack)
+        return sent
+
+    def _put(self, stack: LocalStack, order_id: str, body: Mapping[str, Any], query: str = "") -> int:
+        path = f"/services/v2/order/certificate/{order_id}/resend-emails{query}"
+        self.step(f"asked: PUT {stack.api_url}{path}")
+        self.detail(json.dumps(body))
+        status, headers, answer = _call(stack.api_url, "PUT", path, json.dumps(body))
+        outcome = f", Resend-Outcome: {headers['Resend-Outcome']}" if "Resend-Outcome" in headers else ""
+        self.step(f"answered: {status} {http.client.responses.get(status, '')}{outcome}")
+        if answer:
+            self.detail(answer)
+        return status
+
+    def _show_audit(self, stack: LocalStack) -> None:
+        logs = stack.client("logs")
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            for event in reversed(logs.filter_log_events(logGroupName=stack.log_group)["events"]):
+                if '"audit"' in event["message"]:
+                    line = json.loads(event["message"])
+                    facts = {k: v for k, v in line.items() if k not in _NOT_AUDIT and not k.startswith("function_")}
+                    self.step("audit line, in CloudWatch Logs")
+                    self.detail(_fields(facts))
+                    return
+            time.sleep(0.1)
+        self.step("no audit line came within 10 s")
+
+
+def main() -> int:
+    """The exit code: 0 when the email went out (or the user said no)."""
+    api_key = os.environ.pop("DIGICERT_API_KEY", "").strip()  # so that no child inherits it
+    order_id = os.environ.get("ORDER_ID", "").strip()
+    url = os.environ.get("CERTCENTRAL_BASE_URL", "").strip()
+    run = Run()
+    try:
+        if not order_id:
+            if api_key or url:
+                print("DIGICERT_API_KEY and CERTCENTRAL_BASE_URL need an ORDER_ID.", file=sys.stderr)
+                return 2
+            return 0 if run.against_emulator() else 1
+        if not order_id.isascii() or not order_id.isdigit():
+            print("ORDER_ID must be digits.", file=sys.stderr)
+            return 2
+        if not api_key:
+            if not sys.stdin.isatty():
+                print("Put the CertCentral API key into the environment variable DIGICERT_API_KEY.", file=sys.stderr)
+                return 2
+            api_key = getpass.getpass("CertCentral API key (not shown): ").strip()
+        return 0 if run.against_certcentral(order_id, url or _DEFAULT_CERTCENTRAL, api_key) else 1
+    except StartError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; everything is stopped", file=sys.stderr)
+        return 130
+
+
+def _confirmed(order_id: str, url: str) -> bool:
+    if os.environ.get("YES") == "1":
+        return True
+    if not sys.stdin.isatty():
+        print("Not a terminal: nothing is sent without YES=1.", file=sys.stderr)
+        return False
+    print(f"This mails the recipients of order {order_id} at {urlsplit(url).hostname}.")
+    try:
+        answer = input("Send it? [y/N] ")
+    except EOFError:
+        return False
+    return answer.strip().lower() in ("y", "yes")
+
+
+def _call(base: str, method: str, path: str, body: str | None = None) -> tuple[int, http.client.HTTPMessage, str]:
+    connection = http.client.HTTPConnection(base.removeprefix("http://"), timeout=40)
+    try:
+        connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+        response = connection.getresponse()
+        return response.status, response.headers, response.read().decode()
+    finally:
+        connection.close()
+
+
+def _fields(facts: Mapping[str, Any]) -> str:
+    return "  ".join(
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in facts.items()
+        if value is not None
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
