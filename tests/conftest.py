@@ -107,6 +107,7 @@ def output(capsys: pytest.CaptureFixture[str]) -> Callable[[], Output]:
 def _fresh_function() -> Iterator[None]:
     """Give every test a function that has just started."""
     app._adapters.cache_clear()
+    telemetry.logger.clear_state()
     yield
     app._adapters.cache_clear()
     telemetry.metrics.clear_metrics()

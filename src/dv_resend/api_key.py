@@ -70,16 +70,20 @@ class ApiKey:
 def _key_in(secret: object) -> str | None:
     try:
         text = (secret.decode() if isinstance(secret, bytes) else str(secret)).strip()
-        key = json.loads(text).get("api_key") if text.startswith("{") else text
+        key = json.loads(text) if text.startswith(("{", "[", '"')) else text
     except (ValueError, RecursionError):
         return None
+    if isinstance(key, dict):
+        key = key.get("api_key")
     if not isinstance(key, str) or not _KEY.fullmatch(key.strip()):
         return None
     return key.strip()
 
 
 def _classified(error: BaseException | None) -> ConfigurationError | SecretUnavailable:
-    code = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
+    # A connection error of the SDK has the attribute too, but with nothing in it.
+    response = getattr(error, "response", None) or {}
+    code = response.get("Error", {}).get("Code", type(error).__name__)
     if code == "ResourceNotFoundException":
         return ConfigurationError("The API key secret does not exist or has no value yet; store the key in it.")
     if code in _PERMANENT:

@@ -94,6 +94,8 @@ class Claims:
                 self._client.delete_item(Key={"id": {"S": claim.key}}, **condition)
             else:
                 self._client.put_item(Item=_item(claim.replaced), **condition)
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return  # not ours (any more): there is nothing to give back
         except (ClientError, BotoCoreError) as error:
             logger.warning("claim not released", claim=claim.key, error=_code(error))
 

@@ -1,6 +1,7 @@
 """The settings: environment variables, read once and validated into a frozen `Config`."""
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -71,14 +72,20 @@ class Config:
         )
 
 
+# Neither user nor query nor fragment, not even an empty one: the order's path would land in it.
+_BASE_URL = re.compile(
+    r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?((?:/[A-Za-z0-9._~-]+)*)/?", re.ASCII
+)
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+
+
 def _base_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.username is not None or parts.query or parts.fragment or not parts.hostname or not text.isprintable():
+    match = _BASE_URL.fullmatch(text)
+    if not match or not match[2].strip(".") or urlsplit(text).port == 0:  # `port` raises ValueError above 65535
         raise ValueError
-    _ = parts.port  # raises ValueError when it is not a port
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+    if match[1] == "http" and not _is_loopback(match[2].strip("[]")):
         raise ValueError
-    return text.rstrip("/")
+    return text.removesuffix("/")
 
 
 def _is_loopback(host: str) -> bool:
@@ -90,10 +97,9 @@ def _is_loopback(host: str) -> bool:
 
 def _number_within[N: (int, float)](kind: Callable[[str], N], low: N, high: N) -> Callable[[str], N]:
     def parse(text: str) -> N:
-        number = kind(text)
-        if not low <= number <= high:  # also refuses NaN
+        if not _NUMBER.fullmatch(text) or not low <= kind(text) <= high:
             raise ValueError
-        return number
+        return kind(text)
 
     return parse
 

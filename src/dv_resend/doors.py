@@ -128,7 +128,7 @@ def _body(event: Mapping[str, Any]) -> dict[str, object]:
     try:
         if event.get("isBase64Encoded"):
             text = base64.b64decode(text, validate=True).decode()
-        body = json.loads(text, object_pairs_hook=_unique) if text else {}
+        body = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, TypeError, RecursionError):
         raise error from None
     if not isinstance(body, dict):

@@ -89,7 +89,8 @@ class ResendRequest:
     def claim_key(self) -> str:
         """SHA-256 over order, recipients (in any order, any case) and locale: equal for equal emails, and anonymous."""
         recipients = sorted(recipient._identity for recipient in self.recipients)
-        identity = json.dumps([self.order_id, recipients, (self.locale or "").casefold()])
+        locale = (self.locale or "").casefold().replace("-", "_")
+        identity = json.dumps([self.order_id, recipients, locale])
         return hashlib.sha256(identity.encode()).hexdigest()
 
     @property
@@ -125,7 +126,7 @@ class ResendPlan:
     """What a dry run found: the call that would be made, or what would keep it from being made, and until when."""
 
     request: ResendRequest
-    would_be: Literal["sent", "duplicate", "ResendInProgress", "OutcomeUnknown"]
+    would_be: Literal["sent", "duplicate", "ResendInProgress", "OutcomeUnknown", "SendingPaused"]
     until: int | None = None
     outcome: Literal["planned"] = "planned"
 
@@ -200,10 +201,10 @@ class HeldClaim(Claim):
 
 def parse_order_id(value: object) -> int:
     """Return the order id of an integer or a string of digits; raise `InvalidRequest` for anything else."""
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not _ORDER_ID.fullmatch(text) or int(text) == 0:
+    number = int(value) if isinstance(value, str) and _ORDER_ID.fullmatch(value) else value
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 10**15:
         raise InvalidRequest("order_id", "must be a CertCentral order id: 1 to 15 digits.")
-    return int(text)
+    return number
 
 
 def parse_requested_by(fields: Mapping[str, object]) -> str | None:
@@ -224,8 +225,8 @@ def refuse_unknown(fields: Mapping[str, object], known: frozenset[str], prefix: 
 
 
 def shown(name: str) -> str:
-    """Make a caller's own field name safe to show: short, and printable ASCII."""
-    return ascii(name[:64])[1:-1]
+    """Make a caller's own field name safe to show: short, printable ASCII, without an address, and never empty."""
+    return mask_addresses(ascii(name[:64])[1:-1]) or "''"
 
 
 def mask_address(address: str) -> str:
@@ -294,7 +295,7 @@ def _domain(value: object, field: str, *, wildcard: bool = False) -> str:
             raise error from None
     name = name.lower()
     labels = name.split(".")
-    if len(name) > 253 or len(labels) < 2 or not all(map(_LABEL.fullmatch, labels)) or labels[-1].isdigit():
+    if len(star + name) > 253 or len(labels) < 2 or not all(map(_LABEL.fullmatch, labels)) or labels[-1].isdigit():
         raise error
     return star + name
 
@@ -307,9 +308,12 @@ def _email(value: object, field: str) -> str:
     if not at or len(local_part) > 64 or not _LOCAL_PART.fullmatch(local_part):
         raise error
     try:
-        return f"{local_part}@{_domain(domain, field)}"
+        address = f"{local_part}@{_domain(domain, field)}"
     except InvalidRequest:
         raise error from None
+    if len(address) > 254:
+        raise error
+    return address
 
 
 def _locale(value: object) -> str:

@@ -44,6 +44,8 @@ def resend(
         raise SendingPaused("Sending is switched off (SENDING=off); nothing was sent. Try again when it is on.")
     check_eligible(certcentral.get_order(request.order_id, invocation.ends_at))
     if request.dry_run:
+        if not sending:
+            return ResendPlan(request, "SendingPaused")
         return _plan(request, claims.read(request.claim_key), invocation, clock())
 
     now = clock()

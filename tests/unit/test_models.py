@@ -1,0 +1,725 @@
+"""Validation: what may be asked of CertCentral, and what becomes of it. Pure, so most of it is tables."""
+
+import re
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from dv_resend.errors import InvalidRequest
+from dv_resend.models import (
+    Claim,
+    OrderStatus,
+    Recipient,
+    ResendPlan,
+    ResendRequest,
+    ResendResult,
+    mask_address,
+    mask_addresses,
+    utc,
+)
+
+# DigiCert's own example of the call (resend-emails page).
+DOCUMENTED = {
+    "domain_approval_emails": [
+        {"domain": "example.com", "email": "someone@example.com"},
+        {"domain": "sub.example2.com", "email": "someone@example2.com", "email_domain": "example2.com"},
+    ],
+    "locale": "en",
+}
+LABEL_63 = "a" * 63
+DOMAIN_253 = ".".join([LABEL_63, LABEL_63, LABEL_63, "b" * 57, "com"])
+
+
+def parse(**fields):
+    return ResendRequest.from_input({"order_id": 123456789, **fields})
+
+
+def parse_one(domain="example.com", email="admin@example.com", **more):
+    request = parse(domain_approval_emails=[{"domain": domain, "email": email, **more}])
+    (recipient,) = request.recipients
+    return recipient
+
+
+def refused_field(call, *args, **fields):
+    with pytest.raises(InvalidRequest) as caught:
+        call(*args, **fields)
+    return caught.value.field
+
+
+# Whole requests
+
+
+def test_the_documented_example_goes_upstream_unchanged():
+    assert parse(**DOCUMENTED).upstream_body == DOCUMENTED
+
+
+def test_an_order_id_alone_means_the_default_recipients():
+    request = parse()
+
+    assert request == ResendRequest(order_id=123456789)
+    assert request.upstream_body == {}
+    assert request.addresses == "default"
+
+
+def test_flags_and_requester_do_not_go_upstream():
+    request = parse(dry_run=True, force=True, requested_by="me", locale="en")
+
+    assert (request.dry_run, request.force, request.requested_by) == (True, True, "me")
+    assert request.upstream_body == {"locale": "en"}
+
+
+def test_the_addresses_are_those_that_were_named():
+    assert parse(**DOCUMENTED).addresses == ["someone@example.com", "someone@example2.com"]
+
+
+@pytest.mark.parametrize("name", ["orderId", "email", "emails", "domain_approval_email", "Locale", "dryrun", "action"])
+def test_an_unknown_field_is_named(name):
+    assert refused_field(parse, **{name: True}) == name
+
+
+@pytest.mark.parametrize("name", ["mail", "emails", "domain_name", "Email", "emaildomain", "locale"])
+def test_an_unknown_field_of_a_recipient_is_named_with_its_path(name):
+    assert refused_field(parse_one, **{name: "x"}) == f"domain_approval_emails[0].{name}"
+
+
+def test_a_nameless_field_is_still_named_somehow():
+    assert refused_field(parse, **{"": 1})
+
+
+def test_an_unknown_field_is_shown_short_and_in_printable_ascii():
+    field = refused_field(parse, **{"é\r\nSet-Cookie: a=b" + "x" * 100: 1})
+
+    assert field.startswith("\\xe9\\r\\nSet-Cookie: a=b")
+    assert len(field) < 100
+
+
+@pytest.mark.parametrize("name", ["order_id", "domain_approval_emails", "locale", "dry_run", "force", "requested_by"])
+def test_null_is_refused_and_never_read_as_absent(name):
+    assert refused_field(parse, **{name: None}) == name
+
+
+@pytest.mark.parametrize("name", ["domain", "email", "email_domain"])
+def test_null_in_a_recipient_is_refused(name):
+    assert refused_field(parse_one, **{name: None}) == f"domain_approval_emails[0].{name}"
+
+
+@pytest.mark.parametrize("name", ["dry_run", "force"])
+@pytest.mark.parametrize("value", ["true", 1, 0, "", [], {}], ids=ascii)
+def test_flags_are_booleans_and_nothing_like_them(name, value):
+    assert refused_field(parse, **{name: value}) == name
+
+
+# Order ids
+
+
+@pytest.mark.parametrize(
+    ("value", "order_id"),
+    [(1, 1), (123456789, 123456789), ("123456789", 123456789), ("1", 1), (10**15 - 1, 999999999999999), ("007", 7)],
+    ids=ascii,
+)
+def test_an_order_id_is_an_integer_or_a_string_of_digits(value, order_id):
+    assert parse(order_id=value).order_id == order_id
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(0, -1, 10**15, 1.0, 123456789.0, float("nan"), True, False, None, [], [1], {}, {"id": 1}),
+        *("", "0", "000", "-1", "+1", " 12", "12 ", "12\n", "1.0", "1e3", "0x10", "1_000", "9" * 16, "12a"),
+        *("12/../3", "12%2f3", "12?force=true", "12#", "../12", "\u0661\u0662", "\uff11\uff12", "1\u00b2", "null"),
+        "0123456789ABCDEF0123456789ABCDEF",
+    ],
+    ids=ascii,
+)
+def test_anything_else_is_no_order_id(value):
+    assert refused_field(parse, order_id=value) == "order_id"
+
+
+def test_an_order_id_is_required():
+    with pytest.raises(InvalidRequest) as caught:
+        ResendRequest.from_input({"locale": "en"})
+
+    assert caught.value.field == "order_id"
+
+
+# Recipients
+
+
+@pytest.mark.parametrize("value", [[], {}, "admin@example.com", 1, True, {"domain": "example.com"}], ids=ascii)
+def test_recipients_are_a_list_that_is_not_empty(value):
+    assert refused_field(parse, domain_approval_emails=value) == "domain_approval_emails"
+
+
+@pytest.mark.parametrize("item", [None, "admin@example.com", 1, [], ["example.com", "admin@example.com"]], ids=ascii)
+def test_a_recipient_is_an_object(item):
+    named = {"domain": "example.com", "email": "admin@example.com"}
+
+    assert refused_field(parse, domain_approval_emails=[named, item]) == "domain_approval_emails[1]"
+
+
+@pytest.mark.parametrize("name", ["domain", "email"])
+def test_a_recipient_needs_both_domain_and_email(name):
+    item = {"domain": "example.com", "email": "admin@example.com"}
+    del item[name]
+
+    assert refused_field(parse, domain_approval_emails=[item]) == f"domain_approval_emails[0].{name}"
+
+
+def test_250_recipients_are_allowed_and_251_are_not():
+    items = [{"domain": f"host{n}.example.com", "email": "admin@example.com"} for n in range(251)]
+
+    assert len(parse(domain_approval_emails=items[:250]).recipients) == 250
+    assert refused_field(parse, domain_approval_emails=items) == "domain_approval_emails"
+
+
+def test_duplicates_are_removed_and_the_first_spelling_stays():
+    items = [
+        {"domain": "example.com", "email": "Admin@example.com"},
+        {"domain": "EXAMPLE.com", "email": "admin@EXAMPLE.COM"},
+        {"domain": "www.example.com", "email": "admin@example.com"},
+    ]
+
+    assert parse(domain_approval_emails=items).recipients == (
+        Recipient("example.com", "Admin@example.com"),
+        Recipient("www.example.com", "admin@example.com"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("example.com", None), (None, "example.com"), ("a.example.com", "example.com")], ids=ascii
+)
+def test_the_same_recipient_with_two_email_domains_is_a_contradiction(first, second):
+    def item(email_domain):
+        fields = {"domain": "www.a.example.com", "email": "admin@example.com"}
+        return fields if email_domain is None else fields | {"email_domain": email_domain}
+
+    field = refused_field(parse, domain_approval_emails=[item(first), item(second)])
+
+    assert field == "domain_approval_emails[1].email_domain"
+
+
+# Domains
+
+
+@pytest.mark.parametrize(
+    ("value", "domain"),
+    [
+        ("example.com", "example.com"),
+        ("EXAMPLE.Com", "example.com"),
+        ("a.b.c.d.example.co.uk", "a.b.c.d.example.co.uk"),
+        ("xn--mnchen-3ya.example", "xn--mnchen-3ya.example"),
+        ("XN--MNCHEN-3YA.example", "xn--mnchen-3ya.example"),
+        ("münchen.example", "xn--mnchen-3ya.example"),
+        ("MÜNCHEN.Example", "xn--mnchen-3ya.example"),
+        ("mu\u0308nchen.example", "xn--mnchen-3ya.example"),
+        ("straße.example", "xn--strae-oqa.example"),
+        ("例え.テスト", "xn--r8jz45g.xn--zckzah"),
+        ("例え。テスト", "xn--r8jz45g.xn--zckzah"),
+        ("*.example.com", "*.example.com"),
+        ("*.EXAMPLE.com", "*.example.com"),
+        ("*.münchen.example", "*.xn--mnchen-3ya.example"),
+        ("3com.com", "3com.com"),
+        ("1.2.3.4.in-addr.arpa", "1.2.3.4.in-addr.arpa"),
+        (f"{LABEL_63}.com", f"{LABEL_63}.com"),
+        (DOMAIN_253, DOMAIN_253),
+    ],
+    ids=ascii,
+)
+def test_a_domain_comes_out_in_lower_case_and_as_a_labels(value, domain):
+    assert parse_one(domain=value).domain == domain
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, 1, True, ["example.com"], {}, "", " ", ".", "*", "*.", "example", "localhost", "*.com"),
+        *("example.com.", ".example.com", "example..com", "münchen.example.", "münchen..example", "。example.com"),
+        *("127.0.0.1", "10.1", "::1", "[::1]", "\uff11.\uff12.\uff13.\uff14", "example.123"),
+        *("-a.example.com", "a-.example.com", "a_b.example.com", "_dmarc.example.com", "exa mple.com"),
+        *("*.*.example.com", "a.*.example.com", "*a.example.com", "**.example.com", "*.*.münchen.example"),
+        *("https://example.com", "example.com/", "example.com:443", "user@example.com", "example.com?x", "a,b.com"),
+        *(
+            "\u2028.example.com",
+            "\u00a0example.com",
+            "\ud800.example.com",
+            "ab\u0000.example.com",
+            "\u200d.example.com",
+        ),
+        *(f"{LABEL_63}a.com", f"b{DOMAIN_253}", f"*.{DOMAIN_253}", "ü" * 64 + ".example", "ü" * 300 + ".example"),
+    ],
+    ids=ascii,
+)
+def test_anything_else_is_no_domain(value):
+    assert refused_field(parse_one, domain=value) == "domain_approval_emails[0].domain"
+
+
+def test_a_wildcard_is_not_too_long_after_its_conversion_either():
+    name = "*." + ".".join(["ü" + "a" * 54] * 3 + ["ü" + "b" * 52]) + ".com"
+
+    assert refused_field(parse_one, domain=name) == "domain_approval_emails[0].domain"
+
+
+# Email addresses
+
+
+@pytest.mark.parametrize(
+    ("value", "email"),
+    [
+        ("admin@example.com", "admin@example.com"),
+        ("Admin@EXAMPLE.com", "Admin@example.com"),
+        ("first.last+dcv@mail.example.com", "first.last+dcv@mail.example.com"),
+        ("o'neil@example.com", "o'neil@example.com"),
+        ("!#$%&'*+/=?^_`{|}~-@example.com", "!#$%&'*+/=?^_`{|}~-@example.com"),
+        ("admin@münchen.example", "admin@xn--mnchen-3ya.example"),
+        (f"{'a' * 64}@example.com", f"{'a' * 64}@example.com"),
+    ],
+    ids=ascii,
+)
+def test_an_email_keeps_its_local_part_and_gets_an_a_label_domain(value, email):
+    assert parse_one(email=value).email == email
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, 1, True, ["admin@example.com"], {"email": "admin@example.com"}),
+        *("", "@", "admin", "admin@", "@example.com", "admin@example", "admin@localhost", "admin@127.0.0.1"),
+        *("admin@[127.0.0.1]", "admin@example.com.", "admin@.example.com", "admin@*.example.com", "admin@exa_mple.com"),
+        *("a@b@example.com", "admin@example.com,root@example.com", "admin@example.com;root@example.com"),
+        *("admin@example.com root@example.com", "admin@example.com, root@example.com", "a,b@example.com"),
+        *('"admin"@example.com', '"a b"@example.com', "Admin <admin@example.com>", "<admin@example.com>"),
+        *("mailto:admin@example.com", "admin(x)@example.com", ".admin@example.com", "admin.@example.com"),
+        *(
+            "ad..min@example.com",
+            "ad min@example.com",
+            "admin @example.com",
+            "admin@ example.com",
+            " admin@example.com",
+        ),
+        *("admin@example.com ", "ädmin@example.com", "admin@例え", "admin\u0000@example.com", "admin\\@example.com"),
+        *(f"{'a' * 65}@example.com", f"admin@{'b' * 64}.com", f"admin@{DOMAIN_253}"),
+    ],
+    ids=ascii,
+)
+def test_anything_else_is_no_single_email_address(value):
+    assert refused_field(parse_one, email=value) == "domain_approval_emails[0].email"
+
+
+# Parent domains
+
+
+@pytest.mark.parametrize(
+    ("domain", "value", "email_domain"),
+    [
+        ("example.com", "example.com", "example.com"),
+        ("sub.example.com", "example.com", "example.com"),
+        ("a.b.example.com", "b.example.com", "b.example.com"),
+        ("sub.example.com", "EXAMPLE.com", "example.com"),
+        ("*.example.com", "example.com", "example.com"),
+        ("*.sub.example.com", "example.com", "example.com"),
+        ("sub.münchen.example", "münchen.example", "xn--mnchen-3ya.example"),
+        ("sub.xn--mnchen-3ya.example", "münchen.example", "xn--mnchen-3ya.example"),
+    ],
+    ids=ascii,
+)
+def test_an_email_domain_is_the_domain_itself_or_a_parent(domain, value, email_domain):
+    assert parse_one(domain=domain, email_domain=value).email_domain == email_domain
+
+
+@pytest.mark.parametrize(
+    ("domain", "email_domain"),
+    [
+        ("example.com", "ample.com"),
+        ("example.com", "sub.example.com"),
+        ("example.com", "com"),
+        ("sub.example.com", "sub.example.org"),
+        ("sub.example.com", "other.example.com"),
+        ("evil-example.com", "example.com"),
+        ("example.com.evil.com", "example.com"),
+        ("*.example.com", "*.example.com"),
+        ("example.com", ""),
+        ("example.com", 1),
+        ("example.com", ["example.com"]),
+        ("example.com", "example.com."),
+    ],
+    ids=ascii,
+)
+def test_any_other_email_domain_is_refused(domain, email_domain):
+    field = refused_field(parse_one, domain=domain, email_domain=email_domain)
+
+    assert field == "domain_approval_emails[0].email_domain"
+
+
+# The other strings
+
+
+@pytest.mark.parametrize("locale", ["en", "de", "EN", "pt_BR", "zh-cn", "zh_CN", "en-US"], ids=ascii)
+def test_a_locale_is_passed_through(locale):
+    assert parse(locale=locale).upstream_body == {"locale": locale}
+
+
+@pytest.mark.parametrize(
+    "locale",
+    ["", "e", "eng", "en_", "en_USA", "en US", "en-US-x", "e1", "éé", "en\n", "*", "\uff45\uff4e", 1, True, [], {}],
+    ids=ascii,
+)
+def test_anything_else_is_no_locale(locale):
+    assert refused_field(parse, locale=locale) == "locale"
+
+
+@pytest.mark.parametrize(
+    "value", ["a", "x" * 256, "arn:aws:states:eu-west-1:123456789012:execution:chase:1", "é 例"], ids=ascii
+)
+def test_a_requester_is_any_printable_text_that_is_not_too_long(value):
+    assert parse(requested_by=value).requested_by == value
+
+
+@pytest.mark.parametrize(
+    "value", ["", "x" * 257, "a\nb", "a\tb", "\x1b[31m", "a\u2028b", "\u202e", "\ud800", 1, True, []], ids=ascii
+)
+def test_anything_else_is_no_requester(value):
+    assert refused_field(parse, requested_by=value) == "requested_by"
+
+
+@pytest.mark.parametrize(
+    "injection", ["\r\n", "\n", "\r", "\r\nBcc: victim@example.com", "\n\n", "\x85", "\u2028"], ids=ascii
+)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        lambda text: {"order_id": f"12{text}"},
+        lambda text: {"locale": f"en{text}"},
+        lambda text: {"requested_by": f"me{text}"},
+        lambda text: {"domain_approval_emails": [{"domain": f"example.com{text}", "email": "admin@example.com"}]},
+        lambda text: {"domain_approval_emails": [{"domain": "example.com", "email": f"admin@example.com{text}"}]},
+        lambda text: {"domain_approval_emails": [{"domain": "example.com", "email": f"admin{text}@example.com"}]},
+        lambda text: {
+            "domain_approval_emails": [
+                {"domain": "example.com", "email": "admin@example.com", "email_domain": f"example.com{text}"}
+            ]
+        },
+    ],
+    ids=["order_id", "locale", "requested_by", "domain", "email", "local part", "email_domain"],
+)
+def test_no_string_can_start_another_header_or_line(fields, injection):
+    with pytest.raises(InvalidRequest) as caught:
+        parse(**fields(injection))
+
+    assert str(caught.value).isprintable()
+    assert "victim" not in str(caught.value)
+
+
+# The key of the claim
+
+
+ONE = {"domain": "example.com", "email": "admin@example.com"}
+TWO = {"domain": "www.example.com", "email": "hostmaster@example.com"}
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"domain_approval_emails": [TWO, ONE]},
+        {"domain_approval_emails": [ONE, TWO, ONE]},
+        {"domain_approval_emails": [ONE | {"email": "ADMIN@Example.com"}, TWO | {"domain": "WWW.example.com"}]},
+        {"domain_approval_emails": [ONE, TWO], "locale": "EN"},
+        {"domain_approval_emails": [ONE, TWO], "dry_run": True},
+        {"domain_approval_emails": [ONE, TWO], "force": True},
+        {"domain_approval_emails": [ONE, TWO], "requested_by": "somebody"},
+        {"domain_approval_emails": [ONE, TWO], "order_id": "123456789"},
+    ],
+)
+def test_equal_emails_have_equal_claims(same):
+    original = parse(domain_approval_emails=[ONE, TWO], locale="en")
+
+    assert parse(**{"locale": "en", **same}).claim_key == original.claim_key
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"order_id": 12345678},
+        {"locale": "de"},
+        {"locale": "en_US"},
+        {"domain_approval_emails": [ONE]},
+        {"domain_approval_emails": [ONE, TWO | {"email": "admin@example.com"}]},
+        {"domain_approval_emails": [ONE, TWO | {"domain": "ftp.example.com"}]},
+        {"domain_approval_emails": [ONE, TWO | {"email_domain": "example.com"}]},
+    ],
+)
+def test_other_emails_have_other_claims(other):
+    original = {"domain_approval_emails": [ONE, TWO], "locale": "en"}
+
+    assert parse(**original | other).claim_key != parse(**original).claim_key
+
+
+def test_without_recipients_or_locale_the_claim_is_another_one():
+    keys = {
+        parse().claim_key,
+        parse(locale="en").claim_key,
+        parse(domain_approval_emails=[ONE]).claim_key,
+        parse(domain_approval_emails=[ONE], locale="en").claim_key,
+    }
+
+    assert len(keys) == 4
+
+
+def test_a_claim_does_not_show_the_address():
+    assert re.fullmatch(r"[0-9a-f]{64}", parse(domain_approval_emails=[ONE]).claim_key)
+
+
+# Claims by the clock
+
+
+def claim(**fields):
+    return Claim(**{"key": "k", "status": "sending", "owner": "o", "deadline": 1030, "expiration": 4600} | fields)
+
+
+@pytest.mark.parametrize(
+    ("status", "now", "state"),
+    [
+        ("sending", 1000, "sending"),
+        ("sending", 1029.9, "sending"),
+        ("sending", 1030, "unknown"),
+        ("sending", 4599.9, "unknown"),
+        ("sending", 4600, "expired"),
+        ("sent", 1000, "sent"),
+        ("sent", 4599.9, "sent"),
+        ("sent", 4600, "expired"),
+        ("unknown", 1000, "unknown"),
+        ("unknown", 4599.9, "unknown"),
+        ("unknown", 4600, "expired"),
+    ],
+)
+def test_a_claim_is_judged_by_the_clock(status, now, state):
+    assert claim(status=status).state(now) == state
+
+
+# Results
+
+
+@pytest.mark.parametrize("outcome", ["sent", "duplicate"])
+def test_a_result_says_who_was_mailed_and_when(outcome):
+    result = ResendResult(parse(**DOCUMENTED), outcome, sent_at=1795446245, cool_down_left=3600)
+
+    assert result.to_json() == {
+        "order_id": 123456789,
+        "outcome": outcome,
+        "recipients": ["someone@example.com", "someone@example2.com"],
+        "sent_at": "2026-11-23T15:04:05Z",
+    }
+
+
+def test_a_plan_shows_the_exact_upstream_body():
+    assert ResendPlan(parse(**DOCUMENTED), "sent").to_json() == {
+        "order_id": 123456789,
+        "outcome": "planned",
+        "recipients": ["someone@example.com", "someone@example2.com"],
+        "upstream_body": DOCUMENTED,
+        "would_be": "sent",
+    }
+
+
+def test_a_plan_says_until_when_something_stands_in_the_way():
+    plan = ResendPlan(parse(), "duplicate", until=1795446245).to_json()
+
+    assert (plan["would_be"], plan["until"], plan["recipients"]) == ("duplicate", "2026-11-23T15:04:05Z", "default")
+
+
+def test_a_status_lists_each_name():
+    status = OrderStatus(1, "pending", "email", (("example.com", "pending"), ("www.example.com", "approved")))
+
+    assert status.to_json() == {
+        "order_id": 1,
+        "status": "pending",
+        "dcv_method": "email",
+        "domains": [
+            {"name": "example.com", "status": "pending"},
+            {"name": "www.example.com", "status": "approved"},
+        ],
+    }
+
+
+def test_times_are_utc_to_the_second():
+    assert utc(0) == "1970-01-01T00:00:00Z"
+    assert utc(1795446245.9) == "2026-11-23T15:04:05Z"
+
+
+# Masks
+
+
+@pytest.mark.parametrize(
+    ("address", "masked"),
+    [
+        ("admin@example.com", "admin@example.com"),
+        ("Administrator@example.com", "Administrator@example.com"),
+        ("hostmaster@example.com", "hostmaster@example.com"),
+        ("postmaster@example.com", "postmaster@example.com"),
+        ("WEBMASTER@example.com", "WEBMASTER@example.com"),
+        ("jane.doe@example.com", "j***@example.com"),
+        ("admins@example.com", "a***@example.com"),
+        ("j@example.com", "j***@example.com"),
+        ("a@b@example.com", "a***@example.com"),
+    ],
+)
+def test_an_address_is_masked_unless_it_is_a_role_address(address, masked):
+    assert mask_address(address) == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("no address here", "no address here"),
+        ("bad: jane@example.com, and admin@example.com.", "bad: j***@example.com, and admin@example.com."),
+        ('{"email":"jane@example.com"}', '{"email":"j***@example.com"}'),
+        ("<jane@example.com>", "<j***@example.com>"),
+        ("(jane@example.com;joe@example.com)", "(j***@example.com;j***@example.com)"),
+    ],
+)
+def test_every_address_in_a_text_is_masked(text, masked):
+    assert mask_addresses(text) == masked
+
+
+# Properties
+
+PURE = settings(deadline=None, derandomize=True, max_examples=100)
+
+# Few enough values for two requests to meet often.
+DOMAINS = st.sampled_from(
+    ["example.com", "EXAMPLE.com", "www.example.com", "a.b.Example.com", "xn--mnchen-3ya.example"]
+)
+LOCAL_PARTS = st.sampled_from(["admin", "Admin", "jane.doe", "o'neil+dcv"])
+RECIPIENTS = st.builds(
+    lambda domain, star, local_part, host, own: {
+        "domain": f"*.{domain}" if star else domain,
+        "email": f"{local_part}@{host}",
+        **({"email_domain": domain} if own else {}),
+    },
+    DOMAINS,
+    st.booleans(),
+    LOCAL_PARTS,
+    DOMAINS,
+    st.booleans(),
+)
+REQUESTS = st.fixed_dictionaries(
+    {"order_id": st.sampled_from([1, 123456789, "123456789", 10**15 - 1])},
+    optional={
+        "domain_approval_emails": st.lists(
+            RECIPIENTS, min_size=1, max_size=4, unique_by=lambda r: (r["domain"].lower(), r["email"].lower())
+        ),
+        "locale": st.sampled_from(["en", "pt_BR", "zh-cn"]),
+        "dry_run": st.booleans(),
+        "force": st.booleans(),
+        "requested_by": st.just("somebody"),
+    },
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(), children, max_size=4),
+    max_leaves=10,
+)
+# Near misses: the known names, with values that are right, nearly right, or anything.
+NEARLY = st.dictionaries(
+    st.sampled_from(["order_id", "domain_approval_emails", "locale", "dry_run", "force", "requested_by"])
+    | st.text(min_size=1, max_size=5),
+    JSON
+    | st.sampled_from([1, "12", "en", True])
+    | st.lists(
+        st.dictionaries(
+            st.sampled_from(["domain", "email", "email_domain"]),
+            JSON | DOMAINS | st.text().map("a@{}".format) | st.text().map("{}.example".format),
+        ),
+        max_size=3,
+    ),
+)
+NAMES = st.text(min_size=1, max_size=12).map("{}.example".format)
+
+
+@PURE
+@given(NEARLY)
+def test_any_object_gives_a_request_or_an_error_that_names_a_field(fields):
+    refusal = None
+    try:
+        assert isinstance(ResendRequest.from_input(fields), ResendRequest)
+    except InvalidRequest as error:
+        refusal = error
+
+    assert refusal is None or (refusal.field and str(refusal).isprintable())
+
+
+@PURE
+@given(REQUESTS)
+@example({"order_id": 123456789, **DOCUMENTED})
+def test_parsing_what_goes_upstream_gives_the_same_again(fields):
+    request = ResendRequest.from_input(fields)
+
+    again = ResendRequest.from_input({**fields, **request.upstream_body, "order_id": request.order_id})
+
+    assert again == request
+
+
+@PURE
+@given(REQUESTS)
+def test_the_recipients_are_never_widened(fields):
+    body = ResendRequest.from_input(fields).upstream_body
+
+    named = {(r["domain"].lower(), r["email"].lower()) for r in fields.get("domain_approval_emails", [])}
+    mailed = [(r["domain"], r["email"].lower()) for r in body.get("domain_approval_emails", [])]
+    assert set(mailed) == named
+    assert len(mailed) == len(named)
+    assert ("domain_approval_emails" in body) == ("domain_approval_emails" in fields)
+
+
+@PURE
+@given(NAMES)
+@example("*.münchen.example")
+@example("exa\u00admple.example")
+@example("\uff45\uff58\uff0eexample")
+def test_every_accepted_domain_is_made_of_a_labels(name):
+    try:
+        domain = parse_one(domain=name).domain
+    except InvalidRequest:
+        return
+
+    assert re.fullmatch(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]*[a-z-][a-z0-9-]*", domain, re.ASCII)
+
+
+@PURE
+@given(st.text(max_size=20), NAMES)
+def test_every_accepted_email_is_one_ascii_address_at_an_a_label_domain(local_part, name):
+    try:
+        email = parse_one(email=f"{local_part}@{name}").email
+    except InvalidRequest:
+        return
+
+    assert re.fullmatch(r"[!-~]+@[a-z0-9.-]+", email, re.ASCII)
+    assert email.count("@") == 1
+    assert not set(email) & set('",;:<>()[]\\ ')
+
+
+@PURE
+@given(REQUESTS, st.randoms(use_true_random=False))
+def test_the_claim_ignores_the_order_and_the_case_of_recipients(fields, random):
+    recipients = list(fields.get("domain_approval_emails", []))
+    shuffled = [{name: value.swapcase() for name, value in recipient.items()} for recipient in recipients]
+    random.shuffle(shuffled)
+    same = fields | ({"domain_approval_emails": shuffled} if shuffled else {})
+
+    key = ResendRequest.from_input(fields).claim_key
+
+    assert ResendRequest.from_input(same).claim_key == key
+    assert re.fullmatch(r"[0-9a-f]{64}", key)
+
+
+@PURE
+@given(REQUESTS, REQUESTS, st.sets(st.sampled_from(["order_id", "domain_approval_emails", "locale"])))
+def test_two_requests_share_a_claim_exactly_if_they_send_the_same(fields, others, borrowed):
+    def sends(request):
+        recipients = {(r.domain, r.email.lower(), r.email_domain) for r in request.recipients}
+        return request.order_id, recipients, request.locale
+
+    request = ResendRequest.from_input(fields)
+    other = ResendRequest.from_input(others | {name: fields[name] for name in borrowed & fields.keys()})
+
+    assert (request.claim_key == other.claim_key) == (sends(request) == sends(other))

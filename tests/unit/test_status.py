@@ -1,0 +1,44 @@
+"""The status of an order: asked once, passed on as it is."""
+
+import pytest
+
+from dv_resend.errors import OrderNotFound
+from dv_resend.models import OrderStatus
+from dv_resend.status import status
+
+
+class CertCentral:
+    """Stands in for the client: it can answer a status, and nothing else."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.calls = []
+
+    def get_order_status(self, order_id, ends_at):
+        self.calls.append((order_id, ends_at))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OrderStatus(7, "pending", "email", (("example.com", "pending"), ("www.example.com", "approved"))),
+        OrderStatus(7, "issued", None, ()),
+        OrderStatus(7, "a status of tomorrow", "a method of tomorrow", (("unknown", "unknown"),)),
+    ],
+    ids=["usual", "bare", "new values"],
+)
+def test_what_certcentral_says_is_passed_on_after_one_call(answer):
+    certcentral = CertCentral(answer)
+
+    assert status(7, 1030.0, certcentral=certcentral) == answer
+    assert certcentral.calls == [(7, 1030.0)]
+
+
+def test_an_error_is_passed_on():
+    certcentral = CertCentral(OrderNotFound("No such order."))
+
+    with pytest.raises(OrderNotFound):
+        status(7, 1030.0, certcentral=certcentral)
