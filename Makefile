@@ -25,12 +25,16 @@ help: ## show this help
 # ---------------------------------------------------------------- run
 
 .PHONY: run
-run: tools ## one resend through the whole stack, on this machine (ORDER_ID=... goes to the real CertCentral)
+run: tools ## one resend and a sweep through the whole stack, on this machine (ORDER_ID=...: the real CertCentral)
 	@$(LOCAL) local.run
 
 .PHONY: up
 up: tools ## start the stack on this machine, and leave it running
 	@$(LOCAL) local.background up
+
+.PHONY: sweep
+sweep: tools ## remind the due orders of the running stack (DRY_RUN=1 shows the plan only)
+	@$(LOCAL) local.background sweep
 
 .PHONY: down
 down: tools ## stop what `make up` started
@@ -45,6 +49,10 @@ test: lint ## everything that must pass
 .PHONY: test-unit
 test-unit: tools ## the tests that need no deployed stack
 	@$(DEV)/pytest --ignore=tests/e2e
+
+.PHONY: bench-sweep
+bench-sweep: tools ## the sweep's pace and memory against their targets (about three minutes)
+	@$(LOCAL) bench.sweep
 
 # cfn-lint runs again on the expanded template, because the SAM form hides bad runtimes and timeouts from it.
 .PHONY: lint

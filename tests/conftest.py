@@ -37,6 +37,7 @@ import responses
 from moto import mock_aws
 
 from dv_resend import app, telemetry
+from dv_resend.config import Config
 
 
 class _CurrentStdout:
@@ -184,3 +185,16 @@ def invoke() -> Callable[..., Any]:
         return json.loads(text)
 
     return call
+
+
+def settings_read() -> set[str]:
+    """Name every environment variable that the function reads its settings from."""
+    names: set[str] = set()
+
+    class Recording(dict[str, str]):
+        def get(self, name: str, default: Any = None) -> Any:
+            names.add(name)
+            return super().get(name, default)
+
+    Config.from_environment(Recording(API_KEY_SECRET_ID="a-secret", CLAIMS_TABLE="a-table"))
+    return names

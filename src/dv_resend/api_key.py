@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 CACHE_SECONDS = 300
 
-# A header value: anything else would make the HTTP library raise an error that quotes the key.
-_KEY = re.compile(r"[\x21-\x7e]{8,512}", re.ASCII)
+# What can stand in a header: anything else would make the HTTP library raise an error that quotes the key.
+# Without quotes and backslashes: those are signs of a value that was stored with its wrapping.
+_KEY = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{8,512}", re.ASCII)
 
 # Answers of Secrets Manager that time does not heal (GetSecretValue, errors).
 _PERMANENT = frozenset(
@@ -75,7 +76,7 @@ def _key_in(secret: object) -> str | None:
         return None
     if isinstance(key, dict):
         key = key.get("api_key")
-    if not isinstance(key, str) or not _KEY.fullmatch(key.strip()):
+    if not isinstance(key, str) or not _KEY.fullmatch(key.strip()) or key.strip().isdigit():
         return None
     return key.strip()
 

@@ -1,21 +1,32 @@
 """The Lambda function: recognise the event, run the use case, answer. The only file that knows Lambda."""
 
+import json
 import os
 import time
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config as ClientConfig
+from botocore.exceptions import BotoCoreError, ClientError
 
 from dv_resend import doors, telemetry
 from dv_resend.api_key import ApiKey
 from dv_resend.certcentral import CertCentral
 from dv_resend.claims import Claims
 from dv_resend.config import Config
+from dv_resend.errors import ConfigurationError, QueueUnavailable
+from dv_resend.models import ResendRequest, StatusRequest, SweepRequest
+from dv_resend.pace import Pace
+from dv_resend.reminder_queue import ReminderQueue
 from dv_resend.resend import Invocation, resend
 from dv_resend.status import status
+from dv_resend.sweep import remind, sweep
+
+# The alias that callers use, and a sweep that calls itself (template.yaml, AutoPublishAlias).
+ALIAS = "live"
 
 # Bounds each call to AWS: at worst two attempts of 3 s.
 _CLIENT_CONFIG = ClientConfig(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"})
@@ -30,11 +41,13 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     audit = telemetry.Audit()
     try:
         audit.door = door = doors.recognise(event)
+        if door == "sqs":
+            return _work(event, context)
         if door == "http" and (misrouted := doors.misrouted(event)) is not None:
             return misrouted
         command = doors.parse(door, event)
-        audit.order_id, audit.caller, audit.request = command.order_id, command.caller, command.request
-        result = _run(command, context)
+        audit.caller, audit.ask = command.caller, command.ask
+        result = _run(command, context, audit)
         audit.succeeded(result)
         return doors.http_answer(result) if door == "http" else result.to_json()
     except Exception as error:
@@ -46,32 +59,98 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         telemetry.flush()
 
 
-def _run(command: doors.Command, context: LambdaContext) -> doors.Result:
-    ends_at = time.time() + context.get_remaining_time_in_millis() / 1000
-    config, certcentral, claims = _adapters()
-    if command.request is None:
-        return status(command.order_id, ends_at, certcentral=certcentral)
-    return resend(
-        command.request,
-        # Lambda's own retries of an asynchronous call keep the request id; a redelivered event keeps only its own.
-        Invocation(ends_at, delivery_id=command.event_id or context.aws_request_id),
-        certcentral=certcentral,
-        claims=claims,
-        sending=config.sending,
+def _run(command: doors.Command, context: LambdaContext, audit: telemetry.Audit) -> doors.Result:
+    ends_at = _ends_at(context)
+    adapters = _adapters()
+    match command.ask:
+        case StatusRequest(order_id):
+            return status(order_id, ends_at, certcentral=adapters.certcentral)
+        case SweepRequest() as request:
+            return sweep(
+                request,
+                ends_at,
+                certcentral=adapters.certcentral,
+                queue=adapters.required_queue,
+                days=adapters.config.reminder_days,
+                sending=adapters.config.sending,
+                go_on=lambda link: _go_on(link, context.function_name),
+            )
+        case ResendRequest() as request:
+            return resend(
+                request,
+                # Lambda's own retries of an asynchronous call keep the request id; a redelivered event only its own.
+                Invocation(ends_at, command.event_id or context.aws_request_id, audit.announce),
+                certcentral=adapters.certcentral,
+                claims=adapters.claims,
+                sending=adapters.config.sending,
+            )
+
+
+def _work(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    # Only the worker pays for the import of Powertools' batch utility.
+    from dv_resend.worker import work
+
+    adapters = _adapters()
+    ends_at = _ends_at(context)
+    return work(
+        event,
+        lambda reminder, audit: remind(
+            reminder,
+            Invocation(ends_at, context.aws_request_id, audit.announce),
+            certcentral=adapters.certcentral,
+            claims=adapters.claims,
+            days=adapters.config.reminder_days,
+            sending=adapters.config.sending,
+        ),
+        adapters.required_queue,
     )
 
 
+def _go_on(link: SweepRequest, function_name: str) -> None:
+    """Have the next link of a sweep run in an invocation of its own."""
+    client = boto3.client("lambda", config=_CLIENT_CONFIG)
+    payload = json.dumps(link.to_json())
+    try:
+        client.invoke(FunctionName=f"{function_name}:{ALIAS}", InvocationType="Event", Payload=payload)
+    except (ClientError, BotoCoreError) as error:
+        raise QueueUnavailable(f"The sweep could not go on by itself ({type(error).__name__}). Sweep again.") from None
+
+
+def _ends_at(context: LambdaContext) -> float:
+    return time.time() + context.get_remaining_time_in_millis() / 1000
+
+
+@dataclass(frozen=True)
+class _Adapters:
+    config: Config
+    certcentral: CertCentral
+    claims: Claims
+    queue: ReminderQueue | None
+
+    @property
+    def required_queue(self) -> ReminderQueue:
+        if self.queue is None:
+            raise ConfigurationError("The environment variable SWEEP_QUEUE_URL is missing; only SweepFunction sweeps.")
+        return self.queue
+
+
 @lru_cache(maxsize=1)
-def _adapters() -> tuple[Config, CertCentral, Claims]:
+def _adapters() -> _Adapters:
     """Build, on first use and once, what keeps connections and caches between invocations."""
     config = Config.from_environment(os.environ)
-    return (
-        config,
-        CertCentral(
+    sweeps = config.sweep_queue_url is not None
+    return _Adapters(
+        config=config,
+        certcentral=CertCentral(
             base_url=config.certcentral_base_url,
             timeout_seconds=config.certcentral_timeout_seconds,
             api_key=ApiKey(config.api_key_secret_id, boto3.client("secretsmanager", config=_CLIENT_CONFIG)),
             observe=telemetry.observe_upstream,
+            # People who wait for an answer are not held to the sweep's share.
+            pace=Pace(config.sweep_requests_per_second).wait if sweeps else lambda: None,
         ),
-        Claims(config.claims_table, config.cool_down_seconds, boto3.client("dynamodb", config=_CLIENT_CONFIG)),
+        claims=Claims(config.claims_table, config.cool_down_seconds, boto3.client("dynamodb", config=_CLIENT_CONFIG)),
+        queue=ReminderQueue(config.sweep_queue_url, boto3.client("sqs", config=_CLIENT_CONFIG))
+        if config.sweep_queue_url
+        else None,
     )

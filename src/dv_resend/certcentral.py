@@ -1,4 +1,4 @@
-"""DigiCert CertCentral's Services API, as far as a resend needs it: three calls, and what their answers mean.
+"""DigiCert CertCentral's Services API, as far as resends need it: four calls, and what their answers mean.
 
 Facts are DigiCert's documentation where a page is named (dev.digicert.com, Services API); "recorded" means seen in
 a real exchange. A resend is an email to a human, so the PUT is sent once: only when it surely did not
@@ -10,13 +10,15 @@ import random
 import ssl
 import time
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlencode
 
 import requests
 import urllib3
@@ -28,6 +30,7 @@ from dv_resend.errors import (
     ApiKeyRejected,
     CertCentralUnavailable,
     ConfigurationError,
+    InvalidRequest,
     OrderNotFound,
     OutcomeUnknown,
     PermissionDenied,
@@ -35,7 +38,7 @@ from dv_resend.errors import (
     RequestRejected,
     UpstreamError,
 )
-from dv_resend.models import Order, OrderStatus, mask_addresses
+from dv_resend.models import ListedOrder, Order, OrderStatus, mask_addresses, parse_order_id
 
 if TYPE_CHECKING:
     from dv_resend.api_key import ApiKey
@@ -48,6 +51,9 @@ MARGIN_SECONDS = 3.0
 IDLE_LIMIT_SECONDS = 30.0
 ATTEMPTS = 3
 BODY_LIMIT_BYTES = 1024 * 1024
+# A thousand orders, some with hundreds of names.
+PAGE_LIMIT_BYTES = 8 * 1024 * 1024
+PAGE_SIZE = 1000
 MAX_RETRY_AFTER_SECONDS = 24 * 3600
 
 _MAX_UPSTREAM_ERRORS = 5
@@ -69,14 +75,20 @@ class CertCentral:
         timeout_seconds: float,
         api_key: "ApiKey",
         observe: Callable[[int | None, float], None],
+        pace: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Keep one session for all calls. ``observe`` is told the status (``None``: no answer) and seconds of each."""
+        """Keep one session for all calls.
+
+        ``observe`` is told the status (``None``: no answer) and the seconds of each; ``pace`` is called, and may wait,
+        before each.
+        """
         self._base_url = base_url
         self._timeout_seconds = timeout_seconds
         self._api_key = api_key
         self._observe = observe
+        self._pace = pace
         self._clock = clock
         self._sleep = sleep
         self._session = _new_session()
@@ -84,7 +96,7 @@ class CertCentral:
 
     def get_order(self, order_id: int, ends_at: float) -> Order:
         """Return what decides whether a resend helps (order info page). Safe to repeat."""
-        data = self._get(f"/order/certificate/{order_id}", ends_at)
+        data = self._get(_Call("GET", f"/order/certificate/{order_id}"), ends_at)
         # Where the order id stands, a certificate's serial number is accepted too (order info page).
         if str(data.get("id", order_id)) != str(order_id):
             raise OrderNotFound(f"CertCentral answered with another order than {order_id}; check the order id.")
@@ -93,11 +105,25 @@ class CertCentral:
             status=_word(data.get("status")),
             product_type=_word(_object(data.get("product")).get("type")),
             dcv_method=_word(data.get("dcv_method")),
+            anchor=_anchor(data),
         )
+
+    def list_orders(self, statuses: Iterable[str], offset: int, ends_at: float) -> list[ListedOrder]:
+        """Return one page of the orders in ``statuses``, oldest first; an empty one ends the list (list orders page).
+
+        Safe to repeat.
+        """
+        query = {f"filters[status][{index}]": status for index, status in enumerate(statuses)}
+        query |= {"sort": "date_created", "limit": str(PAGE_SIZE), "offset": str(offset)}
+        call = _Call("GET", f"/order/certificate?{urlencode(query)}", body_limit=PAGE_LIMIT_BYTES)
+        rows = self._get(call, ends_at).get("orders")
+        if not isinstance(rows, list):
+            raise CertCentralUnavailable("CertCentral's answer holds no list of orders; try again later.")
+        return [_listed_order(row) for row in map(_object, rows)]
 
     def get_order_status(self, order_id: int, ends_at: float) -> OrderStatus:
         """Return how far validation has come (validation status page). Safe to repeat."""
-        data = self._get(f"/order/certificate/{order_id}/validation", ends_at)
+        data = self._get(_Call("GET", f"/order/certificate/{order_id}/validation"), ends_at)
         status = _word(data.get("order_status"))
         if status is None:
             raise CertCentralUnavailable("CertCentral's answer holds no order status; try again later.")
@@ -118,7 +144,7 @@ class CertCentral:
         Not safe to repeat: each success is an email to a human. Raises `OutcomeUnknown` when it may or may not
         have been sent; every other error means that it surely was not.
         """
-        answer = self._call("PUT", f"/order/certificate/{order_id}/resend-emails", ends_at, body)
+        answer = self._make(_Call("PUT", f"/order/certificate/{order_id}/resend-emails", body), ends_at)
         if not 200 <= answer.status < 300:
             raise OutcomeUnknown(
                 f"CertCentral answered the resend of order {order_id} with status {answer.status}; the email may have "
@@ -133,43 +159,43 @@ class CertCentral:
                 upstream_status=answer.status,
             )
 
-    def _get(self, path: str, ends_at: float) -> dict[str, Any]:
-        answer = self._call("GET", path, ends_at)
-        data = answer.json() if 200 <= answer.status < 300 else None
+    def _get(self, call: "_Call", ends_at: float) -> dict[str, Any]:
+        answer = self._make(call, ends_at)
+        data = answer.json if 200 <= answer.status < 300 else None
         if not isinstance(data, dict):
             raise CertCentralUnavailable(
                 f"CertCentral answered a query with status {answer.status} and no usable data; try again later.",
+                retry_after=answer.retry_after,
                 upstream_status=answer.status,
                 upstream_errors=answer.errors,
             )
         return data
 
-    def _call(
-        self, method: Literal["GET", "PUT"], path: str, ends_at: float, body: dict[str, object] | None = None
-    ) -> "_Answer":
-        """Make one call; try once more with a fresh key if the one in use is rejected and was changed meanwhile."""
+    def _make(self, call: "_Call", ends_at: float) -> "_Answer":
+        """Make a call; make it once more with a fresh key if the one in use is rejected and was changed meanwhile."""
         key = self._api_key.current()
-        answer = self._exchange(method, path, key, ends_at, body)
+        answer = self._exchange(call, key, ends_at)
         if answer.rejects_key:
             fresh = self._api_key.refresh()
             if fresh != key:
-                answer = self._exchange(method, path, fresh, ends_at, body)
-        _raise_refusal(method, answer)
+                answer = self._exchange(call, fresh, ends_at)
+        _raise_refusal(call.method, answer)
         return answer
 
-    def _exchange(self, method: str, path: str, key: str, ends_at: float, body: dict[str, object] | None) -> "_Answer":
+    def _exchange(self, call: "_Call", key: str, ends_at: float) -> "_Answer":
         """Send a request until it is answered, with whatever status, or may not be tried again."""
-        self._drop_idle_connection()
-        request = self._session.prepare_request(self._request(method, path, key, body))
+        request = self._session.prepare_request(self._request(call, key))
         attempt = 0
         while True:
             attempt += 1
+            self._pace()
+            self._drop_idle_connection()
             self._require_time(ends_at)
             try:
-                return self._send(request, key, ends_at)
+                return self._send(request, key, ends_at, call.body_limit)
             except Exception as error:
                 unsent = _surely_not_sent(error)
-                if method == "PUT" and not unsent:
+                if call.method == "PUT" and not unsent:
                     raise OutcomeUnknown(
                         f"The connection to CertCentral broke after the resend was sent ({_reason(error)}); the email "
                         "may have been sent. Look at the order before forcing another."
@@ -183,22 +209,21 @@ class CertCentral:
                     ) from None
             self._sleep(random.uniform(0.1, 0.4) * attempt)  # noqa: S311 - jitter, not a secret
 
-    def _request(self, method: str, path: str, key: str, body: dict[str, object] | None) -> requests.Request:
+    def _request(self, call: "_Call", key: str) -> requests.Request:
+        url = self._base_url + call.path
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
             "User-Agent": f"dv-resend/{__version__}",
             "X-DC-DEVKEY": key,
         }
-        if body is None:
-            return requests.Request(method, self._base_url + path, headers=headers)
+        if call.body is None:
+            return requests.Request(call.method, url, headers=headers)
         # Built here, not by requests, so that every door sends the same bytes.
-        data = json.dumps(body, separators=(",", ":")).encode()
-        return requests.Request(
-            method, self._base_url + path, headers=headers | {"Content-Type": "application/json"}, data=data
-        )
+        data = json.dumps(call.body, separators=(",", ":")).encode()
+        return requests.Request(call.method, url, headers=headers | {"Content-Type": "application/json"}, data=data)
 
-    def _send(self, request: requests.PreparedRequest, key: str, ends_at: float) -> "_Answer":
+    def _send(self, request: requests.PreparedRequest, key: str, ends_at: float, body_limit: int) -> "_Answer":
         started, status = self._clock(), None
         try:
             response = self._session.send(
@@ -211,7 +236,8 @@ class CertCentral:
             status = response.status_code
             return _Answer(
                 status=status,
-                body=self._read(response, key, ends_at - MARGIN_SECONDS),
+                body=self._read(response, ends_at - MARGIN_SECONDS, body_limit),
+                key=key,
                 content_type=response.headers.get("Content-Type", ""),
                 retry_after=_retry_after(response.headers.get("Retry-After"), self._clock()),
             )
@@ -232,17 +258,25 @@ class CertCentral:
                 "Too little time was left for another call to CertCentral; nothing was sent. Try again later."
             )
 
-    def _read(self, response: requests.Response, key: str, until: float) -> bytes | None:
-        """Return the body, without the key should it be echoed; ``None`` if cut off, too large, or too slow.
+    def _read(self, response: requests.Response, until: float, limit: int) -> bytes | None:
+        """Return the body; ``None`` if cut off, too large, or too slow.
 
-        In pieces, because the read time-out alone does not bound a body that drips.
+        In pieces, because the read time-out alone does not bound a body that drips. (Nor headers that do: then the
+        function is killed, and the claim says so.)
         """
         raw: urllib3.HTTPResponse = response.raw
+        if response.status_code == requests.codes.no_content:
+            # A 204 ends with its headers (RFC 9112, 6.3), whatever they say of a body; some edges do.
+            if "Transfer-Encoding" in response.headers or "Content-Length" in response.headers:
+                response.close()
+            else:
+                raw.release_conn()
+            return b""
         body = b""
         try:
             while True:
                 left = until - self._clock()
-                if left <= 0 or len(body) > BODY_LIMIT_BYTES:
+                if left <= 0 or len(body) > limit:
                     response.close()
                     return None
                 connection = getattr(raw, "connection", None)
@@ -256,16 +290,29 @@ class CertCentral:
             response.close()
             return None
         raw.release_conn()
-        unpacked = _unpack(body, response.headers.get("Content-Encoding", ""))
-        return None if unpacked is None else unpacked.replace(key.encode(), b"[key]")
+        return _unpack(body, response.headers.get("Content-Encoding", ""), limit)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call to make. Of its answer's body at most ``body_limit`` bytes are read."""
+
+    method: Literal["GET", "PUT"]
+    path: str
+    body: dict[str, object] | None = None
+    body_limit: int = BODY_LIMIT_BYTES
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """One answer of CertCentral, or of whatever answered in its place. ``body`` is ``None`` if it was not readable."""
+    """One answer of CertCentral, or of whatever answered in its place. ``body`` is ``None`` if it was not readable.
+
+    ``key`` is what it was asked with: it is taken out of what is read, should it be echoed.
+    """
 
     status: int
     body: bytes | None
+    key: str = field(repr=False)
     content_type: str
     retry_after: int | None
 
@@ -275,19 +322,18 @@ class _Answer:
         body = (self.body or b"").lstrip(b"\xef\xbb\xbf \t\r\n")
         return bool(body) and (body.startswith(b"<") or "html" in self.content_type.lower())
 
-    @property
+    @cached_property
     def errors(self) -> tuple[UpstreamError, ...]:
         """The entries of ``errors``: a list (errors page), a single object (old fixtures), or absent."""
-        data = self.json()
-        entries = data.get("errors") if isinstance(data, dict) else None
+        entries = _object(self.json).get("errors")
         found = []
-        for entry in entries if isinstance(entries, list) else [entries]:
+        for entry in entries[:_MAX_UPSTREAM_ERRORS] if isinstance(entries, list) else [entries]:
             item = _object(entry)
             nested = item.get("errors")
             item = _object(nested[0]) if isinstance(nested, list) and nested else item
             if (code := _word(item.get("code"), 128)) is not None:
                 found.append(UpstreamError(code, mask_addresses(_word(item.get("message"), 300) or "")))
-        return tuple(found[:_MAX_UPSTREAM_ERRORS])
+        return tuple(found)
 
     @property
     def rejects_key(self) -> bool:
@@ -299,10 +345,14 @@ class _Answer:
             )
         )
 
+    @cached_property
     def json(self) -> object:
-        """Return the parsed body, or ``None`` when it is no JSON."""
+        """The parsed body, or ``None`` when it is no JSON."""
         try:
-            return json.loads(self.body or b"")
+            data = json.loads(self.body or b"")
+            # Looked for only now: in the body it may be escaped, or in another encoding.
+            text = json.dumps(data, ensure_ascii=False)
+            return json.loads(text.replace(self.key, "[key]")) if self.key in text else data
         except (ValueError, RecursionError):
             return None
 
@@ -392,9 +442,9 @@ def _retry_after(text: str | None, now: float) -> int | None:
     return round(min(max(seconds, 1), MAX_RETRY_AFTER_SECONDS))
 
 
-def _unpack(body: bytes, encoding: str) -> bytes | None:
+def _unpack(body: bytes, encoding: str, limit: int) -> bytes | None:
     """Undo gzip or deflate, up to the limit; ``None`` if it does not fit, is cut off, or is encoded otherwise."""
-    if len(body) > BODY_LIMIT_BYTES:
+    if len(body) > limit:
         return None
     encoding = encoding.strip().lower()
     if encoding in ("", "identity") or not body:
@@ -403,10 +453,54 @@ def _unpack(body: bytes, encoding: str) -> bytes | None:
         return None
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
-        unpacked = unpacker.decompress(body, BODY_LIMIT_BYTES)
+        unpacked = unpacker.decompress(body, limit)
     except zlib.error:
         return None
     return unpacked if unpacker.eof else None
+
+
+def _anchor(order: dict[str, Any]) -> datetime | None:
+    """Find when the request was made that waits for validation.
+
+    A reissue is among the order's ``requests``; how its type is spelt is not documented, so the newest request counts
+    if none is called a reissue.
+    """
+    created = _moment(order.get("date_created"))
+    if order.get("status") != "reissue_pending":
+        return created
+    requests_ = order.get("requests")
+    dated = [
+        (moment, "reissue" in str(request.get("type")).casefold())
+        for request in map(_object, requests_ if isinstance(requests_, list) else [])
+        if (moment := _moment(request.get("date"))) is not None
+    ]
+    reissues = [moment for moment, is_reissue in dated if is_reissue] or [moment for moment, _ in dated]
+    return max(reissues, default=None)
+
+
+def _listed_order(row: dict[str, Any]) -> ListedOrder:
+    try:
+        order_id = parse_order_id(row.get("id"))  # a number or, in some answers, a string
+    except InvalidRequest:
+        order_id = None
+    return ListedOrder(
+        order_id=order_id,
+        status=_word(row.get("status")),
+        product_type=_word(_object(row.get("product")).get("type")),
+        created=_moment(row.get("date_created")),
+    )
+
+
+def _moment(value: object) -> datetime | None:
+    """Read a time of CertCentral's (ISO 8601 with an offset; without one it is taken for UTC), if it is one of ours."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    # Nobody can reckon with the ends of the calendar.
+    if moment is None or not 2000 <= moment.year < 2200:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 An item is ``id`` (`ResendRequest.claim_key`), ``status`` (sending, sent, unknown), ``owner`` (one attempt of one
 invocation), ``deadline`` (when that invocation is surely over), ``expiration`` (end of the cool-down, and the table's
 TTL), ``sent_at`` (all three in seconds since the epoch) and ``forced_by`` (ids of the forced calls so far). It holds
-no address.
+no address. The table also keeps the records of reminders: `Reminder.record_id` and ``expiration``.
 """
 
 import math
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _PERMANENT = frozenset(
     {"AccessDeniedException", "ResourceNotFoundException", "UnrecognizedClientException", "ValidationException"}
 )
+# Longer than a reminder can be due, and than its message can wait.
+REMINDER_RECORD_SECONDS = 10 * 24 * 3600
+
 _NAMES = {"#id": "id", "#status": "status", "#owner": "owner", "#expiration": "expiration"}
 
 
@@ -67,7 +70,11 @@ class Claims:
         standing = self._put(wanted, "attribute_not_exists(#id) OR #expiration <= :now", {":now": _number(int(now))})
         if standing is None:
             return wanted
-        if force_id is None or force_id in standing.forced_by or standing.state(now) == "sending":
+        if force_id is None or force_id in standing.forced_by:
+            return standing
+        if standing.state(now) == "sending":
+            # The email that this call wants is being sent: its redelivery is then a repeat, not another force.
+            self._note_force(standing, force_id)
             return standing
         wanted = replace(wanted, forced_by=standing.forced_by | wanted.forced_by, replaced=standing)
         # Compare and swap: of two forced calls at the same time, the second finds the first one sending.
@@ -99,6 +106,22 @@ class Claims:
         except (ClientError, BotoCoreError) as error:
             logger.warning("claim not released", claim=claim.key, error=_code(error))
 
+    def reminded(self, record_id: str) -> bool:
+        """Whether a reminder was dealt with (`record_reminder`). Raises as `read`."""
+        try:
+            answer = self._client.get_item(TableName=self._table, Key={"id": {"S": record_id}}, ConsistentRead=True)
+        except (ClientError, BotoCoreError) as error:
+            raise _classified(error) from None
+        return "Item" in answer
+
+    def record_reminder(self, record_id: str, now: float) -> None:
+        """Record, for ten days, that a reminder was dealt with. Raises as `read`; repeating it is safe."""
+        expiration = _number(int(now) + REMINDER_RECORD_SECONDS)
+        try:
+            self._client.put_item(TableName=self._table, Item={"id": {"S": record_id}, "expiration": expiration})
+        except (ClientError, BotoCoreError) as error:
+            raise _classified(error) from None
+
     def _put(self, claim: HeldClaim, condition: str, values: dict[str, Any]) -> Claim | None:
         """Write ``claim`` if ``condition`` holds; return the claim in the way if not."""
         try:
@@ -117,11 +140,26 @@ class Claims:
             standing = _claim(answer["Item"])
             # The SDK repeats a write whose answer got lost: the claim in the way is then our own.
             return None if standing.owner == claim.owner else standing
-        except (ClientError, BotoCoreError) as error:
+        except ClientError as error:
+            raise _classified(error) from None
+        except BotoCoreError as error:
             # The write may have been done although its answer got lost, and nothing will be sent under it.
             self.release(claim)
             raise _classified(error) from None
         return None
+
+    def _note_force(self, claim: Claim, force_id: str) -> None:
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"id": {"S": claim.key}},
+                UpdateExpression="ADD #forced_by :force_id",
+                ConditionExpression="#owner = :owner",
+                ExpressionAttributeNames={"#owner": "owner", "#forced_by": "forced_by"},
+                ExpressionAttributeValues={":owner": {"S": claim.owner}, ":force_id": {"SS": [force_id]}},
+            )
+        except (ClientError, BotoCoreError) as error:
+            logger.warning("forced call not noted in the claim", claim=claim.key, error=_code(error))
 
     def _update(self, claim: HeldClaim, expression: str, status: str, values: dict[str, Any]) -> None:
         names = {"#owner": "owner", "#status": "status"} | ({"#sent_at": "sent_at"} if values else {})

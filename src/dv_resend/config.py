@@ -11,16 +11,12 @@ from dv_resend.errors import ConfigurationError
 # DigiCert's US instance; the EU one is https://certcentral.digicert.eu/services/v2 (Services API, base URLs).
 DEFAULT_BASE_URL = "https://www.digicert.com/services/v2"
 
-VARIABLES = frozenset(
-    {
-        "API_KEY_SECRET_ID",
-        "CERTCENTRAL_BASE_URL",
-        "CERTCENTRAL_TIMEOUT_SECONDS",
-        "CLAIMS_TABLE",
-        "COOL_DOWN_MINUTES",
-        "SENDING",
-    }
+# Neither user nor query nor fragment, not even an empty one: the order's path would land in it.
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_BASE_URL = re.compile(
+    rf"(https?)://({_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(:[0-9]{{1,5}})?(?:/[A-Za-z0-9._~-]+)*/?", re.ASCII
 )
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -33,6 +29,9 @@ class Config:
     certcentral_timeout_seconds: float
     cool_down_seconds: int
     sending: bool
+    reminder_days: tuple[int, ...]
+    sweep_queue_url: str | None
+    sweep_requests_per_second: float
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Config":
@@ -60,28 +59,30 @@ class Config:
                 "an https address without user, query or fragment (http on loopback only)",
                 DEFAULT_BASE_URL,
             ),
+            # Two calls, each with 3 s to connect, must fit into the 29 s of a function behind an API.
             certcentral_timeout_seconds=read(
                 "CERTCENTRAL_TIMEOUT_SECONDS",
-                _number_within(float, 1.0, 60.0),
-                "a number of seconds from 1 to 60",
+                _number_within(float, 1.0, 10.0),
+                "a number of seconds from 1 to 10",
                 "10",
             ),
+            # An asynchronous event may be delivered again for up to an hour (template.yaml).
             cool_down_seconds=60
-            * read("COOL_DOWN_MINUTES", _number_within(int, 1, 1440), "a whole number of minutes from 1 to 1440", "60"),
+            * read("COOL_DOWN_MINUTES", _number_within(int, 60, 1440), "a whole number from 60 to 1440", "60"),
             sending=read("SENDING", _on_or_off, "`on` or `off`", "on"),
+            reminder_days=read(
+                "REMINDER_DAYS", _days, "ascending whole days from 1 to 365, joined by commas", "1,3,7,14,21"
+            ),
+            sweep_queue_url=read("SWEEP_QUEUE_URL", str, "the URL of the reminder queue", "") or None,
+            sweep_requests_per_second=read(
+                "SWEEP_REQUESTS_PER_SECOND", _number_within(float, 0.1, 50.0), "a number from 0.1 to 50", "4"
+            ),
         )
-
-
-# Neither user nor query nor fragment, not even an empty one: the order's path would land in it.
-_BASE_URL = re.compile(
-    r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?((?:/[A-Za-z0-9._~-]+)*)/?", re.ASCII
-)
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
 def _base_url(text: str) -> str:
     match = _BASE_URL.fullmatch(text)
-    if not match or not match[2].strip(".") or urlsplit(text).port == 0:  # `port` raises ValueError above 65535
+    if not match or urlsplit(text).port == 0:  # `port` raises ValueError above 65535
         raise ValueError
     if match[1] == "http" and not _is_loopback(match[2].strip("[]")):
         raise ValueError
@@ -102,6 +103,13 @@ def _number_within[N: (int, float)](kind: Callable[[str], N], low: N, high: N) -
         return kind(text)
 
     return parse
+
+
+def _days(text: str) -> tuple[int, ...]:
+    days = tuple(map(_number_within(int, 1, 365), text.replace(" ", "").split(",")))
+    if list(days) != sorted(set(days)):
+        raise ValueError
+    return days
 
 
 def _on_or_off(text: str) -> bool:

@@ -6,6 +6,8 @@ door            recognised by                                      answer
 ``http``        ``requestContext.http`` or ``httpMethod``          an HTTP response, also for errors
 ``event``       ``detail-type`` = ``Resend DV Emails``             the result; errors are raised
 ``direct``      ``order_id`` or ``action``                         the result; errors are raised
+``schedule``    ``action`` = ``sweep``, or a ``Scheduled Event``   the summary; errors are raised
+``sqs``         ``Records`` of ``eventSource`` ``aws:sqs``         a partial batch response (`worker`)
 ==============  =================================================  ======================================
 
 ``http`` is API Gateway's HTTP API (payload 2.0), its REST API (1.0) and a Function URL (as 2.0).
@@ -24,6 +26,9 @@ from dv_resend.models import (
     ResendPlan,
     ResendRequest,
     ResendResult,
+    StatusRequest,
+    SweepRequest,
+    SweepSummary,
     parse_order_id,
     parse_requested_by,
     refuse_unknown,
@@ -31,11 +36,12 @@ from dv_resend.models import (
     utc,
 )
 
-type Door = Literal["http", "event", "direct"]
-type Result = ResendResult | ResendPlan | OrderStatus
+type Door = Literal["http", "event", "direct", "schedule", "sqs"]
+type Result = ResendResult | ResendPlan | OrderStatus | SweepSummary
 type HttpResponse = dict[str, Any]
 
 EVENT_DETAIL_TYPE = "Resend DV Emails"
+SCHEDULE_DETAIL_TYPE = "Scheduled Event"
 
 # CertCentral sends no Retry-After that anybody has seen; its window is 3 minutes (rate limits page).
 DEFAULT_RETRY_AFTER_SECONDS = 30
@@ -46,13 +52,13 @@ _PATH = re.compile(r"(?:/[^/]+)?/services/v2/order/certificate/([^/]+)/resend-em
 
 @dataclass(frozen=True)
 class Command:
-    """What an event asks for: the resend of ``request``, or the status of ``order_id`` when there is none.
+    """What an event asks for.
 
-    ``caller`` is for the audit line. ``event_id`` is the id that redeliveries of the same event share.
+    ``caller``, for the audit line, is who AWS says is calling, or else who the caller says asked. ``event_id`` is the
+    id that redeliveries of the same event share.
     """
 
-    order_id: int
-    request: ResendRequest | None
+    ask: ResendRequest | StatusRequest | SweepRequest
     caller: str | None
     event_id: str | None = None
 
@@ -60,14 +66,22 @@ class Command:
 def recognise(event: object) -> Door:
     """Say which door an event came through; raise `InvalidRequest` if through none."""
     fields = _object(event)
+    if fields.get("action") == "sweep":
+        return "schedule"
+    if "order_id" in fields or "action" in fields:
+        return "direct"
     if "http" in _object(fields.get("requestContext")) or "httpMethod" in fields:
         return "http"
     if "detail-type" in fields:
         if fields["detail-type"] == EVENT_DETAIL_TYPE:
             return "event"
+        if fields["detail-type"] == SCHEDULE_DETAIL_TYPE:
+            return "schedule"
         raise InvalidRequest("detail-type", f"must be {EVENT_DETAIL_TYPE!r}.")
-    if "order_id" in fields or "action" in fields:
-        return "direct"
+    if isinstance(records := fields.get("Records"), list) and records:
+        if all(_is_message(_object(record)) for record in records):
+            return "sqs"
+        raise InvalidRequest("Records", "must be messages of SQS.")
     raise InvalidRequest("event", "must have order_id or action, or come from API Gateway or EventBridge.")
 
 
@@ -84,16 +98,22 @@ def parse(door: Door, event: Mapping[str, Any]) -> Command:
             return _parse_direct(detail, caller=event_id, event_id=event_id)
         case "direct":
             return _parse_direct(event, caller=None, event_id=None)
+        case "schedule":
+            if "action" in event:
+                return Command(SweepRequest.from_input(event), caller=parse_requested_by(event))
+            return Command(SweepRequest(), caller=_identity(event.get("id")))
+        case "sqs":
+            raise InvalidRequest("Records", "are handled message by message.")
 
 
 def _parse_direct(fields: Mapping[str, Any], *, caller: str | None, event_id: str | None) -> Command:
     if "action" in fields:
         if fields["action"] != "status":
-            raise InvalidRequest("action", "must be 'status'; leave it out for a resend.")
-        refuse_unknown(fields, frozenset({"action", "order_id", "requested_by"}))
-        return Command(parse_order_id(fields.get("order_id")), None, parse_requested_by(fields) or caller)
+            raise InvalidRequest("action", "must be 'status' (or 'sweep', not in an event); none means a resend.")
+        requested_by = parse_requested_by(fields)
+        return Command(StatusRequest.from_input(fields), caller or requested_by)
     request = ResendRequest.from_input(fields)
-    return Command(request.order_id, request, request.requested_by or caller, event_id)
+    return Command(request, caller or request.requested_by, event_id)
 
 
 def _parse_http(event: Mapping[str, Any]) -> Command:
@@ -102,7 +122,7 @@ def _parse_http(event: Mapping[str, Any]) -> Command:
     body = _body(event)
     refuse_unknown(body, frozenset({"domain_approval_emails", "locale"}))
     request = ResendRequest.from_input({**body, "order_id": order_id, **_flags(event)})
-    return Command(order_id, request, _http_caller(event))
+    return Command(request, _http_caller(event))
 
 
 def _flags(event: Mapping[str, Any]) -> dict[str, bool]:
@@ -215,6 +235,17 @@ def _http_caller(event: Mapping[str, Any]) -> str | None:
         if (caller := _identity(value)) is not None:
             return caller
     return None
+
+
+def _is_message(record: Mapping[str, Any]) -> bool:
+    parts = (record.get(name) for name in ("messageId", "receiptHandle", "body"))
+    receives = _object(record.get("attributes")).get("ApproximateReceiveCount")
+    return (
+        record.get("eventSource") == "aws:sqs"
+        and all(isinstance(part, str) for part in parts)
+        and isinstance(receives, str)
+        and receives.isdecimal()
+    )
 
 
 def _identity(value: object) -> str | None:

@@ -16,6 +16,7 @@ The tree is flat on purpose; what callers need to decide is carried by attribute
      ├─ CertCentralUnavailable     account  yes     no
      ├─ SecretUnavailable          account  yes     no
      ├─ ClaimsUnavailable          account  yes     no
+     ├─ QueueUnavailable           account  yes     no
      ├─ SendingPaused              account  yes     no
      └─ ConfigurationError         account  no      no
 
@@ -172,6 +173,12 @@ class ClaimsUnavailable(ResendError):
     """DynamoDB is throttled or away, so a claim could not be made. Nothing was sent; repeating later is safe."""
 
     http_status, base_code, retryable, scope = 503, "claims_unavailable", True, "account"
+
+
+class QueueUnavailable(ResendError):
+    """SQS is throttled or away, so a sweep could not queue all reminders. Repeating it is safe."""
+
+    http_status, base_code, retryable, scope = 503, "queue_unavailable", True, "account"
 
 
 class SendingPaused(ResendError):

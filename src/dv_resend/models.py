@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Literal
 
 from dv_resend.errors import InvalidRequest
@@ -43,7 +43,8 @@ class Recipient:
 
     @property
     def _identity(self) -> tuple[str, str, str]:
-        return self.domain, self.email.casefold(), self.email_domain or ""
+        # Naming the domain itself as the place of the address asks for the same email as not naming any.
+        return self.domain, self.email.casefold(), self.email_domain or self.domain
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,15 @@ class ResendResult:
 
 @dataclass(frozen=True)
 class ResendPlan:
-    """What a dry run found: the call that would be made, or what would keep it from being made, and until when."""
+    """What a dry run found: the call that would be made, or what would keep it from being made, and until when.
+
+    ``paused`` says that sending is switched off, so that nothing at all would be sent now.
+    """
 
     request: ResendRequest
-    would_be: Literal["sent", "duplicate", "ResendInProgress", "OutcomeUnknown", "SendingPaused"]
+    would_be: Literal["sent", "duplicate", "ResendInProgress", "OutcomeUnknown"]
     until: int | None = None
+    paused: bool = False
     outcome: Literal["planned"] = "planned"
 
     def to_json(self) -> dict[str, object]:
@@ -139,7 +144,11 @@ class ResendPlan:
             "upstream_body": self.request.upstream_body,
             "would_be": self.would_be,
         }
-        return plan if self.until is None else plan | {"until": utc(self.until)}
+        if self.until is not None:
+            plan["until"] = utc(self.until)
+        if self.paused:
+            plan["paused"] = True
+        return plan
 
 
 @dataclass(frozen=True)
@@ -150,6 +159,134 @@ class Order:
     status: str | None
     product_type: str | None
     dcv_method: str | None
+    anchor: datetime | None = None
+    """When the request was made that waits for validation: the order itself, or its newest reissue."""
+
+
+@dataclass(frozen=True)
+class ListedOrder:
+    """One row of CertCentral's list of orders. Absent values are ``None``."""
+
+    order_id: int | None
+    status: str | None
+    product_type: str | None
+    created: datetime | None
+
+
+@dataclass(frozen=True)
+class Reminder:
+    """One message of the reminder queue. Without ``anchor`` and ``day``, only a look at the order can tell them."""
+
+    order_id: int
+    anchor: date | None = None
+    day: int | None = None
+
+    @property
+    def record_id(self) -> str | None:
+        """Name the record that says that this reminder was dealt with, if it is known which one it is."""
+        return None if self.anchor is None or self.day is None else record_id(self.order_id, self.anchor, self.day)
+
+    def to_json(self) -> dict[str, object]:
+        """Give the message's body."""
+        if self.anchor is None:
+            return {"order_id": self.order_id}
+        return {"order_id": self.order_id, "anchor": self.anchor.isoformat(), "day": self.day}
+
+    @classmethod
+    def from_json(cls, fields: object) -> "Reminder":
+        """Read a message's body; raise `InvalidRequest` when it is none of ours."""
+        if not isinstance(fields, dict):
+            raise InvalidRequest("body", "must be an object with order_id.")
+        refuse_unknown(fields, frozenset({"order_id", "anchor", "day"}))
+        order_id = parse_order_id(fields.get("order_id"))
+        if fields.keys() == {"order_id"}:
+            return cls(order_id)
+        day = _count(fields, "day", 0)
+        if not 1 <= day <= 365:
+            raise InvalidRequest("day", "must be a reminder day from 1 to 365.")
+        try:
+            return cls(order_id, date.fromisoformat(fields["anchor"]), day)
+        except (KeyError, TypeError, ValueError):
+            raise InvalidRequest("anchor", "must be a date, together with a day.") from None
+
+
+@dataclass(frozen=True)
+class ReminderResult:
+    """What became of a reminder: a resend, or the reason why none was needed."""
+
+    order_id: int
+    outcome: Literal["sent", "duplicate", "already_reminded", "not_due", "stuck"]
+
+
+@dataclass
+class SweepSummary:
+    """What a sweep found and did, counted up page by page."""
+
+    listed: int = 0
+    pending_dv: int = 0
+    due: int = 0
+    enqueued: int = 0
+    stuck: int = 0
+    oldest_days: int = 0
+    by_status: dict[str, int] = field(default_factory=dict)
+    stuck_orders: list[int] = field(default_factory=list)
+    plan: list[dict[str, object]] | None = None
+    next_offset: int | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Give the summary; the plan of a dry run and the offset of an unfinished sweep only where there is one."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    @classmethod
+    def from_json(cls, fields: object) -> "SweepSummary":
+        """Read what an earlier link of the same sweep has counted; raise `InvalidRequest` when that is none."""
+        empty = cls()
+        if not isinstance(fields, dict) or not fields.keys() <= vars(empty).keys() - {"plan", "next_offset"}:
+            raise InvalidRequest("so_far", "must be the summary of an earlier link of the same sweep.")
+        for name, value in fields.items():
+            is_like = type(value) is type(getattr(empty, name))
+            numbers = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+            if not is_like or not all(type(number) is int and number >= 0 for number in numbers):
+                raise InvalidRequest(f"so_far.{name}", "must be as an earlier link of the same sweep counted it.")
+        return cls(**fields)
+
+
+@dataclass(frozen=True)
+class SweepRequest:
+    """One sweep, or one further ``link`` of it that goes on at ``offset``."""
+
+    dry_run: bool = False
+    offset: int = 0
+    link: int = 1
+    so_far: SweepSummary = field(default_factory=SweepSummary)
+
+    def to_json(self) -> dict[str, object]:
+        """Give the event of this link."""
+        return {"action": "sweep", "offset": self.offset, "link": self.link, "so_far": self.so_far.to_json()}
+
+    @classmethod
+    def from_input(cls, fields: Mapping[str, object]) -> "SweepRequest":
+        """Validate untrusted input. Raises `InvalidRequest` that names the field."""
+        refuse_unknown(fields, frozenset({"action", "dry_run", "offset", "link", "so_far", "requested_by"}))
+        return cls(
+            dry_run=_boolean(fields, "dry_run"),
+            offset=_count(fields, "offset", 0),
+            link=_count(fields, "link", 1),
+            so_far=SweepSummary.from_json(fields.get("so_far", {})),
+        )
+
+
+@dataclass(frozen=True)
+class StatusRequest:
+    """The question how far the validation of an order has come."""
+
+    order_id: int
+
+    @classmethod
+    def from_input(cls, fields: Mapping[str, object]) -> "StatusRequest":
+        """Validate untrusted input. Raises `InvalidRequest` that names the field."""
+        refuse_unknown(fields, frozenset({"action", "order_id", "requested_by"}))
+        return cls(parse_order_id(fields.get("order_id")))
 
 
 @dataclass(frozen=True)
@@ -199,6 +336,11 @@ class HeldClaim(Claim):
     replaced: Claim | None = field(default=None, kw_only=True)
 
 
+def record_id(order_id: int, anchor: date, day: int) -> str:
+    """Name the record that says that a reminder was dealt with: ``order#anchor date#day``."""
+    return f"{order_id}#{anchor.isoformat()}#{day}"
+
+
 def parse_order_id(value: object) -> int:
     """Return the order id of an integer or a string of digits; raise `InvalidRequest` for anything else."""
     number = int(value) if isinstance(value, str) and _ORDER_ID.fullmatch(value) else value
@@ -226,7 +368,7 @@ def refuse_unknown(fields: Mapping[str, object], known: frozenset[str], prefix: 
 
 def shown(name: str) -> str:
     """Make a caller's own field name safe to show: short, printable ASCII, without an address, and never empty."""
-    return mask_addresses(ascii(name[:64])[1:-1]) or "''"
+    return mask_addresses(ascii(name[:320])[1:-1])[:64] or "''"
 
 
 def mask_address(address: str) -> str:
@@ -256,7 +398,7 @@ def _recipients(value: object) -> tuple[Recipient, ...]:
     for index, item in enumerate(value):
         recipient = _recipient(item, f"{field}[{index}]")
         same = seen.setdefault((recipient.domain, recipient.email.casefold()), recipient)
-        if same.email_domain != recipient.email_domain:
+        if same._identity != recipient._identity:
             raise InvalidRequest(
                 f"{field}[{index}].email_domain",
                 "differs from an earlier entry's with the same domain and email; keep one of the two.",
@@ -319,6 +461,13 @@ def _email(value: object, field: str) -> str:
 def _locale(value: object) -> str:
     if not isinstance(value, str) or not _LOCALE.fullmatch(value):
         raise InvalidRequest("locale", "must be a locale code such as en, pt_BR or zh-cn.")
+    return value
+
+
+def _count(fields: Mapping[str, object], name: str, default: int) -> int:
+    value = fields.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 10**7:
+        raise InvalidRequest(name, "must be a whole number from 0 to 10000000.")
     return value
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dv_resend.errors import OrderNotEligible, OutcomeUnknown, ResendError, ResendInProgress, SendingPaused
@@ -20,10 +20,15 @@ PENDING_STATUSES = frozenset({"pending", "reissue_pending"})
 
 @dataclass(frozen=True)
 class Invocation:
-    """The call that this runs in: its end, in seconds since the epoch, and the id that its redeliveries share."""
+    """The call that this runs in: its end, in seconds since the epoch, and the id that its redeliveries share.
+
+    ``announce`` is called with the claim's key just before the emails are sent: should the function be killed then,
+    that is the only trace of whom it was about to mail.
+    """
 
     ends_at: float
     delivery_id: str
+    announce: Callable[[str], None] = lambda _claim_key: None
 
 
 def resend(
@@ -44,10 +49,23 @@ def resend(
         raise SendingPaused("Sending is switched off (SENDING=off); nothing was sent. Try again when it is on.")
     check_eligible(certcentral.get_order(request.order_id, invocation.ends_at))
     if request.dry_run:
-        if not sending:
-            return ResendPlan(request, "SendingPaused")
-        return _plan(request, claims.read(request.claim_key), invocation, clock())
+        plan = _plan(request, claims.read(request.claim_key), invocation, clock())
+        return plan if sending else replace(plan, paused=True)
+    return send(request, invocation, certcentral=certcentral, claims=claims, clock=clock)
 
+
+def send(
+    request: ResendRequest,
+    invocation: Invocation,
+    *,
+    certcentral: "CertCentral",
+    claims: "Claims",
+    clock: Callable[[], float] = time.time,
+) -> ResendResult:
+    """Claim the emails of ``request``, send them and record the outcome, or answer a repeat.
+
+    The order must have been found eligible just before. Safe to repeat, and raises, as `resend`.
+    """
     now = clock()
     claim = claims.acquire(
         request.claim_key,
@@ -57,6 +75,7 @@ def resend(
     )
     if not isinstance(claim, HeldClaim):
         return _repeat(request, claim, now)
+    invocation.announce(claim.key)
     try:
         certcentral.resend_emails(request.order_id, request.upstream_body, invocation.ends_at)
     except OutcomeUnknown as error:
@@ -75,10 +94,15 @@ def resend(
     return ResendResult(request, "sent", sent_at, _seconds_until(claim.expiration, sent_at))
 
 
+def is_dv(product_type: str | None) -> bool:
+    """Whether a product is validated by domain only, so that the order-level resend serves it."""
+    return (product_type or "").casefold() == DV_PRODUCT_TYPE
+
+
 def check_eligible(order: Order) -> None:
     """Raise `OrderNotEligible`, with what to do instead, unless a DCV email can help this order."""
     name = f"Order {order.order_id}"
-    if (order.product_type or "").casefold() != DV_PRODUCT_TYPE:
+    if not is_dv(order.product_type):
         raise OrderNotEligible(
             "not_dv",
             f"{name} is of type {order.product_type or 'unknown'}, not {DV_PRODUCT_TYPE}. Its domains are validated "

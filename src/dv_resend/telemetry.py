@@ -3,13 +3,25 @@
 import logging
 import os
 import time
+from collections.abc import Mapping
 from enum import StrEnum
 
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
 from dv_resend.errors import ApiKeyRejected, OutcomeUnknown, RateLimited, ResendError
-from dv_resend.models import OrderStatus, ResendPlan, ResendRequest, ResendResult, mask_address
+from dv_resend.models import (
+    OrderStatus,
+    Reminder,
+    ReminderResult,
+    ResendPlan,
+    ResendRequest,
+    ResendResult,
+    StatusRequest,
+    SweepRequest,
+    SweepSummary,
+    mask_address,
+)
 
 NAMESPACE = "DvResend"
 
@@ -32,12 +44,22 @@ class MetricName(StrEnum):
     API_KEY_REJECTED = "ApiKeyRejected"
     RATE_LIMITED = "RateLimited"
     UPSTREAM_LATENCY = "UpstreamLatency"
+    PENDING_ORDERS = "PendingOrders"
+    REMINDERS_ENQUEUED = "RemindersEnqueued"
+    STUCK_ORDERS = "StuckOrders"
+    OLDEST_PENDING_DAYS = "OldestPendingDays"
 
 
 _OF_ERROR: dict[type[Exception], MetricName] = {
     ApiKeyRejected: MetricName.API_KEY_REJECTED,
     OutcomeUnknown: MetricName.OUTCOME_UNKNOWN,
     RateLimited: MetricName.RATE_LIMITED,
+}
+
+_OF_OUTCOME = {
+    "sent": MetricName.RESEND_SENT,
+    "duplicate": MetricName.RESEND_DUPLICATE,
+    "stuck": MetricName.STUCK_ORDERS,
 }
 
 logger = Logger(service=SERVICE)
@@ -63,19 +85,31 @@ class Audit:
     unless they are role addresses; what is not known is left out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, door: str | None = None) -> None:
         """Start the clock."""
-        self.door: str | None = None
-        self.order_id: int | None = None
+        logger.remove_keys(["upstream_status"])
+        self.door = door
         self.caller: str | None = None
-        self.request: ResendRequest | None = None
+        self.ask: ResendRequest | StatusRequest | SweepRequest | Reminder | None = None
         self._started = time.monotonic()
 
-    def succeeded(self, result: ResendResult | ResendPlan | OrderStatus) -> None:
+    def announce(self, claim_key: str) -> None:
+        """Write a line before the emails are sent: all that is left if the function is killed while sending."""
+        self._write("sending", {"claim": claim_key}, "sending")
+
+    def succeeded(self, result: ResendResult | ResendPlan | OrderStatus | ReminderResult | SweepSummary) -> None:
         """Count a result and write the line."""
-        if isinstance(result, ResendResult):
-            _count(MetricName.RESEND_SENT if result.outcome == "sent" else MetricName.RESEND_DUPLICATE)
-        self._write("status" if isinstance(result, OrderStatus) else result.outcome)
+        match result:
+            case OrderStatus():
+                self._write("status")
+            case SweepSummary():
+                _measure_sweep(result)
+                figures = {name: value for name, value in result.to_json().items() if name != "plan"}
+                self._write("swept" if result.next_offset is None else "sweeping", figures)
+            case _:
+                if (metric := _OF_OUTCOME.get(result.outcome)) is not None:
+                    _count(metric)
+                self._write(result.outcome)
 
     def failed(self, error: Exception) -> None:
         """Count a failure, in all and by reason, and write the line; for a bug also its stack trace."""
@@ -85,7 +119,7 @@ class Audit:
         if isinstance(error, ResendError):
             reason = type(error).__name__
             codes = [said.code for said in error.upstream_errors]
-            self._write(reason, code=error.code, upstream_codes=codes or None)
+            self._write(reason, {"code": error.code, "upstream_codes": codes or None})
         else:
             reason = "InternalError"
             logger.exception("internal error")
@@ -99,21 +133,33 @@ class Audit:
         ) as metric:
             metric.add_dimension("reason", reason)
 
-    def _write(self, outcome: str, **facts: object) -> None:
+    def _write(self, outcome: str, facts: Mapping[str, object] | None = None, message: str = "audit") -> None:
         line: dict[str, object] = {
             "outcome": outcome,
             "door": self.door,
-            "order_id": self.order_id,
+            "order_id": getattr(self.ask, "order_id", None),
             "caller": self.caller,
             "duration_ms": round((time.monotonic() - self._started) * 1000),
-            **facts,
+            **(facts or {}),
         }
-        if self.request is not None:
-            addresses = self.request.addresses
+        if isinstance(self.ask, ResendRequest):
+            addresses = self.ask.addresses
             line["recipients"] = addresses if isinstance(addresses, str) else [mask_address(a) for a in addresses]
-            line |= {"force": self.request.force or None, "dry_run": self.request.dry_run or None}
-        logger.info("audit", extra={name: value for name, value in line.items() if value is not None})
+            line |= {"force": self.ask.force or None, "dry_run": self.ask.dry_run or None}
+            line["requested_by"] = self.ask.requested_by
+        if isinstance(self.ask, Reminder):
+            line |= {"recipients": "default", "reminder_day": self.ask.day}
+        logger.info(message, extra={name: value for name, value in line.items() if value is not None})
 
 
-def _count(name: MetricName) -> None:
-    metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
+def _count(name: MetricName, value: int = 1) -> None:
+    metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+
+
+def _measure_sweep(summary: SweepSummary) -> None:
+    """Emit the figures of a whole sweep: neither those of a dry run nor those of a link that is not the last."""
+    if summary.plan is None and summary.next_offset is None:
+        _count(MetricName.PENDING_ORDERS, summary.pending_dv)
+        _count(MetricName.REMINDERS_ENQUEUED, summary.enqueued)
+        _count(MetricName.STUCK_ORDERS, summary.stuck)
+        _count(MetricName.OLDEST_PENDING_DAYS, summary.oldest_days)

@@ -27,7 +27,9 @@ def test_the_handler_loads_nothing_heavy() -> None:
     )
 
 
-@pytest.mark.parametrize("use_case", ["resend", "status", "models", "errors", "config", "doors"])
+@pytest.mark.parametrize(
+    "use_case", ["resend", "sweep", "status", "reminders", "pace", "models", "errors", "config", "doors"]
+)
 def test_rules_know_neither_aws_nor_http(use_case: str) -> None:
     assert imported_by(f"dv_resend.{use_case}") & {"boto3", "botocore", "requests", "urllib3"} == set()
 
@@ -40,11 +42,16 @@ def test_rules_know_neither_aws_nor_http(use_case: str) -> None:
         ("models", {"errors"}),
         ("resend", {"errors", "models"}),
         ("status", {"models"}),
+        ("reminders", set()),
+        ("pace", set()),
+        ("sweep", {"errors", "models", "reminders", "resend"}),
         ("doors", {"errors", "models"}),
         ("telemetry", {"errors", "models"}),
         ("api_key", {"errors"}),
         ("claims", {"errors", "models", "telemetry"}),
         ("certcentral", {"errors", "models"}),
+        ("reminder_queue", {"errors", "models", "telemetry"}),
+        ("worker", {"errors", "models", "reminder_queue", "telemetry"}),
     ],
 )
 def test_dependencies_point_one_way(module: str, may_know: set[str]) -> None:
@@ -55,13 +62,21 @@ def test_dependencies_point_one_way(module: str, may_know: set[str]) -> None:
         if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
         for node in ast.walk(block)
     }
-    known = {
-        node.module.removeprefix("dv_resend.")
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dv_resend.")
-        if id(node) not in for_types_only
-    }
+    known = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and id(node) not in for_types_only:
+            if node.module == "dv_resend":
+                known |= {alias.name for alias in node.names} - {"__version__"}
+            elif (node.module or "").startswith("dv_resend."):
+                known.add((node.module or "").removeprefix("dv_resend."))
     assert known <= may_know
+
+
+def test_only_the_worker_pays_for_the_batch_utility() -> None:
+    program = "import sys, dv_resend.app; print('aws_lambda_powertools.utilities.batch' in sys.modules)"
+    environment = {"PYTHONPATH": str(PACKAGE.parent), "AWS_DEFAULT_REGION": "eu-west-1"}
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
+    assert ran.stdout.strip() == "False"
 
 
 def test_only_declared_packages_are_imported() -> None:

@@ -8,7 +8,7 @@ from conftest import SERVICE, Output
 from local.template import ROOT, load
 
 from dv_resend import errors, telemetry
-from dv_resend.models import ResendRequest, ResendResult
+from dv_resend.models import ResendRequest, ResendResult, SweepSummary
 
 RESOURCES = load(ROOT / "template.yaml")["Resources"]
 ALARMS: dict[str, dict[str, Any]] = {
@@ -25,7 +25,8 @@ def emitted(output: Callable[[], Output]) -> list[tuple[str, str, tuple[tuple[st
     telemetry.observe_upstream(204, 0.1)
     for outcome in ("sent", "duplicate"):
         telemetry.Audit().succeeded(ResendResult(request, outcome, 0, 0))
-    for error in (errors.ApiKeyRejected("."), errors.OutcomeUnknown("."), errors.RateLimited(".")):
+    telemetry.Audit().succeeded(SweepSummary())
+    for error in (errors.ApiKeyRejected("."), errors.OutcomeUnknown("."), errors.RateLimited("."), ValueError()):
         telemetry.Audit().failed(error)
     telemetry.flush()
     return [
@@ -36,7 +37,9 @@ def emitted(output: Callable[[], Output]) -> list[tuple[str, str, tuple[tuple[st
 
 
 def test_there_are_alarms_on_our_metrics() -> None:
-    assert {alarm["MetricName"] for alarm in ALARMS.values()} == {"ApiKeyRejected", "OutcomeUnknown", "ResendFailed"}
+    assert {alarm["MetricName"] for alarm in ALARMS.values()} == {
+        *("ApiKeyRejected", "OutcomeUnknown", "ResendFailed", "PendingOrders", "StuckOrders"),
+    }
 
 
 @pytest.mark.parametrize("name", ALARMS)

@@ -6,16 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local.localize import localize
+from conftest import settings_read
+from local.localize import BATCHES, localize
 from local.template import ROOT, load
 
-from dv_resend import app, config, telemetry
+from dv_resend import app, config, pace, reminder_queue, reminders, telemetry, worker
+from dv_resend.errors import ConfigurationError
 
 TEMPLATE = load(ROOT / "template.yaml")
 PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
 FUNCTION: dict[str, Any] = RESOURCES["ResendFunction"]["Properties"]
+SWEEP: dict[str, Any] = RESOURCES["SweepFunction"]["Properties"]
+FUNCTIONS = {"ResendFunction": FUNCTION, "SweepFunction": SWEEP}
 ALIAS = {"Ref": "ResendFunction.Alias"}
+SWEEP_ALIAS = {"Ref": "SweepFunction.Alias"}
+QUEUE: dict[str, Any] = RESOURCES["ReminderQueue"]["Properties"]
+# Settings of the sweep, which the other function has no use for.
+SWEEP_SETTINGS = {"REMINDER_DAYS", "SWEEP_QUEUE_URL", "SWEEP_REQUESTS_PER_SECOND"}
 
 
 def of_type(kind: str) -> dict[str, dict[str, Any]]:
@@ -66,22 +74,38 @@ def test_callers_reach_the_alias_alone() -> None:
     (integration,) = of_type("AWS::ApiGatewayV2::Integration").values()
     (rule,) = of_type("AWS::Events::Rule").values()
 
-    assert FUNCTION["AutoPublishAlias"] == "live"
     assert integration["IntegrationUri"] == ALIAS
     assert [target["Arn"] for target in rule["Targets"]] == [ALIAS]
     for permission in of_type("AWS::Lambda::Permission").values():
         assert permission["FunctionName"] == ALIAS
         assert "SourceArn" in permission
-    # No output names the function without its alias.
-    assert {"Ref": "ResendFunction"} not in [o["Value"] for o in TEMPLATE["Outputs"].values()]
-    assert TEMPLATE["Outputs"]["FunctionAliasArn"]["Value"] == ALIAS
+    # No output names a function without its alias.
+    outputs = {name: output["Value"] for name, output in TEMPLATE["Outputs"].items()}
+    assert not [function for function in FUNCTIONS if {"Ref": function} in outputs.values()]
+    assert (outputs["FunctionAliasArn"], outputs["SweepFunctionAliasArn"]) == (ALIAS, SWEEP_ALIAS)
 
 
 def test_the_rule_listens_on_a_bus_of_its_own() -> None:
     (rule,) = of_type("AWS::Events::Rule").values()
 
     assert rule["EventBusName"] == {"Ref": "EventBus"}
-    assert rule["EventPattern"] == {"detail-type": ["Resend DV Emails"]}
+    # Everything on it: what the function does not know, it refuses, and the refusal is kept.
+    assert rule["EventPattern"] == {"source": [{"prefix": ""}]}
+
+
+def test_the_sweep_is_started_by_its_schedule_its_queue_and_itself_alone() -> None:
+    """No route, rule or permission names it; its own code decides what to do by the event."""
+    assert {name: event["Type"] for name, event in SWEEP["Events"].items()} == {
+        "Schedule": "ScheduleV2",
+        "Reminders": "SQS",
+    }
+    elsewhere = {
+        name: resource
+        for name, resource in RESOURCES.items()
+        if resource["Type"] not in ("AWS::IAM::Role", "AWS::IAM::Policy")
+        and json.dumps(SWEEP_ALIAS) in json.dumps(resource)
+    }
+    assert elsewhere == {}
 
 
 def test_the_access_log_keeps_queries_headers_and_bodies_out() -> None:
@@ -96,58 +120,134 @@ def test_the_access_log_keeps_queries_headers_and_bodies_out() -> None:
 
 
 def test_no_policy_has_a_wildcard() -> None:
-    """Exceptions: a Deny may be as wide as it likes; in a VPC AWS's own policy is attached, since AWS offers no way to
-    narrow down the permission to make network interfaces; and the API's permission names all routes of this API, both
-    of which lead to the function."""
+    """Exceptions: a Deny may be as wide as it likes; AWS offers no way to narrow down the permission to make network
+    interfaces (JoinVpc, only in a VPC); and the API's permission names all routes of this API, both of which lead to
+    the function."""
     policies = [
         policy["PolicyDocument"] for role in of_type("AWS::IAM::Role").values() for policy in role["Policies"]
-    ] + [policy["PolicyDocument"] for policy in of_type("AWS::SQS::QueuePolicy").values()]
+    ] + [
+        policy["PolicyDocument"]
+        for kind in ("AWS::IAM::Policy", "AWS::SQS::QueuePolicy")
+        for policy in of_type(kind).values()
+    ]
 
     for statement in [s for policy in policies for s in statements(policy) if s["Effect"] == "Allow"]:
+        if statement.get("Sid") == "JoinVpc":
+            assert all(action.startswith("ec2:") and "*" not in action for action in statement["Action"])
+            continue
         for value in as_list(statement["Action"]) + as_list(statement["Resource"]):
             assert "*" not in json.dumps(value), statement
         assert statement.get("Principal") != "*", statement
 
 
-def test_the_role_may_do_exactly_what_the_code_does() -> None:
-    (role,) = of_type("AWS::IAM::Role").values()
-    (document,) = [policy["PolicyDocument"] for policy in role["Policies"]]
+def allowed_by(role: str) -> dict[str, set[str]]:
+    """What a role may do: by what the permission is about, as the template writes it, the actions."""
+    documents = [policy["PolicyDocument"] for policy in RESOURCES[role]["Properties"]["Policies"]] + [
+        policy["PolicyDocument"] for policy in of_type("AWS::IAM::Policy").values() if {"Ref": role} in policy["Roles"]
+    ]
+    found: dict[str, set[str]] = {}
+    for statement in [s for document in documents for s in statements(document)]:
+        assert statement["Effect"] == "Allow"
+        for resource in as_list(statement["Resource"]):
+            found.setdefault(name_of(resource), set()).update(as_list(statement["Action"]))
+    return found
 
-    assert {action for s in statements(document) for action in as_list(s["Action"])} == {
-        "dynamodb:DeleteItem",
-        "dynamodb:GetItem",
-        "dynamodb:PutItem",
-        "dynamodb:UpdateItem",
-        "kms:Decrypt",  # only when the secret has a customer key
-        "logs:CreateLogStream",
-        "logs:PutLogEvents",
-        "secretsmanager:GetSecretValue",
-        "sqs:SendMessage",  # Lambda hands over failed events with the function's role
-    }
-    assert FUNCTION["Role"] == {"Fn::GetAtt": ["ResendFunctionRole", "Arn"]}
-    assert "Policies" not in FUNCTION
-    assert role["ManagedPolicyArns"]["Fn::If"][0] == "UseVpc"
+
+def name_of(resource: dict[str, Any] | str) -> str:
+    """The resource that a permission is about: the Queue of !GetAtt Queue.Arn."""
+    if isinstance(resource, str):
+        return resource
+    ((function, value),) = resource.items()
+    if function == "Fn::If":
+        return " or ".join(name_of(option) for option in value[1:])
+    assert function in ("Ref", "Fn::GetAtt")
+    return value if function == "Ref" else value[0]
+
+
+BOTH_MAY = {
+    "ClaimsTable": {"dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
+    "ApiKeySecret or ApiKeySecretArn": {"secretsmanager:GetSecretValue"},
+    "ApiKeySecretKmsKeyArn": {"kms:Decrypt"},  # only when the secret has a customer key
+    "*": {  # only in a VPC
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:CreateNetworkInterface",
+        "ec2:DeleteNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:UnassignPrivateIpAddresses",
+    },
+    # Lambda hands over failed events with the function's role.
+    "FailedEventsQueue": {"sqs:SendMessage"},
+    "DeadLetterQueue": {"sqs:SendMessage"},
+}
+WRITE_LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
+
+
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [
+        ("ResendFunctionRole", BOTH_MAY | {"ResendLogGroup": WRITE_LOG}),
+        (
+            "SweepFunctionRole",
+            BOTH_MAY
+            | {
+                "SweepLogGroup": WRITE_LOG,
+                "SweepFunction.Alias": {"lambda:InvokeFunction"},
+                # The first for the sweep; Lambda itself, for the worker, needs the others with the function's role.
+                "ReminderQueue": {
+                    "sqs:SendMessage",
+                    "sqs:ReceiveMessage",
+                    "sqs:DeleteMessage",
+                    "sqs:ChangeMessageVisibility",
+                    "sqs:GetQueueAttributes",
+                },
+            },
+        ),
+        (
+            "SweepScheduleRole",
+            {"SweepFunction.Alias": {"lambda:InvokeFunction"}, "SweepScheduleDeadLetterQueue": {"sqs:SendMessage"}},
+        ),
+    ],
+)
+def test_a_role_may_do_exactly_what_is_needed(role: str, expected: dict[str, set[str]]) -> None:
+    assert allowed_by(role) == expected
+
+
+def test_every_role_is_one_of_ours_and_takes_nothing_more() -> None:
+    roles = of_type("AWS::IAM::Role")
+
+    assert roles.keys() == {"ResendFunctionRole", "SweepFunctionRole", "SweepScheduleRole"}
+    for name, function in FUNCTIONS.items():
+        assert function["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
+        assert "Policies" not in function
+        assert "ManagedPolicyArns" not in roles[f"{name}Role"]
+    assert SWEEP["Events"]["Schedule"]["Properties"]["RoleArn"] == {"Fn::GetAtt": ["SweepScheduleRole", "Arn"]}
+    assert "ManagedPolicyArns" not in roles["SweepScheduleRole"]
 
 
 # ---------------------------------------------------------------- settings reach the callers
 
 
-def test_a_changed_setting_publishes_a_new_version_for_the_alias() -> None:
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_a_changed_setting_publishes_a_new_version_for_the_alias(function: dict[str, Any]) -> None:
     """Or SENDING=off would change the bare function alone, and every door would go on sending through the alias.
 
     SAM publishes a version when the template changes, not when a parameter's value does. A version's description cannot
     be updated, so that a new value in it makes CloudFormation publish one.
     """
-    text, _ = FUNCTION["VersionDescription"]["Fn::Sub"]
+    text, _ = function["VersionDescription"]["Fn::Sub"]
     in_description = set(re.findall(r"\$\{(\w+)\}", text))
+    # The schedule's are no settings of the function.
+    settings = parameters_in({name: value for name, value in function.items() if name != "Events"})
 
-    assert FUNCTION["AutoPublishAliasAllProperties"] is True
+    assert function["AutoPublishAliasAllProperties"] is True
     # The long lists of a VPC do not fit; that there is one is said (Network).
-    assert parameters_in(FUNCTION) - {"VpcSubnetIds", "VpcSecurityGroupIds"} <= in_description
+    assert settings - {"VpcSubnetIds", "VpcSecurityGroupIds"} <= in_description
 
 
-def test_the_longest_settings_fit_into_the_description_of_a_version() -> None:
-    text, _ = FUNCTION["VersionDescription"]["Fn::Sub"]
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_the_longest_settings_fit_into_the_description_of_a_version(function: dict[str, Any]) -> None:
+    text, _ = function["VersionDescription"]["Fn::Sub"]
     longest = {"Network": len("public")} | {name: longest_value(PARAMETERS[name]) for name in PARAMETERS}
 
     filled = re.sub(r"\$\{(\w+)\}", lambda match: "x" * longest[match[1]], text)
@@ -181,6 +281,97 @@ def test_timeouts_are_in_order() -> None:
     assert FUNCTION["Timeout"] * 1000 < integration["TimeoutInMillis"] <= 30_000
 
 
+def test_a_batch_of_reminders_fits_into_the_worker_at_the_slowest_pace() -> None:
+    calls_of_a_reminder = 2
+    slowest = PARAMETERS["SweepRequestsPerSecond"]["MinValue"]
+
+    assert SWEEP["Timeout"] <= 900
+    assert SWEEP["Events"]["Reminders"]["Properties"]["BatchSize"] * calls_of_a_reminder / slowest < SWEEP["Timeout"]
+    # AWS refuses a mapping whose queue lets go of messages that are still being worked on.
+    assert SWEEP["Timeout"] <= QUEUE["VisibilityTimeout"]
+
+
+def test_a_reminder_that_is_delivered_again_still_finds_its_claim() -> None:
+    """Its worker may have been killed after sending: at the latest after the visibility timeout the next one starts,
+    and it comes to the claim before its own end."""
+    shortest_cool_down = PARAMETERS["CoolDownMinutes"]["MinValue"] * 60
+
+    assert QUEUE["VisibilityTimeout"] + SWEEP["Timeout"] <= shortest_cool_down
+
+
+def test_the_worker_is_fed_in_order_and_answers_for_each_message() -> None:
+    """One group of a FIFO queue has one worker at a time, and one worker keeps the pace."""
+    mapping = SWEEP["Events"]["Reminders"]["Properties"]
+
+    assert mapping == {
+        "Queue": {"Fn::GetAtt": ["ReminderQueue", "Arn"]},
+        "BatchSize": reminder_queue.BATCH_SIZE,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    }
+    assert QUEUE["FifoQueue"] is True
+    # The code gives every message its deduplication id; with content-based ones, a changed body would be another.
+    assert "ContentBasedDeduplication" not in QUEUE
+
+
+def test_reminders_outlast_digicerts_maintenance_and_then_go_to_a_queue_of_their_own() -> None:
+    redrive = QUEUE["RedrivePolicy"]
+    holds = [
+        min(worker.FIRST_HOLD_SECONDS * 2**receive, worker.MAX_HOLD_SECONDS)
+        for receive in range(redrive["maxReceiveCount"])
+    ]
+
+    assert sum(holds) >= 2 * 3600
+    # What waits for so long in the queue must not be dropped by it, and is not due any more when it is.
+    assert sum(holds) < reminders.CATCH_UP.total_seconds() <= QUEUE["MessageRetentionPeriod"]
+    assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": ["ReminderDeadLetterQueue", "Arn"]}
+    assert RESOURCES["ReminderDeadLetterQueue"]["Properties"]["FifoQueue"] is True
+
+
+def test_the_sweep_is_scheduled_when_it_is_wanted() -> None:
+    schedule = SWEEP["Events"]["Schedule"]["Properties"]
+
+    assert schedule["State"] == {"Fn::If": ["SweepIsOn", "ENABLED", "DISABLED"]}
+    assert TEMPLATE["Conditions"]["SweepIsOn"] == {"Fn::Equals": [{"Ref": "SweepEnabled"}, "on"]}
+    assert PARAMETERS["SweepEnabled"]["Default"] == "off"
+    assert json.loads(schedule["Input"]) == {"action": "sweep"}
+    assert schedule["FlexibleTimeWindow"] == {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15}
+    # Or the schedule would have the same name in every stack of an account.
+    assert schedule["OmitName"] is True
+
+
+@pytest.mark.parametrize(
+    ("expression", "is_allowed"),
+    [
+        ("rate(1 day)", True),
+        ("rate(24 hours)", True),
+        ("rate(1 hour)", True),
+        ("rate(90 minutes)", True),
+        ("cron(17 9 * * ? *)", True),
+        ("cron(0 6,18 ? * * *)", True),
+        ("cron(0 */4 * * ? *)", True),
+        ("rate(2 days)", False),
+        ("rate(25 hours)", False),
+        ("rate(0 hours)", False),
+        ("cron(0 9 ? * MON-FRI *)", False),
+        ("cron(0 9 1 * ? *)", False),
+        ("cron(0 9 * 1 ? *)", False),
+        ("at(2026-12-01T09:00:00)", False),
+        ("", False),
+    ],
+)
+def test_a_sweep_runs_on_every_day(expression: str, is_allowed: bool) -> None:
+    """A reminder is caught up for two days, and an alarm expects a sweep in every 26 hours."""
+    assert bool(re.fullmatch(PARAMETERS["SweepSchedule"]["AllowedPattern"], expression)) is is_allowed
+
+
+def test_the_default_sweep_keeps_away_from_digicerts_maintenance() -> None:
+    """Saturdays from 22:00 to 24:00 Mountain Time: Sundays from 04:00 UTC in summer, to 07:00 UTC in winter."""
+    match = re.fullmatch(r"cron\((\d+) (\d+) \* \* \? \*\)", PARAMETERS["SweepSchedule"]["Default"])
+    assert match
+
+    assert not 3 <= int(match[2]) <= 7
+
+
 def test_an_event_is_not_redelivered_after_the_default_cool_down() -> None:
     """EventBridge may hold an event before Lambda's own queue does: the ages add up."""
     (rule,) = of_type("AWS::Events::Rule").values()
@@ -190,19 +381,23 @@ def test_an_event_is_not_redelivered_after_the_default_cool_down() -> None:
     assert asynchronous["MaximumRetryAttempts"] == 2
     assert (
         asynchronous["MaximumEventAgeInSeconds"] + delivery["MaximumEventAgeInSeconds"]
-        <= PARAMETERS["CoolDownMinutes"]["Default"] * 60
+        <= PARAMETERS["CoolDownMinutes"]["MinValue"] * 60
     )
 
 
 def test_failed_events_are_kept_wherever_they_fail() -> None:
     (rule,) = of_type("AWS::Events::Rule").values()
 
-    assert FUNCTION["EventInvokeConfig"]["DestinationConfig"]["OnFailure"] == {
-        "Type": "SQS",
-        "Destination": {"Fn::GetAtt": ["FailedEventsQueue", "Arn"]},
-    }
     dead_letters = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
-    assert FUNCTION["DeadLetterQueue"] == {"Type": "SQS", "TargetArn": dead_letters}
+    for function in FUNCTIONS.values():
+        assert function["EventInvokeConfig"]["DestinationConfig"]["OnFailure"] == {
+            "Type": "SQS",
+            "Destination": {"Fn::GetAtt": ["FailedEventsQueue", "Arn"]},
+        }
+        assert function["DeadLetterQueue"] == {"Type": "SQS", "TargetArn": dead_letters}
+    schedule = SWEEP["Events"]["Schedule"]["Properties"]
+    assert schedule["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["SweepScheduleDeadLetterQueue", "Arn"]}}
+    assert schedule["RetryPolicy"].keys() == {"MaximumRetryAttempts", "MaximumEventAgeInSeconds"}
     assert rule["Targets"][0]["DeadLetterConfig"] == {"Arn": dead_letters}
     allowed = [
         s
@@ -218,7 +413,8 @@ def test_queues_are_encrypted_keep_two_weeks_and_want_tls() -> None:
 
     for name, queue in queues.items():
         assert queue["SqsManagedSseEnabled"] is True
-        assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600
+        # Two weeks for somebody to look; the reminders' own queue is looked at all the time.
+        assert queue["MessageRetentionPeriod"] == (4 if name == "ReminderQueue" else 14) * 24 * 3600
         (policy,) = [p["PolicyDocument"] for p in policies if p["Queues"] == [{"Ref": name}]]
         assert {"Bool": {"aws:SecureTransport": "false"}} in [
             s["Condition"] for s in statements(policy) if s["Effect"] == "Deny"
@@ -233,10 +429,13 @@ def test_the_claims_table_is_what_the_code_expects() -> None:
     assert table["SSESpecification"] == {"SSEEnabled": True}
 
 
-def test_logs_have_a_retention_and_the_function_its_own_group() -> None:
+def test_logs_have_a_retention_and_each_function_its_own_group() -> None:
     for group in of_type("AWS::Logs::LogGroup").values():
         assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
-    assert FUNCTION["LoggingConfig"]["LogGroup"] == {"Ref": "ResendLogGroup"}
+    assert [function["LoggingConfig"]["LogGroup"] for function in FUNCTIONS.values()] == [
+        {"Ref": "ResendLogGroup"},
+        {"Ref": "SweepLogGroup"},
+    ]
     # The audit lines are written at INFO: a higher level would lose them.
     assert set(PARAMETERS["LogLevel"]["AllowedValues"]) == {"INFO", "DEBUG"}
 
@@ -244,12 +443,74 @@ def test_logs_have_a_retention_and_the_function_its_own_group() -> None:
 # ---------------------------------------------------------------- template and code
 
 
-def test_the_handler_is_the_one_in_the_code() -> None:
+def test_the_functions_are_one_program() -> None:
+    """The same code, started in the same way: they differ in what they may do, in time, and in their settings."""
+    their_own = {
+        *("DeadLetterQueue", "Description", "Environment", "EventInvokeConfig", "Events", "LoggingConfig", "Role"),
+        *("Timeout", "VersionDescription"),
+    }
+
+    assert of_type("AWS::Serverless::Function").keys() == FUNCTIONS.keys()
+    assert {name: FUNCTION[name] for name in FUNCTION.keys() - their_own} == {
+        name: SWEEP[name] for name in SWEEP.keys() - their_own
+    }
+    assert [RESOURCES[name]["Metadata"] for name in FUNCTIONS] == [{"BuildMethod": "makefile"}] * 2
+    assert {**FUNCTION["LoggingConfig"], "LogGroup": None} == {**SWEEP["LoggingConfig"], "LogGroup": None}
+
+
+def test_the_handler_and_the_alias_are_those_in_the_code() -> None:
     assert FUNCTION["Handler"] == f"{app.__name__}.{app.lambda_handler.__name__}"
+    assert FUNCTION["AutoPublishAlias"] == app.ALIAS
 
 
-def test_the_function_gets_exactly_the_settings_that_the_code_reads() -> None:
-    assert FUNCTION["Environment"]["Variables"].keys() == config.VARIABLES | {"POWERTOOLS_SERVICE_NAME"}
+def test_each_function_gets_exactly_the_settings_that_it_reads() -> None:
+    """A queue's URL is what makes a function sweep, so that one must not get it."""
+    settings = settings_read() | {"POWERTOOLS_SERVICE_NAME"}
+    common, sweep = FUNCTION["Environment"]["Variables"], SWEEP["Environment"]["Variables"]
+
+    assert common.keys() == settings - SWEEP_SETTINGS
+    assert sweep.keys() == settings
+    assert {name: sweep[name] for name in common} == common
+    assert sweep["SWEEP_QUEUE_URL"] == {"Ref": "ReminderQueue"}
+
+
+@pytest.mark.parametrize(
+    ("parameter", "variable"),
+    [
+        ("CertCentralTimeoutSeconds", "CERTCENTRAL_TIMEOUT_SECONDS"),
+        ("CoolDownMinutes", "COOL_DOWN_MINUTES"),
+        ("SweepRequestsPerSecond", "SWEEP_REQUESTS_PER_SECOND"),
+    ],
+)
+def test_the_code_takes_what_a_parameter_allows(parameter: str, variable: str) -> None:
+    environment = {"API_KEY_SECRET_ID": "a-secret", "CLAIMS_TABLE": "a-table"}
+
+    for bound in ("MinValue", "MaxValue", "Default"):
+        config.Config.from_environment(environment | {variable: str(PARAMETERS[parameter][bound])})
+
+
+@pytest.mark.parametrize(
+    "days", ["1,3,7,14,21", "1", "365", "30,60,90,120,150,180,210,240,365", "", "0", "1,,3", "366"]
+)
+def test_reminder_days_are_what_the_code_takes(days: str) -> None:
+    """Only the order of the days cannot be said in a pattern."""
+    parameter = PARAMETERS["ReminderDays"]
+    environment = {"API_KEY_SECRET_ID": "a-secret", "CLAIMS_TABLE": "a-table", "REMINDER_DAYS": days}
+
+    if re.fullmatch(parameter["AllowedPattern"], days) and len(days) <= parameter["MaxLength"]:
+        assert ",".join(map(str, config.Config.from_environment(environment).reminder_days)) == days
+    elif days:
+        with pytest.raises(ConfigurationError):
+            config.Config.from_environment(environment)
+
+
+def test_the_pace_stays_below_digicerts_limits() -> None:
+    """1000 requests in three minutes and 100 in five seconds ("Rate limits" page); a bucket holds a second's worth."""
+    fastest = PARAMETERS["SweepRequestsPerSecond"]["MaxValue"]
+    burst = pace.Pace(fastest)._burst
+
+    assert fastest * 180 + burst < 1000
+    assert fastest * 5 + burst < 100
 
 
 def test_the_default_base_url_is_the_codes() -> None:
@@ -279,30 +540,68 @@ def test_alarms_name_metrics_that_the_code_emits() -> None:
     alarms = of_type("AWS::CloudWatch::Alarm").values()
     own = [alarm for alarm in alarms if alarm["Namespace"] == telemetry.NAMESPACE]
 
-    assert {alarm["MetricName"] for alarm in own} == {"ApiKeyRejected", "OutcomeUnknown", "ResendFailed"}
+    service = {"Name": "service", "Value": {"Ref": "AWS::StackName"}}
+    assert {alarm["MetricName"]: alarm["Statistic"] for alarm in own} == {
+        "ApiKeyRejected": "Sum",
+        "OutcomeUnknown": "Sum",
+        "ResendFailed": "Sum",
+        "StuckOrders": "Maximum",
+        "PendingOrders": "SampleCount",
+    }
     assert {alarm["MetricName"] for alarm in own} <= set(telemetry.MetricName)
     for alarm in own:
-        assert alarm["Dimensions"] == [{"Name": "service", "Value": {"Ref": "AWS::StackName"}}]
-        assert alarm["Statistic"] == "Sum"
-    assert FUNCTION["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
+        assert alarm["Dimensions"] in ([service], [service, {"Name": "reason", "Value": "InternalError"}])
+    for function in FUNCTIONS.values():
+        assert function["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
 
 
-def test_alarms_cover_the_function_and_both_queues() -> None:
+def test_a_missing_sweep_alarms_while_sweeps_are_wanted() -> None:
+    """Each sweep emits one sample, and none is no data. A day, the flexible window and the sweep itself fit in."""
+    alarm = RESOURCES["NoSweepAlarm"]["Properties"]
+
+    assert RESOURCES["NoSweepAlarm"]["Condition"] == "SweepIsOn"
+    assert (alarm["Statistic"], alarm["Threshold"], alarm["ComparisonOperator"]) == (
+        "SampleCount",
+        1,
+        "LessThanThreshold",
+    )
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == 26 * 3600
+
+
+@pytest.mark.parametrize("name", of_type("AWS::CloudWatch::Alarm"))
+def test_an_alarm_looks_back_no_further_than_cloudwatch_can(name: str) -> None:
+    """A day, or a week with periods of an hour or more (PutMetricAlarm)."""
+    alarm = RESOURCES[name]["Properties"]
+    furthest = (7 if alarm["Period"] >= 3600 else 1) * 24 * 3600
+
+    assert alarm["Period"] * alarm["EvaluationPeriods"] <= furthest
+
+
+def test_alarms_cover_the_functions_and_the_queues_of_what_failed() -> None:
     watched = {
         (alarm["Namespace"], alarm["MetricName"], json.dumps(alarm["Dimensions"][0]["Value"]))
         for alarm in of_type("AWS::CloudWatch::Alarm").values()
         if alarm["Namespace"] != telemetry.NAMESPACE
     }
 
-    function = json.dumps({"Ref": "ResendFunction"})
     assert watched == {
-        ("AWS/Lambda", "Errors", function),
-        ("AWS/Lambda", "Throttles", function),
+        *(
+            ("AWS/Lambda", metric, json.dumps({"Ref": function}))
+            for metric in ("Errors", "Throttles")
+            for function in FUNCTIONS
+        ),
+        ("AWS/Lambda", "Duration", json.dumps({"Ref": "ResendFunction"})),
         *(
             ("AWS/SQS", "ApproximateNumberOfMessagesVisible", json.dumps({"Fn::GetAtt": [queue, "QueueName"]}))
-            for queue in of_type("AWS::SQS::Queue")
+            for queue in of_type("AWS::SQS::Queue").keys() - {"ReminderQueue"}
         ),
     }
+
+
+def test_a_timed_out_call_alarms() -> None:
+    alarm = RESOURCES["FunctionTimeoutsAlarm"]["Properties"]
+
+    assert FUNCTION["Timeout"] * 1000 - 100 == alarm["Threshold"]
 
 
 @pytest.mark.parametrize("name", of_type("AWS::CloudWatch::Alarm"))
@@ -311,7 +610,10 @@ def test_an_alarm_says_what_to_do_first(name: str) -> None:
 
     assert " First: " in alarm["AlarmDescription"]
     assert len(alarm["AlarmDescription"]) <= 1024
-    assert alarm["TreatMissingData"] == "notBreaching"
+    assert alarm["TreatMissingData"] == ("breaching" if name == "NoSweepAlarm" else "notBreaching")
+    # What it tells the reader to look at exists.
+    outputs = re.findall(r"stack outputs? ((?:\w+(?:, )?)+)\)", alarm["AlarmDescription"])
+    assert {name for listed in outputs for name in listed.split(", ")} <= TEMPLATE["Outputs"].keys()
     assert alarm["AlarmActions"] == {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
 
 
@@ -351,14 +653,24 @@ def test_samconfig_names_parameters_that_exist() -> None:
 # ---------------------------------------------------------------- the local run
 
 
-def test_the_local_copy_differs_in_the_runtime_alone() -> None:
+def test_the_local_copy_differs_in_the_runtime_and_in_the_names_of_batches_alone() -> None:
     local = localize(TEMPLATE)
+    named = [
+        action
+        for policy in local["Resources"]["SweepFunctionRole"]["Properties"]["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in as_list(statement.get("Action", []))
+        if action in BATCHES.values()
+    ]
 
+    assert sorted(named) == ["sqs:ChangeMessageVisibilityBatch", "sqs:SendMessageBatch"]
     for name, resource in local["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
             assert resource["Properties"]["Runtime"] == "provided.al2023"
             resource["Properties"]["Runtime"] = RESOURCES[name]["Properties"]["Runtime"]
-    assert local == TEMPLATE
+    # No such action exists on AWS, so what is left when they are gone is the template.
+    batches = "|".join(re.escape(json.dumps(action)) for action in BATCHES.values())
+    assert json.loads(re.sub(f", (?:{batches})", "", json.dumps(local))) == TEMPLATE
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tests/local").glob("*.py")), ids=lambda path: path.name)

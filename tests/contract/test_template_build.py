@@ -8,18 +8,24 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from local.template import ROOT
+from local.template import ROOT, load
+
+FUNCTIONS = [
+    name
+    for name, resource in load(ROOT / "template.yaml")["Resources"].items()
+    if resource["Type"] == "AWS::Serverless::Function"
+]
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package as Lambda unpacks it: built from a copy of src/, zipped with SAM's one timestamp, unzipped."""
+@pytest.fixture(scope="module", params=FUNCTIONS)
+def package(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A package as Lambda unpacks it: built from a copy of src/, zipped with SAM's one timestamp, unzipped."""
     folder = tmp_path_factory.mktemp("build")
     shutil.copytree(ROOT / "src", folder / "src")
     built = folder / "built"
     built.mkdir()
     subprocess.run(
-        ["make", "-s", "-C", folder / "src", "build-ResendFunction", f"ARTIFACTS_DIR={built}"],
+        ["make", "-s", "-C", folder / "src", f"build-{request.param}", f"ARTIFACTS_DIR={built}"],
         check=True,
         env=os.environ | {"UV": str(ROOT / ".tools/uv/bin/uv"), "PYTHON": sys.executable},
     )

@@ -1,5 +1,6 @@
 """The real template, deployed on this machine once for all end-to-end tests, in front of the emulator."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,8 @@ class Emulator:
         self._session = requests.Session()
 
     def __call__(self, method: str, path: str, body: Any = None) -> Any:
-        response = self._session.request(method, self._url + path, json=body, timeout=10)
+        data = None if method in ("GET", "DELETE") else json.dumps(body)
+        response = self._session.request(method, self._url + path, data=data, timeout=10)
         response.raise_for_status()
         return response.json() if response.content else None
 
@@ -49,7 +51,8 @@ def stack() -> Iterator[LocalStack]:
     """A deployed stack of its own. Two seconds per upstream call keep the tests of time-outs quick."""
     with local_stack(api_key=CANARY, parameters={"CertCentralTimeoutSeconds": "2"}) as stack:
         yield stack
-        log = str(stack.client("logs").filter_log_events(logGroupName=stack.log_group)["events"])
+        logs = stack.client("logs")
+        log = str([logs.filter_log_events(logGroupName=log_group)["events"] for log_group in stack.log_groups])
         claims = str(stack.client("dynamodb").scan(TableName=stack.claims_table)["Items"])
         assert "audit" in log
         assert CANARY not in log
@@ -97,6 +100,18 @@ def at_once() -> Callable[..., list[Any]]:
             return [future.result() for future in [pool.submit(call) for _ in range(8)]]
 
     return run
+
+
+def audit_lines(stack: LocalStack, order_id: int) -> list[dict[str, Any]]:
+    """Read what the functions logged about an order: audit lines, and those written before sending."""
+    logs = stack.client("logs")
+    found = [
+        json.loads(event["message"])
+        for log_group in stack.log_groups
+        for event in logs.filter_log_events(logGroupName=log_group)["events"]
+        if f'"order_id":{order_id},' in event["message"]
+    ]
+    return sorted((line for line in found if line.get("order_id") == order_id), key=lambda line: line["timestamp"])
 
 
 def eventually[T](look: Callable[[], T], seconds: float = 40) -> T:

@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from local.stack import LocalStack
 
-from e2e.conftest import PATH, Emulator, eventually
+from e2e.conftest import PATH, Emulator, audit_lines, eventually
 
 RECIPIENTS = [{"domain": "example.com", "email": "admin@example.com"}]
 UPSTREAM_BODY = '{"domain_approval_emails":[{"domain":"example.com","email":"admin@example.com"}],"locale":"en"}'
@@ -35,13 +35,6 @@ def assert_mailed(emulator: Emulator, order_id: int) -> None:
     assert [(mail["order_id"], mail["to"]) for mail in emulator.outbox] == [(order_id, "admin@example.com")]
     (put,) = emulator.puts
     assert (put["body"], put["role"], put["path"]) == (UPSTREAM_BODY, "valid", PATH.format(order_id))
-
-
-def audit(stack: LocalStack, order_id: int) -> list[dict[str, Any]]:
-    """Read the audit lines about an order from the function's log."""
-    events = stack.client("logs").filter_log_events(logGroupName=stack.log_group)["events"]
-    lines = [json.loads(event["message"]) for event in events if '"message":"audit"' in event["message"]]
-    return [line for line in lines if line.get("order_id") == order_id]
 
 
 def invoke(stack: LocalStack, event: dict[str, Any]) -> dict[str, Any]:
@@ -179,8 +172,8 @@ def test_retried_event_mails_once(stack: LocalStack, emulator: Emulator, wanted:
     stack.client("lambda").invoke(FunctionName=stack.function_alias, InvocationType="Event", Payload=json.dumps(wanted))
 
     # Lambda calls three times in all; the local AWS does so after seconds, and leaves out the queue behind it.
-    said = eventually(lambda: len(found := audit(stack, wanted["order_id"])) == 3 and found)
-    assert [line["outcome"] for line in said] == ["OutcomeUnknown"] * 3
+    said = eventually(lambda: len(found := audit_lines(stack, wanted["order_id"])) == 4 and found)
+    assert [line["outcome"] for line in said] == ["sending"] + ["OutcomeUnknown"] * 3
     assert_mailed(emulator, wanted["order_id"])
 
 
@@ -219,7 +212,7 @@ def test_step_functions_task(stack: LocalStack, emulator: Emulator, wanted: dict
     )
     assert json.loads(ended["output"])["outcome"] == "sent"
     assert_mailed(emulator, wanted["order_id"])
-    assert [line["caller"] for line in audit(stack, wanted["order_id"])] == [execution]
+    assert [line["caller"] for line in audit_lines(stack, wanted["order_id"])] == [execution] * 2
 
 
 def test_scheduler_input(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:

@@ -1,16 +1,20 @@
-"""`make up` and `make down`: a stack that stays, and its end.
+"""`make up`, `make sweep` and `make down`: a stack that stays, a sweep of its orders, and its end.
 
 `.local/stack.json` says where its parts are, for people and for tools.
 """
 
 import json
+import os
 import shutil
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from local.processes import Children, Process, StartError, signals_end_the_block, signals_wait
-from local.run import EXAMPLE_BODY, EXAMPLE_ORDER, Run
-from local.stack import FOLDER, generate_key, start
+from local.run import EXAMPLE_BODY, EXAMPLE_ORDER
+from local.stack import FOLDER, LocalStack, generate_key, start
+from local.steps import Steps
+from local.sweep import sweep
 
 STACK_FILE = FOLDER / "stack.json"
 _LOGS = FOLDER / "up"
@@ -18,7 +22,8 @@ _LOGS = FOLDER / "up"
 
 def up() -> int:
     """Start a stack unless one runs; the exit code."""
-    if any(process.is_running for process in _recorded(STACK_FILE)):
+    recorded = _recorded(STACK_FILE)
+    if recorded and all(process.is_running for process in recorded):
         print(f"It is up already; {STACK_FILE} says where. `make down` stops it.")
         return 0
     down()  # what a crash has left
@@ -27,7 +32,7 @@ def up() -> int:
         children = Children(_LOGS)
         try:
             stack = start(
-                children, _LOGS, api_key=generate_key(), parameters={}, certcentral_url=None, on_step=Run().step
+                children, _LOGS, api_key=generate_key(), parameters={}, certcentral_url=None, on_step=Steps().step
             )
             with signals_wait():
                 STACK_FILE.write_text(stack.to_json())
@@ -43,8 +48,20 @@ curl -i -X PUT {stack.api_url}/services/v2/order/certificate/{EXAMPLE_ORDER}/res
   -H 'Content-Type: application/json' \\
   -d '{json.dumps(EXAMPLE_BODY)}'
 
-`make down` stops it.""")
+`make sweep` reminds the orders that are due. `make down` stops it.""")
     return 0
+
+
+def sweep_it() -> int:
+    """Sweep over the orders of the running stack; the exit code."""
+    if not any(process.is_running for process in _recorded(STACK_FILE)):
+        raise StartError("Nothing is up. `make up` starts a stack that stays; `make run` shows a sweep of its own.")
+    try:
+        stack = LocalStack.from_json(STACK_FILE.read_text())
+    except (KeyError, TypeError):
+        raise StartError("What is up is of another version. `make down` and `make up` start it afresh.") from None
+    with closing(stack):
+        return 0 if sweep(stack, Steps(), dry_run=os.environ.get("DRY_RUN") == "1") else 1
 
 
 def down() -> int:
@@ -66,7 +83,7 @@ def _recorded(file: Path) -> list[Process]:
 
 def _main() -> int:
     try:
-        return {"up": up, "down": down}[sys.argv[1]]()
+        return {"up": up, "sweep": sweep_it, "down": down}[sys.argv[1]]()
     except StartError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

@@ -1,7 +1,11 @@
 """Makes a build runnable by the local AWS, which has no python3.13 runtime but serves the real Lambda Runtime API.
 
-The one difference to the real template: the function's runtime is a custom one, whose `bootstrap` starts AWS's own
-Python runtime client on the very same code.
+The two differences to the real template:
+
+- the functions' runtime is a custom one, whose `bootstrap` starts AWS's own Python runtime client (`local.runtime`) on
+  the very same code;
+- whoever may send messages to a queue, or change their visibility, is told that this includes batches. On AWS that is
+  the same permission and has no name of its own; the local AWS asks for one.
 """
 
 import json
@@ -12,21 +16,34 @@ from typing import Any
 from local.template import load
 
 # The client finds its interpreter, and the boto3 that Lambda brings, in the environment of the local AWS. `-B` because
-# Lambda's code folder is read-only. The variables that configure the local AWS itself are none of the function's.
+# Lambda's code folder is read-only, `-P` because the folder of `local.runtime` is none of the function's business. Nor
+# are the variables that configure the local AWS itself.
 _BOOTSTRAP = """\
 #!/bin/sh
 unset AUTH BIND_HOST GATEWAY_PORT MINISTACK_ACCOUNT_ID MINISTACK_REGION TMPDIR HOME OLDPWD
 export PATH=/usr/local/bin:/usr/bin:/bin TZ=:UTC
 export AWS_EXECUTION_ENV=AWS_Lambda_python3.13 AWS_LAMBDA_LOG_FORMAT=JSON AWS_LAMBDA_LOG_LEVEL=INFO
-exec '{python}' -B -m awslambdaric "$_HANDLER"
+export PYTHONPATH="$LAMBDA_TASK_ROOT"
+exec '{python}' -B -P '{runtime}' "$_HANDLER"
 """
+BATCHES = {
+    "sqs:SendMessage": "sqs:SendMessageBatch",
+    "sqs:ChangeMessageVisibility": "sqs:ChangeMessageVisibilityBatch",
+}
+_RUNTIME = Path(__file__).with_name("runtime.py")
 
 
 def localize(template: dict[str, Any]) -> dict[str, Any]:
-    """The template for the local AWS: the runtimes swapped, and nothing else changed."""
+    """The template for the local AWS: the runtimes swapped, batches named, and nothing else changed."""
     local = deepcopy(template)
     for function in _functions(local):
         function["Runtime"] = "provided.al2023"
+    for resource in local["Resources"].values():
+        if resource["Type"] == "AWS::IAM::Role":
+            for policy in resource["Properties"]["Policies"]:
+                for statement in policy["PolicyDocument"]["Statement"]:
+                    if isinstance(statement.get("Action"), list):
+                        statement["Action"] += [BATCHES[name] for name in statement["Action"] if name in BATCHES]
     return local
 
 
@@ -36,7 +53,7 @@ def localize_build(folder: Path, python: Path) -> None:
     local = localize(load(path))
     for function in _functions(local):
         bootstrap = folder / function["CodeUri"] / "bootstrap"
-        bootstrap.write_text(_BOOTSTRAP.format(python=python))
+        bootstrap.write_text(_BOOTSTRAP.format(python=python, runtime=_RUNTIME))
         bootstrap.chmod(0o755)
     path.write_text(json.dumps(local, indent=2))
 

@@ -1,10 +1,11 @@
 """A plain address for the deployed API: a relay that any HTTP client can call without a special Host header.
 
-It changes two lines of a request's head, and not a byte of anything else:
+It changes three lines of a request's head, and not a byte of anything else:
 
 - `Host` becomes the name under which the local AWS routes to the API;
 - `Authorization` is added where the caller sent none, as a signing proxy in front of AWS would do. The local AWS reads
-  the access key of an IAM signature but verifies no signature, so this one is made up.
+  the access key of an IAM signature but verifies no signature, so this one is made up;
+- `Connection` becomes `close`, so that one connection carries one request.
 
 `python -m local.proxy --to PORT --host NAME --announce FILE` serves until it is ended.
 """

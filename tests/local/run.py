@@ -1,4 +1,4 @@
-"""What `make run` does: one resend through the whole stack, explained line by line.
+"""What `make run` does: one resend through the whole stack, and one sweep, explained line by line.
 
 Against the emulator it needs nothing. With `ORDER_ID` in the environment it goes to the real CertCentral, after a dry
 run and a question; the key comes from `DIGICERT_API_KEY` or a hidden prompt, and is kept in memory alone.
@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 from local.processes import StartError
 from local.stack import LocalStack, local_stack
+from local.steps import Steps, in_line
+from local.sweep import sweep
 
 # DigiCert's documented example, for the order that the emulator has for it.
 EXAMPLE_ORDER = "123456789"
@@ -31,32 +33,20 @@ _DEFAULT_CERTCENTRAL = "https://www.digicert.com/services/v2"
 _NOT_AUDIT = {"level", "location", "message", "timestamp", "service", "xray_trace_id", "cold_start"}
 
 
-class Run:
-    """Prints what happens, each line with the seconds since the start."""
-
-    def __init__(self) -> None:
-        """Start the clock."""
-        self._started = time.monotonic()
-
-    def step(self, text: str) -> None:
-        """One finished step."""
-        print(f"{time.monotonic() - self._started:6.1f} s  {text}", flush=True)
-
-    def detail(self, text: str) -> None:
-        """More about the step above."""
-        print(f"          {text}", flush=True)
+class Run(Steps):
+    """The two runs."""
 
     def against_emulator(self) -> bool:
-        """Send DigiCert's example and show the email in the emulator's outbox; whether it worked."""
+        """Send DigiCert's example, show the email in the emulator's outbox, then sweep; whether it all worked."""
         with local_stack(on_step=self.step) as stack:
             sent = self._put(stack, EXAMPLE_ORDER, EXAMPLE_BODY) == 204
             self._show_audit(stack)
-            assert stack.emulator_url is not None
-            emails = json.loads(_call(stack.emulator_url, "GET", "/_emulator/outbox")[2])
+            emails = stack.ask_emulator("outbox")
             self.step(f"outbox: CertCentral sent {len(emails)} email(s)")
             for email in emails:
-                self.detail(_fields({name: email[name] for name in ("to", "subject", "sent_at")}))
-        return sent and bool(emails)
+                self.detail(in_line({name: email[name] for name in ("to", "subject", "sent_at")}))
+            swept = sweep(stack, self)
+        return sent and bool(emails) and swept
 
     def against_certcentral(self, order_id: str, url: str, api_key: str) -> bool:
         """Plan, ask, then resend to the default recipients of a real order; whether it worked."""
@@ -82,16 +72,13 @@ class Run:
         return status
 
     def _show_audit(self, stack: LocalStack) -> None:
-        logs = stack.client("logs")
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
-            for event in reversed(logs.filter_log_events(logGroupName=stack.log_group)["events"]):
-                if '"audit"' in event["message"]:
-                    line = json.loads(event["message"])
-                    facts = {k: v for k, v in line.items() if k not in _NOT_AUDIT and not k.startswith("function_")}
-                    self.step("audit line, in CloudWatch Logs")
-                    self.detail(_fields(facts))
-                    return
+            if lines := stack.audit_lines():
+                facts = {k: v for k, v in lines[-1].items() if k not in _NOT_AUDIT and not k.startswith("function_")}
+                self.step("audit line, in CloudWatch Logs")
+                self.detail(in_line(facts))
+                return
             time.sleep(0.1)
         self.step("no audit line came within 10 s")
 
@@ -147,14 +134,6 @@ def _call(base: str, method: str, path: str, body: str | None = None) -> tuple[i
         return response.status, response.headers, response.read().decode()
     finally:
         connection.close()
-
-
-def _fields(facts: Mapping[str, Any]) -> str:
-    return "  ".join(
-        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
-        for name, value in facts.items()
-        if value is not None
-    )
 
 
 if __name__ == "__main__":

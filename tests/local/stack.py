@@ -62,12 +62,18 @@ class LocalStack:
     function: str
     function_alias: str
     """`<function>:live`, which callers use."""
+    sweep_function: str
+    sweep_function_alias: str
     event_bus: str
     claims_table: str
     secret: str
     failed_events_queue_url: str
     dead_letter_queue_url: str
+    queue_url: str
+    """The reminder queue of the sweep."""
+    reminder_dead_letter_queue_url: str
     log_group: str
+    sweep_log_group: str
     processes: list[Process]
     _clients: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
@@ -76,6 +82,34 @@ class LocalStack:
         client = _client(self.aws_endpoint, service)
         self._clients.append(client)
         return client
+
+    def ask_emulator(self, what: str, method: str = "GET", body: object = None) -> Any:
+        """The answer of the emulator's control API, for example about its `orders`, `outbox` or `calls`."""
+        assert self.emulator_url is not None, "this stack has no emulator"
+        connection = http.client.HTTPConnection(self.emulator_url.removeprefix("http://"), timeout=60)
+        with closing(connection):
+            connection.request(method, f"/_emulator/{what}", None if body is None else json.dumps(body))
+            response = connection.getresponse()
+            answer = json.load(response)
+            assert response.status == 200, answer
+            return answer
+
+    @property
+    def log_groups(self) -> tuple[str, str]:
+        """Where the functions write their audit lines."""
+        return self.log_group, self.sweep_log_group
+
+    def audit_lines(self, since: float = 0) -> list[dict[str, Any]]:
+        """The audit lines in CloudWatch Logs, oldest first, of invocations that ended after `since` (epoch seconds)."""
+        pages = self.client("logs").get_paginator("filter_log_events")
+        lines = [
+            event["message"]
+            for log_group in self.log_groups
+            for page in pages.paginate(logGroupName=log_group, startTime=int(since * 1000))
+            for event in page["events"]
+        ]
+        found = [json.loads(line) for line in lines if '"message":"audit"' in line]
+        return sorted(found, key=lambda line: line["timestamp"])
 
     def close(self) -> None:
         """Close the clients."""
@@ -86,6 +120,12 @@ class LocalStack:
         """What goes into stack.json."""
         facts = {known.name: getattr(self, known.name) for known in fields(self) if known.init}
         return json.dumps(facts | {"processes": [asdict(process) for process in self.processes]}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "LocalStack":
+        """The stack that wrote `text`. Raises `TypeError` or `KeyError` if that was another version."""
+        facts = json.loads(text)
+        return cls(**facts | {"processes": [Process(**entry) for entry in facts["processes"]]})
 
 
 @contextmanager
@@ -182,7 +222,9 @@ def start(
         env=_clean_environment(folder) | {"PYTHONPATH": str(ROOT / "tests")},
         cwd=folder,
     )
-    alias = outputs["FunctionAliasArn"].partition(":function:")[2]
+    alias, sweep_alias = (
+        outputs[name].partition(":function:")[2] for name in ("FunctionAliasArn", "SweepFunctionAliasArn")
+    )
     return LocalStack(
         api_url=_announced(children, proxy, folder / "proxy.json"),
         api_host=api_host,
@@ -192,12 +234,17 @@ def start(
         stack_name=STACK_NAME,
         function=alias.partition(":")[0],
         function_alias=alias,
+        sweep_function=sweep_alias.partition(":")[0],
+        sweep_function_alias=sweep_alias,
         event_bus=outputs["EventBusName"],
         claims_table=outputs["ClaimsTableName"],
         secret=outputs["ApiKeySecretArn"],
         failed_events_queue_url=outputs["FailedEventsQueueUrl"],
         dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
+        queue_url=outputs["ReminderQueueUrl"],
+        reminder_dead_letter_queue_url=outputs["ReminderDeadLetterQueueUrl"],
         log_group=outputs["LogGroupName"],
+        sweep_log_group=outputs["SweepLogGroupName"],
         processes=list(children.started),
     )
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -11,12 +12,15 @@ import botocore.client
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from certcentral import CertCentralEmulator
-from conftest import CANARY, SECRET_ID, SERVICE, TABLE, Output
+from certcentral.orders import SEED_IDS
+from conftest import CANARY, SECRET_ID, SERVICE, TABLE, Output, create_claims_table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from moto import mock_aws
 from responses import RequestsMock
 
-from dv_resend import app, errors
+from dv_resend import app, certcentral, doors, errors
+from dv_resend.models import ResendRequest
 
 ORDER = 100000001
 PATH = "/services/v2/order/certificate/{}/resend-emails"
@@ -74,12 +78,42 @@ DOORS: dict[str, Callable[..., dict[str, Any]]] = HTTP_DOORS | RAISING_DOORS
 each_door = pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
 
 
+@pytest.fixture(scope="module")
+def _one_aws() -> Iterator[None]:
+    """One AWS for the whole file: a new one per test would take most of the time."""
+    with mock_aws():
+        create_claims_table(boto3.client("dynamodb"))
+        boto3.client("secretsmanager").create_secret(Name=SECRET_ID, SecretString=CANARY)
+        yield
+
+
 @pytest.fixture
-def emulator(aws: None, settings: Callable[..., None]) -> Iterator[CertCentralEmulator]:  # noqa: ARG001
+def aws(_one_aws: None, settings: Callable[..., None]) -> Iterator[None]:  # noqa: ARG001
+    """Stand in for AWS as the suite's own fixture does, with an empty table and the canary key in the secret."""
+    table = boto3.client("dynamodb")
+    for item in table.scan(TableName=TABLE)["Items"]:
+        table.delete_item(TableName=TABLE, Key={"id": item["id"]})
+    store_key(CANARY)
+    yield
+    assert CANARY not in str(table.scan(TableName=TABLE))
+
+
+@pytest.fixture(scope="module")
+def _one_emulator() -> Iterator[CertCentralEmulator]:
     with CertCentralEmulator(valid_key=CANARY) as emulator:
-        settings(CERTCENTRAL_BASE_URL=emulator.base_url, CERTCENTRAL_TIMEOUT_SECONDS="1")
         yield emulator
-        app._adapters.cache_clear()
+
+
+@pytest.fixture
+def emulator(
+    aws: None,  # noqa: ARG001
+    settings: Callable[..., None],
+    _one_emulator: CertCentralEmulator,
+) -> Iterator[CertCentralEmulator]:
+    _one_emulator.reset()
+    settings(CERTCENTRAL_BASE_URL=_one_emulator.base_url, CERTCENTRAL_TIMEOUT_SECONDS="1")
+    yield _one_emulator
+    app._adapters.cache_clear()
 
 
 def store_key(key: str) -> None:
@@ -220,6 +254,32 @@ def test_redelivered_event_is_known_by_its_own_id(emulator: CertCentralEmulator,
         invoke(event(ORDER, query={"force": "true"}), request_id=request_id)
 
     assert len(puts(emulator)) == 1
+
+
+@each_door
+def test_dry_run_while_sending_is_off_says_so(
+    emulator: CertCentralEmulator,
+    invoke: Callable[..., Any],
+    settings: Callable[..., None],
+    door: Callable[..., dict[str, Any]],
+) -> None:
+    settings(SENDING="off")
+
+    answer = invoke(door(ORDER, query={"dry_run": "true"}))
+
+    plan = json.loads(answer["body"]) if "statusCode" in answer else answer
+    assert (plan["outcome"], plan["would_be"], plan["paused"]) == ("planned", "sent", True)
+    assert puts(emulator) == []
+
+
+@pytest.mark.parametrize("stray", [{"httpMethod": "PUT"}, {"requestContext": {"http": {}}}], ids=ascii)
+def test_direct_call_with_a_stray_field_is_refused_and_never_a_silent_404(
+    emulator: CertCentralEmulator, invoke: Callable[..., Any], stray: dict[str, Any]
+) -> None:
+    with pytest.raises(errors.InvalidRequest):
+        invoke(direct(ORDER) | stray)
+
+    assert emulator.calls == []
 
 
 def test_status_action(emulator: CertCentralEmulator, invoke: Callable[..., Any]) -> None:
@@ -504,15 +564,18 @@ field_names = st.sampled_from(
         *("order_id", "action", "domain_approval_emails", "domain", "email", "email_domain", "locale"),
         *("dry_run", "force", "requested_by", "detail-type", "detail", "id", "Records", "requestContext", "http"),
         *("httpMethod", "path", "rawPath", "body", "isBase64Encoded"),
-        *("queryStringParameters", "multiValueQueryStringParameters"),
+        *("queryStringParameters", "multiValueQueryStringParameters", "eventSource", "so_far", "offset", "link"),
     ]
 )
 marked_events = st.dictionaries(
     field_names,
     json_values
-    | st.sampled_from([1, "1", "PUT", "Resend DV Emails", "status", PATH.format(1), {"http": {"method": "PUT"}}, "{}"])
+    | st.sampled_from([1, "1", "PUT", "status", "sweep", "Resend DV Emails", "Scheduled Event", PATH.format(1), "{}"])
+    | st.just({"http": {"method": "PUT"}})
     | st.dictionaries(field_names, json_values)
-    | st.lists(st.dictionaries(field_names, st.text() | st.just("example.com") | st.just("admin@example.com"))),
+    | st.lists(
+        st.dictionaries(field_names, st.text() | st.sampled_from(["example.com", "admin@example.com", "aws:sqs"]))
+    ),
 )
 
 
@@ -537,6 +600,65 @@ def test_whatever_comes_gets_a_valid_answer_or_one_of_our_errors(
 # The audit line
 
 
+def test_the_line_is_written_after_the_claim_and_before_the_put(
+    emulator: CertCentralEmulator,
+    invoke: Callable[..., Any],
+    output: Callable[[], Output],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, seen = certcentral.CertCentral.resend_emails, []
+
+    def look_first(*arguments: Any) -> None:
+        (item,) = boto3.client("dynamodb").scan(TableName=TABLE)["Items"]
+        seen.append((item["status"]["S"], item["id"]["S"], [line["message"] for line in output().lines]))
+        assert puts(emulator) == []
+        real(*arguments)
+
+    monkeypatch.setattr(certcentral.CertCentral, "resend_emails", look_first)
+
+    invoke(direct(ORDER))
+
+    assert seen == [("sending", ResendRequest(ORDER).claim_key, ["sending"])]
+    assert [line["message"] for line in output().lines if "message" in line] == ["audit"]
+    assert len(puts(emulator)) == 1
+
+
+@pytest.mark.usefixtures("emulator")
+def test_a_function_killed_in_the_put_leaves_a_line_that_says_who_was_about_to_be_mailed(
+    invoke: Callable[..., Any], output: Callable[[], Output], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(certcentral.CertCentral, "resend_emails", kill)
+
+    with pytest.raises(KeyboardInterrupt):
+        invoke(event(123456789, DOCUMENTED_BODY | {"requested_by": "the web team"}))
+
+    (line,) = [line for line in output().lines if "message" in line]
+    assert (line["message"], line["outcome"], line["order_id"]) == ("sending", "sending", 123456789)
+    assert line["claim"] == ResendRequest.from_input(direct(123456789, DOCUMENTED_BODY)).claim_key
+    assert line["recipients"] == ["s***@example.com", "s***@example2.com"]
+    assert (line["caller"], line["requested_by"]) == ("7bf73129-1428-4cd3-a780-95db273d1602", "the web team")
+
+
+@each_door
+def test_nothing_is_announced_that_is_not_sent(
+    emulator: CertCentralEmulator,
+    invoke: Callable[..., Any],
+    output: Callable[[], Output],
+    door: Callable[..., dict[str, Any]],
+) -> None:
+    invoke(direct(ORDER))
+    output()
+
+    invoke(door(ORDER))
+    invoke(door(ORDER, query={"dry_run": "true"}))
+
+    assert [line["message"] for line in output().lines if "message" in line] == ["audit", "audit"]
+    assert len(puts(emulator)) == 1
+
+
 @pytest.mark.usefixtures("emulator")
 def test_audit_line_says_who_was_mailed_and_by_whom(invoke: Callable[..., Any], output: Callable[[], Output]) -> None:
     invoke(direct(123456789, DOCUMENTED_BODY | {"requested_by": "arn:aws:states:eu-west-1:1:execution:chase:1"}))
@@ -544,7 +666,7 @@ def test_audit_line_says_who_was_mailed_and_by_whom(invoke: Callable[..., Any], 
     line = output().audit
     assert line["order_id"] == 123456789
     assert line["door"] == "direct"
-    assert line["caller"] == "arn:aws:states:eu-west-1:1:execution:chase:1"
+    assert line["caller"] == line["requested_by"] == "arn:aws:states:eu-west-1:1:execution:chase:1"
     assert line["outcome"] == "sent"
     assert line["recipients"] == ["s***@example.com", "s***@example2.com"]
     assert line["upstream_status"] == 204
@@ -559,3 +681,454 @@ def test_metrics_carry_the_single_dimension_service(invoke: Callable[..., Any], 
     expected = {"namespace": "DvResend", "dimensions": {"service": SERVICE}}
     assert metrics["ResendSent"] == [expected | {"value": 1.0}]
     assert [emission["dimensions"] for emission in metrics["UpstreamLatency"]] == [{"service": SERVICE}]
+
+
+# The schedule and its queue
+
+EVENTS = Path(__file__).parents[2] / "events"
+SAMPLES = {path.name: json.loads(path.read_text("utf-8")) for path in sorted(EVENTS.glob("*.json"))}
+SCHEDULES = [name for name in SAMPLES if doors.recognise(SAMPLES[name]) == "schedule"]
+SWEEP = {"action": "sweep"}
+# Of the orders that the emulator starts with: due by email, due by another method, and stuck.
+DUE = {"plain", "wildcard", "multi_san", "reissue", "idn", "contact", "all_approved"}
+NOT_BY_EMAIL = {"dns_txt", "dns_cname", "http_token"}
+
+
+@dataclass
+class Line:
+    """The reminder queue and what Lambda does with it: batches to the handler, and deletes what is acknowledged."""
+
+    invoke: Callable[..., Any]
+    sqs: Any
+    url: str = ""
+    handles: list[str] = field(default_factory=list)
+
+    def renew(self) -> None:
+        """Start with a queue that remembers nothing: it would drop what it has seen in the last five minutes."""
+        if self.url:
+            self.sqs.delete_queue(QueueUrl=self.url)
+        self.url = self.sqs.create_queue(QueueName="reminders.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+
+    def sweep(self, **fields: Any) -> Any:
+        return self.invoke(SWEEP | fields, seconds=900)
+
+    def put(self, *order_ids: int) -> None:
+        for order_id in order_ids:
+            self.sqs.send_message(
+                QueueUrl=self.url,
+                MessageBody=json.dumps({"order_id": order_id}),
+                MessageGroupId="certcentral",
+                MessageDeduplicationId=str(order_id),
+            )
+
+    def receive(self) -> list[dict[str, Any]]:
+        """Receive a batch in the shape of a Lambda event."""
+        messages = self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10, AttributeNames=["All"])
+        return [
+            {
+                "messageId": message["MessageId"],
+                "receiptHandle": message["ReceiptHandle"],
+                "body": message["Body"],
+                "attributes": message["Attributes"],
+                "messageAttributes": {},
+                "md5OfBody": message["MD5OfBody"],
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:ReminderQueue.fifo",
+                "awsRegion": "eu-west-1",
+            }
+            for message in messages.get("Messages", [])
+        ]
+
+    def drain(self) -> list[int]:
+        """Deliver batch after batch; give the orders that came back, at which it stops."""
+        while records := self.receive():
+            answer = self.invoke({"Records": records})
+            returned = [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+            for record in records:
+                if record["messageId"] not in returned:
+                    self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=record["receiptHandle"])
+            if returned:
+                waiting = [record for record in records if record["messageId"] in returned]
+                self.handles = [record["receiptHandle"] for record in waiting]
+                return [json.loads(record["body"])["order_id"] for record in waiting]
+        return []
+
+    def wait(self) -> None:
+        """Let the time pass for which the returned messages are held."""
+        for handle in self.handles:
+            self.sqs.change_message_visibility(QueueUrl=self.url, ReceiptHandle=handle, VisibilityTimeout=0)
+
+    @property
+    def length(self) -> int:
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
+        return sum(int(found[name]) for name in names)
+
+
+@pytest.fixture
+def line(
+    emulator: CertCentralEmulator,  # noqa: ARG001
+    invoke: Callable[..., Any],
+    settings: Callable[..., None],
+) -> Iterator[Line]:
+    line = Line(invoke, boto3.client("sqs"))
+    line.renew()
+    # The fastest pace: a test that makes fewer than 50 calls never waits.
+    settings(SWEEP_QUEUE_URL=line.url, SWEEP_REQUESTS_PER_SECOND="50")
+    yield line
+    line.sqs.delete_queue(QueueUrl=line.url)
+
+
+def audits(output: Callable[[], Output]) -> dict[int, dict[str, Any]]:
+    """Give the audit lines of the worker by order."""
+    lines = [line for line in output().lines if line.get("message") == "audit" and line["door"] == "sqs"]
+    found = {line["order_id"]: line for line in lines}
+    assert len(found) == len(lines)
+    return found
+
+
+def seeds(*names: str) -> set[int]:
+    return {SEED_IDS[name] for name in names}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_sample_event_is_accepted(emulator: CertCentralEmulator, line: Line, name: str) -> None:
+    answer = line.invoke(SAMPLES[name], seconds=900)
+
+    match doors.recognise(SAMPLES[name]):
+        case "http":
+            assert answer["statusCode"] == 204
+        case "schedule":
+            assert answer["listed"] > answer["enqueued"] == line.length > 0
+        case "sqs":
+            assert answer == {"batchItemFailures": []}
+            assert {mail["order_id"] for mail in emulator.outbox} == seeds("reissue")
+        case _:
+            assert answer["order_id"] == 123456789
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_sweep_queues_what_is_or_may_be_due_and_says_what_it_found(
+    emulator: CertCentralEmulator, line: Line, output: Callable[[], Output], name: str
+) -> None:
+    answer = line.invoke(SAMPLES[name], seconds=900)
+
+    there = [order for order in emulator.orders if order["status"] in ("pending", "reissue_pending")]
+    assert answer == {
+        "listed": len(there),
+        "pending_dv": sum(order["product_type"] == "dv_ssl_certificate" for order in there),
+        "due": len(DUE | NOT_BY_EMAIL),
+        "enqueued": len(DUE | NOT_BY_EMAIL),
+        "stuck": 1,
+        "oldest_days": 45,
+        "by_status": {"pending": len(there) - 1, "reissue_pending": 1},
+        "stuck_orders": list(seeds("old")),
+    }
+    queued = [json.loads(record["body"])["order_id"] for record in line.receive()]
+    assert set(queued) == seeds(*DUE, *NOT_BY_EMAIL)
+    assert puts(emulator) == []
+    printed = output()
+    assert (printed.audit["outcome"], printed.audit["door"]) == ("swept", "schedule")
+    assert {name: printed.audit[name] for name in answer} == answer
+    values = {name: [emission["value"] for emission in found] for name, found in printed.metrics.items()}
+    del values["UpstreamLatency"]
+    assert values == {
+        "PendingOrders": [answer["pending_dv"]],
+        "RemindersEnqueued": [answer["enqueued"]],
+        "StuckOrders": [1],
+        "OldestPendingDays": [45],
+    }
+
+
+def test_each_due_order_gets_exactly_one_email_and_a_second_sweep_sends_none(
+    emulator: CertCentralEmulator, line: Line, output: Callable[[], Output], settings: Callable[..., None]
+) -> None:
+    line.sweep()
+    assert line.drain() == []
+
+    mails = [(mail["order_id"], mail["to"]) for mail in emulator.outbox]
+    assert len(mails) == len(set(mails)) > 0
+    # All names of one order are approved already: nobody is left to be mailed.
+    assert {order_id for order_id, _ in mails} == seeds(*DUE - {"all_approved"})
+    assert [call["body"] for call in puts(emulator)] == ["{}"] * len(DUE)
+    outcomes = {order_id: found["outcome"] for order_id, found in audits(output).items()}
+    assert outcomes == dict.fromkeys(seeds(*DUE), "sent") | dict.fromkeys(seeds(*NOT_BY_EMAIL), "OrderNotEligible")
+    assert line.length == 0
+
+    line.renew()
+    settings(SWEEP_QUEUE_URL=line.url)
+    emulator.clear_calls()
+    assert line.sweep()["enqueued"] == len(DUE | NOT_BY_EMAIL)
+    assert line.drain() == []
+
+    assert puts(emulator) == []
+    outcomes = {order_id: found["outcome"] for order_id, found in audits(output).items()}
+    assert outcomes == dict.fromkeys(seeds(*DUE), "already_reminded") | dict.fromkeys(
+        seeds(*NOT_BY_EMAIL), "OrderNotEligible"
+    )
+    # Of those that were dealt with, only the reissue has to be asked about to know it.
+    asked = {int(call["path"].rpartition("/")[2]) for call in emulator.calls if call["path"][-1].isdigit()}
+    assert asked == seeds("reissue", *NOT_BY_EMAIL)
+
+
+def test_only_a_function_that_sweeps_is_paced_and_its_pace_outlives_an_invocation(
+    emulator: CertCentralEmulator, line: Line, settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paces: list[float] = []
+    waits: list[int] = []
+
+    class Pace:
+        def __init__(self, per_second: float) -> None:
+            paces.append(per_second)
+
+        def wait(self) -> None:
+            waits.append(len(emulator.calls))
+
+    monkeypatch.setattr(app, "Pace", Pace)
+    settings(SWEEP_REQUESTS_PER_SECOND="2.5")
+
+    line.sweep()
+    line.drain()
+
+    assert paces == [2.5]
+    assert waits == list(range(len(emulator.calls)))
+
+    settings(SWEEP_QUEUE_URL="")
+    line.invoke(direct(emulator.add_order()["id"]))
+    assert len(waits) == len(emulator.calls) - 2
+
+
+def test_two_sweeps_at_once_queue_each_reminder_once(emulator: CertCentralEmulator, line: Line) -> None:
+    for _ in range(2):
+        line.sweep()
+
+    assert line.length == len(DUE | NOT_BY_EMAIL)
+    line.drain()
+    assert len(puts(emulator)) == len(DUE)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("ov", "order_not_eligible|not_dv"),
+        ("ev", "order_not_eligible|not_dv"),
+        ("needs_approval", "order_not_eligible|needs_approval"),
+        ("issued", "order_not_eligible|not_pending"),
+        ("unknown_status", "order_not_eligible|not_pending"),
+        ("dns_txt", "order_not_eligible|not_email_dcv"),
+        (None, "not_found|order"),
+    ],
+)
+def test_an_order_that_no_email_helps_is_skipped_with_its_reason_and_does_not_hold_up_the_next(
+    emulator: CertCentralEmulator, line: Line, output: Callable[[], Output], name: str | None, code: str
+) -> None:
+    order_id = 999 if name is None else SEED_IDS[name]
+    line.put(order_id, SEED_IDS["plain"])
+
+    assert line.drain() == []
+
+    found = audits(output)
+    assert found[order_id]["code"] == code
+    assert found[SEED_IDS["plain"]]["outcome"] == "sent"
+    assert len(puts(emulator)) == 1
+    assert line.length == 0
+
+
+def test_a_permanently_failing_order_does_not_block_its_successors(
+    emulator: CertCentralEmulator, line: Line, output: Callable[[], Output]
+) -> None:
+    bad = SEED_IDS["plain"]
+    refused = {"errors": [{"code": "invalid_dcv", "message": "No."}]}
+    emulator.inject({"fault": "status", "status": 400, "body": refused, "method": "PUT", "path": f"/{bad}/"})
+    line.put(bad, SEED_IDS["wildcard"], SEED_IDS["idn"])
+
+    assert line.drain() == []
+
+    assert [found["outcome"] for found in audits(output).values()] == ["RequestRejected", "sent", "sent"]
+
+
+def test_a_manual_default_resend_before_the_worker_counts_as_the_reminder(
+    emulator: CertCentralEmulator, line: Line, output: Callable[[], Output]
+) -> None:
+    line.sweep()
+    line.invoke(direct(SEED_IDS["plain"]))
+
+    line.drain()
+
+    assert audits(output)[SEED_IDS["plain"]]["outcome"] == "duplicate"
+    assert len([call for call in puts(emulator) if str(SEED_IDS["plain"]) in call["path"]]) == 1
+
+    line.put(SEED_IDS["plain"])
+    line.drain()
+    assert audits(output)[SEED_IDS["plain"]]["outcome"] == "already_reminded"
+
+
+def test_a_manual_resend_to_named_recipients_does_not(
+    emulator: CertCentralEmulator, line: Line, output: Callable[[], Output]
+) -> None:
+    line.sweep()
+    named = {"domain_approval_emails": [{"domain": "example.com", "email": "admin@example.com"}]}
+    line.invoke(direct(SEED_IDS["plain"], named))
+
+    line.drain()
+
+    assert audits(output)[SEED_IDS["plain"]]["outcome"] == "sent"
+    assert len([call for call in puts(emulator) if str(SEED_IDS["plain"]) in call["path"]]) == 2
+
+
+def test_a_manual_default_resend_after_the_reminder_is_a_duplicate(line: Line) -> None:
+    line.put(SEED_IDS["plain"])
+    line.drain()
+
+    assert line.invoke(direct(SEED_IDS["plain"]))["outcome"] == "duplicate"
+
+
+def test_a_revoked_key_acknowledges_nothing_and_with_a_mended_one_every_reminder_goes_out(
+    emulator: CertCentralEmulator, line: Line, output: Callable[[], Output]
+) -> None:
+    line.sweep()
+    store_key("emulator-revoked-key")
+    # The key is cached; a rejected one is read anew.
+    emulator.set_key(CANARY, "revoked")
+
+    assert set(line.drain()) == seeds(*DUE, *NOT_BY_EMAIL)
+    assert line.receive() == []
+    assert [found["outcome"] for found in audits(output).values()] == ["ApiKeyRejected"]
+    assert emulator.outbox == []
+
+    emulator.set_key(CANARY, "valid")
+    store_key(CANARY)
+    line.wait()
+    assert line.drain() == []
+    assert {found["order_id"] for found in audits(output).values() if found["outcome"] == "sent"} == seeds(*DUE)
+    assert len(puts(emulator)) == len(DUE)
+
+
+def test_an_outage_loses_nothing_and_when_it_is_over_the_line_goes_on_in_order(
+    emulator: CertCentralEmulator, line: Line, output: Callable[[], Output]
+) -> None:
+    first, second, third = SEED_IDS["plain"], SEED_IDS["wildcard"], SEED_IDS["idn"]
+    line.put(first, second, third)
+    emulator.inject({"fault": "status", "status": 503, "path": f"/{second}$", "times": 1})
+    emulator.inject({"fault": "status", "status": 429, "path": f"/{second}/", "times": 1})
+
+    for outcomes in (["sent", "CertCentralUnavailable"], ["RateLimited"]):
+        assert line.drain() == [second, third]
+        assert line.receive() == []
+        assert [found["outcome"] for found in audits(output).values()] == outcomes
+        line.wait()
+
+    assert line.drain() == []
+    assert [(found["order_id"], found["outcome"]) for found in audits(output).values()] == [
+        (second, "sent"),
+        (third, "sent"),
+    ]
+    mailed = [order_id for order_id, _ in dict.fromkeys((m["order_id"], m["caused_by"]) for m in emulator.outbox)]
+    assert mailed == [first, second, third]
+
+
+def test_while_sending_is_off_nothing_is_swept_and_the_messages_stay(
+    emulator: CertCentralEmulator, line: Line, settings: Callable[..., None], output: Callable[[], Output]
+) -> None:
+    line.sweep()
+    waiting = line.length
+    emulator.clear_calls()
+    output()
+    settings(SENDING="off")
+
+    with pytest.raises(errors.SendingPaused):
+        line.sweep()
+    assert len(line.drain()) == waiting
+
+    assert line.length == waiting
+    assert emulator.calls == []
+    assert [found["outcome"] for found in audits(output).values()] == ["SendingPaused"]
+
+
+def test_a_dry_sweep_plans_and_queues_nothing(
+    emulator: CertCentralEmulator, line: Line, output: Callable[[], Output], settings: Callable[..., None]
+) -> None:
+    settings(SENDING="off")
+
+    answer = line.sweep(dry_run=True)
+
+    assert {reminder["order_id"] for reminder in answer["plan"]} == seeds(*DUE, *NOT_BY_EMAIL)
+    assert (answer["due"], answer["enqueued"]) == (len(answer["plan"]), 0)
+    assert (line.length, puts(emulator)) == (0, [])
+    assert output().metrics.keys() == {"UpstreamLatency"}
+
+
+def test_a_sweep_out_of_time_has_its_next_link_run_by_the_alias_and_only_the_last_is_measured(
+    line: Line, output: Callable[[], Output], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, handed_over = botocore.client.BaseClient._make_api_call, []
+
+    def call(self: Any, name: str, parameters: Any) -> Any:
+        if name == "Invoke":
+            handed_over.append(parameters)
+            return {"StatusCode": 202}
+        return original(self, name, parameters)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", call)
+
+    unfinished = line.invoke(SWEEP, seconds=50)
+
+    (parameters,) = handed_over
+    assert (parameters["FunctionName"], parameters["InvocationType"]) == ("resend:live", "Event")
+    assert unfinished["next_offset"] == unfinished["listed"] > 0
+    printed = output()
+    assert printed.audit["outcome"] == "sweeping"
+    assert printed.metrics.keys() == {"UpstreamLatency"}
+
+    whole = line.invoke(json.loads(parameters["Payload"]), seconds=900)
+
+    assert whole == {name: value for name, value in unfinished.items() if name != "next_offset"}
+    assert output().metrics["RemindersEnqueued"][0]["value"] == whole["enqueued"] == line.length
+
+
+@pytest.mark.parametrize("event_", [SWEEP, SAMPLES["scheduled-event.json"], SAMPLES["sqs-reminders.json"]], ids=ascii)
+def test_a_function_without_a_queue_does_not_sweep(
+    emulator: CertCentralEmulator, invoke: Callable[..., Any], output: Callable[[], Output], event_: dict[str, Any]
+) -> None:
+    with pytest.raises(errors.ConfigurationError, match="SWEEP_QUEUE_URL"):
+        invoke(event_)
+
+    assert emulator.calls == []
+    assert output().audit["outcome"] == "ConfigurationError"
+
+
+SWEEP_ERRORS: dict[str, tuple[Callable[[Stage], object], type[errors.ResendError]]] = {
+    "bad_key": (STAGES["bad_key"], errors.ApiKeyRejected),
+    "rate_limited": (STAGES["rate_limited"], errors.RateLimited),
+    "upstream_away": (STAGES["upstream_away"], errors.CertCentralUnavailable),
+    "secret_away": (STAGES["secret_away"], errors.SecretUnavailable),
+    "paused": (STAGES["paused"], errors.SendingPaused),
+    "queue_away": (
+        lambda stage: stage.aws_fails("SendMessageBatch", away("SendMessageBatch")),
+        errors.QueueUnavailable,
+    ),
+    "no_access": (
+        lambda stage: stage.aws_fails("SendMessageBatch", refusal("AccessDenied", "SendMessageBatch")),
+        errors.ConfigurationError,
+    ),
+}
+
+
+@pytest.mark.parametrize(("stage", "error"), SWEEP_ERRORS.values(), ids=SWEEP_ERRORS)
+def test_a_sweep_that_fails_raises_is_told_and_measures_nothing(
+    emulator: CertCentralEmulator,
+    line: Line,
+    output: Callable[[], Output],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Callable[..., None],
+    stage: Callable[[Stage], object],
+    error: type[errors.ResendError],
+) -> None:
+    stage(Stage(emulator, monkeypatch, settings))
+
+    with pytest.raises(error):
+        line.sweep()
+
+    printed = output()
+    assert printed.audit["outcome"] == error.__name__
+    assert printed.metrics.keys() & {"PendingOrders", "RemindersEnqueued", "StuckOrders", "OldestPendingDays"} == set()

@@ -5,11 +5,14 @@ import gzip
 import json
 import socket
 import ssl
+import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from email.utils import format_datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 import trustme
@@ -31,6 +34,7 @@ from dv_resend.errors import (
     RequestRejected,
     ResendError,
 )
+from dv_resend.models import ListedOrder
 
 ORDER = 100000001
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -51,10 +55,17 @@ class KeyStub:
         return self.cached
 
 
-@pytest.fixture
-def emulator() -> Iterator[CertCentralEmulator]:
+@pytest.fixture(scope="module")
+def _one_emulator() -> Iterator[CertCentralEmulator]:
+    """One emulator for the whole file: starting and closing one per test would take most of the time."""
     with CertCentralEmulator(valid_key=CANARY) as emulator:
         yield emulator
+
+
+@pytest.fixture
+def emulator(_one_emulator: CertCentralEmulator) -> CertCentralEmulator:
+    _one_emulator.reset()
+    return _one_emulator
 
 
 @pytest.fixture
@@ -175,6 +186,66 @@ def test_success_with_an_odd_body_is_a_success(client: CertCentral, emulator: Ce
     resend(client)
 
     assert methods(emulator) == ["PUT"]
+
+
+@contextmanager
+def raw_server(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """Answer every connection's first request with these bytes, and keep it open; give its address and the requests."""
+    requests: list[bytes] = []
+    connections: list[socket.socket] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            connections.append(connection)
+            request = b""
+            while b"\r\n\r\n" not in request:
+                request += connection.recv(65536)
+            requests.append(request)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/services/v2", requests
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        for connection in connections:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Transfer-Encoding: chunked", "Content-Length: 5", "Content-Length: 0", "Content-Length: none", "X-Other: 1"],
+)
+def test_a_204_ends_with_its_headers_whatever_they_say_of_a_body(
+    make_client: Callable[..., CertCentral], header: str
+) -> None:
+    with raw_server(f"HTTP/1.1 204 No Content\r\n{header}\r\n\r\n".encode()) as (base_url, requests):
+        client = make_client(base_url=base_url)
+
+        resend(client)
+
+        assert [request.split(b" ")[0] for request in requests] == [b"PUT"]
+        client._session.close()
+
+
+@pytest.mark.parametrize("header", ["Transfer-Encoding: chunked", "Content-Length: 5"])
+def test_a_204_that_announces_a_body_is_the_last_answer_of_its_connection(
+    make_client: Callable[..., CertCentral], header: str
+) -> None:
+    with raw_server(f"HTTP/1.1 204 No Content\r\n{header}\r\n\r\n".encode()) as (base_url, requests):
+        client = make_client(base_url=base_url)
+
+        for _ in range(2):
+            resend(client)
+
+        # The server answers each connection once.
+        assert len(requests) == 2
+        client._session.close()
 
 
 # The PUT goes out once
@@ -397,6 +468,199 @@ def test_odd_order_is_read_without_guessing(
     assert (order.order_id, order.status, order.product_type, order.dcv_method) == (ORDER, None, None, None)
 
 
+@pytest.mark.parametrize(
+    ("order", "anchor"),
+    [
+        ({"status": "pending", "date_created": "2026-11-20T10:00:00+00:00"}, "2026-11-20T10:00:00+00:00"),
+        ({"status": "pending", "date_created": "2026-11-20T23:30:00-07:00"}, "2026-11-21T06:30:00+00:00"),
+        ({"status": "pending", "date_created": "2026-11-20T10:00:00"}, "2026-11-20T10:00:00+00:00"),
+        ({"status": "pending", "date_created": "2026-11-20T10:00:00Z"}, "2026-11-20T10:00:00+00:00"),
+        ({"status": "pending", "date_created": "2026-11-20"}, "2026-11-20T00:00:00+00:00"),
+        *(
+            ({"status": "pending", "date_created": odd}, None)
+            for odd in (None, "", "soon", 0, 1795446245, [], {}, "0000-00-00T00:00:00+00:00", "2026-13-01")
+        ),
+        ({"status": "pending"}, None),
+        # A pending order's other requests do not count.
+        (
+            {"status": "pending", "date_created": "2026-11-20", "requests": [{"date": "2026-11-22"}]},
+            "2026-11-20T00:00:00+00:00",
+        ),
+        # The newest reissue counts, else the newest request of all.
+        (
+            {
+                "status": "reissue_pending",
+                "date_created": "2026-07-01",
+                "requests": [
+                    {"date": "2026-11-20", "type": "reissue"},
+                    {"date": "2026-11-21", "type": "Reissue_Request"},
+                    {"date": "2026-11-22", "type": "revoke"},
+                    {"date": "2026-07-01", "type": "new_request"},
+                ],
+            },
+            "2026-11-21T00:00:00+00:00",
+        ),
+        (
+            {
+                "status": "reissue_pending",
+                "date_created": "2026-07-01",
+                "requests": [{"date": "2026-11-20"}, {"date": "2026-11-22", "type": None}, {"date": "2026-07-01"}],
+            },
+            "2026-11-22T00:00:00+00:00",
+        ),
+        (
+            {
+                "status": "reissue_pending",
+                "date_created": "2026-07-01",
+                "requests": [None, "x", {}, {"date": "soon", "type": "reissue"}],
+            },
+            None,
+        ),
+        *(
+            ({"status": "reissue_pending", "date_created": "2026-07-01", "requests": odd}, None)
+            for odd in (None, [], {}, "x", 1)
+        ),
+        ({"status": "reissue_pending", "date_created": "2026-07-01"}, None),
+    ],
+    ids=lambda value: ascii(value)[:120],
+)
+def test_the_anchor_of_an_order_is_when_the_waiting_request_was_made(
+    client: CertCentral, emulator: CertCentralEmulator, order: dict[str, Any], anchor: str | None
+) -> None:
+    emulator.inject({"fault": "status", "status": 200, "body": order})
+
+    found = client.get_order(ORDER, later()).anchor
+
+    assert found == (None if anchor is None else dt.datetime.fromisoformat(anchor))
+    assert found is None or found.tzinfo is not None
+
+
+# The list of orders
+
+
+PENDING = ("pending", "reissue_pending")
+
+
+def test_the_list_is_asked_for_by_status_oldest_first_in_the_largest_pages(
+    client: CertCentral, emulator: CertCentralEmulator
+) -> None:
+    client.list_orders(PENDING, 2000, later())
+
+    (call,) = emulator.calls
+    assert (call["method"], call["path"]) == ("GET", "/services/v2/order/certificate")
+    assert parse_qsl(call["query"]) == [
+        ("filters[status][0]", "pending"),
+        ("filters[status][1]", "reissue_pending"),
+        ("sort", "date_created"),
+        ("limit", "1000"),
+        ("offset", "2000"),
+    ]
+
+
+@pytest.mark.parametrize("list_ids", ["integer", "string"])
+@pytest.mark.parametrize("switches", [{}, {"rows_without_certificate": 1, "dv_organization": "absent"}], ids=ascii)
+def test_the_list_holds_what_the_emulator_holds(
+    client: CertCentral, emulator: CertCentralEmulator, list_ids: str, switches: dict[str, Any]
+) -> None:
+    emulator.set_switches(list_ids=list_ids, **switches)
+
+    rows = client.list_orders(PENDING, 0, later())
+
+    there = [order for order in emulator.orders if order["status"] in PENDING]
+    expected = {
+        ListedOrder(
+            order_id=order["id"],
+            status=order["status"],
+            product_type=order["product_type"],
+            created=dt.datetime.fromisoformat(order["date_created"]),
+        )
+        for order in there
+    }
+    assert set(rows) == expected
+    assert len(rows) == len(there)
+    assert [row.created for row in rows] == sorted(row.created for row in rows if row.created)
+
+
+def test_an_empty_page_ends_the_list(client: CertCentral, emulator: CertCentralEmulator) -> None:
+    there = sum(order["status"] in PENDING for order in emulator.orders)
+
+    assert len(client.list_orders(PENDING, there - 1, later())) == 1
+    assert client.list_orders(PENDING, there, later()) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        *((row, ListedOrder(None, None, None, None)) for row in (None, [], "x", 1, {})),
+        ({"id": 7}, ListedOrder(7, None, None, None)),
+        ({"id": "7"}, ListedOrder(7, None, None, None)),
+        *(
+            ({"id": odd, "status": "pending"}, ListedOrder(None, "pending", None, None))
+            for odd in (None, True, 7.0, -7, "", "x", "7x", " 7", "\u0667", [7], {})
+        ),
+        *(({"id": 7, "status": odd}, ListedOrder(7, None, None, None)) for odd in (None, "", 1, ["pending"])),
+        ({"id": 7, "status": "under\nreview"}, ListedOrder(7, "under review", None, None)),
+        *(
+            ({"id": 7, "product": odd}, ListedOrder(7, None, None, None))
+            for odd in (None, [], "x", {}, {"type": None}, {"type": []})
+        ),
+        ({"id": 7, "product": {"type": "dv_ssl_certificate"}}, ListedOrder(7, None, "dv_ssl_certificate", None)),
+        *(({"id": 7, "date_created": odd}, ListedOrder(7, None, None, None)) for odd in (None, 1, "x", [])),
+        (
+            {"id": 7, "date_created": "2026-11-20T10:00:00"},
+            ListedOrder(7, None, None, dt.datetime(2026, 11, 20, 10, tzinfo=dt.UTC)),
+        ),
+    ],
+    ids=lambda value: ascii(value)[:80],
+)
+def test_odd_rows_are_read_without_guessing(
+    client: CertCentral, emulator: CertCentralEmulator, row: object, expected: ListedOrder
+) -> None:
+    emulator.inject({"fault": "status", "status": 200, "body": {"orders": [row], "page": {"total": 9, "limit": 0}}})
+
+    assert client.list_orders(PENDING, 0, later()) == [expected]
+
+
+def test_an_id_of_endless_digits_is_no_id() -> None:
+    assert certcentral._listed_order({"id": "1" * 5000}).order_id is None
+
+
+@pytest.mark.parametrize(
+    "body", [{}, [], {"orders": None}, {"orders": {}}, {"orders": "x"}, {"page": {"total": 0}}], ids=ascii
+)
+def test_a_list_without_orders_is_unavailable_and_not_taken_for_an_empty_one(
+    client: CertCentral, emulator: CertCentralEmulator, body: object
+) -> None:
+    emulator.inject({"fault": "status", "status": 200, "body": body})
+
+    with pytest.raises(CertCentralUnavailable):
+        client.list_orders(PENDING, 0, later())
+
+
+@pytest.mark.parametrize(("size", "fits"), [(2_000_000, True), (9_000_000, False)])
+def test_a_page_of_the_list_may_be_large_but_not_endless(
+    client: CertCentral, emulator: CertCentralEmulator, size: int, fits: bool
+) -> None:
+    body = {"orders": [{"id": 7, "note": "x" * size}]}
+    emulator.inject({"fault": "status", "status": 200, "body": body})
+
+    if fits:
+        assert [row.order_id for row in client.list_orders(PENDING, 0, later())] == [7]
+    else:
+        with pytest.raises(CertCentralUnavailable):
+            client.list_orders(PENDING, 0, later())
+
+
+def test_an_order_may_not_be_as_large_as_a_page(client: CertCentral, emulator: CertCentralEmulator) -> None:
+    emulator.inject({"fault": "status", "status": 200, "body": {"id": ORDER, "note": "x" * 2_000_000}})
+
+    with pytest.raises(CertCentralUnavailable):
+        client.get_order(ORDER, later())
+
+
+# How far an order has come
+
+
 def test_order_status_names_every_domain(client: CertCentral, emulator: CertCentralEmulator) -> None:
     order = client.get_order_status(123456789, later())
 
@@ -418,10 +682,10 @@ def test_odd_validations_do_not_break_the_status(
 def test_gzip_is_read() -> None:
     packed = gzip.compress(b'{"id": 1, "status": "issued"}')
 
-    assert certcentral._unpack(packed, "gzip") == b'{"id": 1, "status": "issued"}'
-    assert certcentral._unpack(packed[:-9], "gzip") is None
-    assert certcentral._unpack(packed, "br") is None
-    assert certcentral._unpack(b"plain", "gzip") is None
+    assert certcentral._unpack(packed, "gzip", 1000) == b'{"id": 1, "status": "issued"}'
+    assert certcentral._unpack(packed[:-9], "gzip", 1000) is None
+    assert certcentral._unpack(packed, "br", 1000) is None
+    assert certcentral._unpack(b"plain", "gzip", 1000) is None
 
 
 # Refusals
@@ -522,6 +786,24 @@ def test_rate_limit_is_not_slept_on(
     assert (slept, methods(emulator)) == ([], [method])
 
 
+@pytest.mark.parametrize(("header", "expected"), [(None, None), ("600", 600), ("soon", None)])
+def test_maintenance_says_when_to_ask_again(
+    client: CertCentral, emulator: CertCentralEmulator, header: str | None, expected: int | None
+) -> None:
+    headers = {} if header is None else {"Retry-After": header}
+    emulator.inject({"fault": "status", "status": 503, "headers": headers})
+
+    for ask in (
+        lambda: client.get_order(ORDER, later()),
+        lambda: client.get_order_status(ORDER, later()),
+        lambda: client.list_orders(PENDING, 0, later()),
+    ):
+        with pytest.raises(CertCentralUnavailable) as caught:
+            ask()
+
+        assert (caught.value.retry_after, caught.value.upstream_status) == (expected, 503)
+
+
 def test_rate_limit_with_a_date_becomes_seconds(client: CertCentral, emulator: CertCentralEmulator) -> None:
     moment = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=90)
     headers = {"Retry-After": format_datetime(moment, usegmt=True)}
@@ -601,6 +883,116 @@ def test_echoed_key_and_addresses_do_not_reach_the_error(
     assert CANARY not in text
     assert "jane.doe" not in text
     assert "\n" not in str(caught.value)
+
+
+SLASHED = "canary/" + CANARY[7:]
+
+
+def as_escapes(text: str) -> str:
+    return "".join(f"\\u{ord(character):04x}" for character in text)
+
+
+ECHOES: dict[str, tuple[str, Callable[[str], bytes]]] = {
+    "plain": (CANARY, lambda text: text.encode()),
+    "utf-8 with a mark": (CANARY, lambda text: text.encode("utf-8-sig")),
+    "utf-16": (CANARY, lambda text: text.encode("utf-16")),
+    "utf-16-be": (CANARY, lambda text: text.encode("utf-16-be")),
+    "utf-32": (CANARY, lambda text: text.encode("utf-32")),
+    "escaped": (CANARY, lambda text: text.replace(CANARY, as_escapes(CANARY)).encode()),
+    "half escaped": (CANARY, lambda text: text.replace("canary", as_escapes("canary")).encode()),
+    "slash": (SLASHED, lambda text: text.encode()),
+    "escaped slash": (SLASHED, lambda text: text.replace("/", "\\/").encode()),
+}
+
+
+@pytest.mark.parametrize(("key", "encode"), ECHOES.values(), ids=ECHOES)
+@pytest.mark.parametrize("status", [200, 400, 403, 500])
+def test_an_echoed_key_is_taken_out_however_it_is_written(
+    make_client: Callable[..., CertCentral], key: str, encode: Callable[[str], bytes], status: int
+) -> None:
+    echo = {
+        "errors": [{"code": f"bad|{key}", "message": f"The key {key} is bad."}],
+        "status": f"x {key}",
+        "product": {"type": key},
+        "dcv_method": f"{key}{key}",
+        "order_status": key,
+        "dns_name_validations": [{"name_scope": key, "status": key}],
+        "orders": [{"id": 7, "status": key, "product": {"type": key}}],
+        key: key,
+    }
+    answer = certcentral._Answer(
+        status=status, body=encode(json.dumps(echo)), key=key, content_type="application/json", retry_after=None
+    )
+    client = make_client(api_key=KeyStub(key))
+    client._exchange = lambda *_args: answer  # type: ignore[method-assign]
+
+    said = []
+    for ask in (
+        lambda: client.get_order(ORDER, later()),
+        lambda: client.get_order_status(ORDER, later()),
+        lambda: client.list_orders(PENDING, 0, later()),
+        lambda: resend(client),
+    ):
+        try:
+            said.append(ask())
+        except ResendError as error:
+            said.append((str(error), error.upstream_errors))
+
+    assert answer.errors[0].code == "bad|[key]"
+    assert key not in f"{said} {answer.errors} {answer.json} {answer!r}".replace(repr(answer.body), "")
+
+
+def test_a_key_that_is_cut_off_at_the_end_of_a_message_does_not_show_in_part() -> None:
+    body = json.dumps({"errors": [{"code": "x" * 120 + CANARY, "message": "x" * 290 + CANARY}]}).encode()
+    answer = certcentral._Answer(status=400, body=body, key=CANARY, content_type="", retry_after=None)
+
+    assert "canary" not in str(answer.errors)
+
+
+# Pace
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_each_attempt_is_paced(make_client: Callable[..., CertCentral], method: str) -> None:
+    seen: list[str] = []
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        client = make_client(
+            base_url=f"http://127.0.0.1:{unused.getsockname()[1]}/services/v2",
+            pace=lambda: seen.append("paced"),
+            observe=lambda _status, _seconds: seen.append("called"),
+        )
+
+        with pytest.raises(CertCentralUnavailable):
+            _ = resend(client) if method == "PUT" else client.get_order(ORDER, later())
+
+    assert seen == ["paced", "called"] * 3
+
+
+def test_the_call_with_a_fresh_key_is_paced_too(
+    make_client: Callable[..., CertCentral], emulator: CertCentralEmulator
+) -> None:
+    paced: list[int] = []
+    client = make_client(
+        api_key=KeyStub(cached="emulator-revoked-key", stored=CANARY), pace=lambda: paced.append(len(emulator.calls))
+    )
+
+    resend(client)
+
+    assert paced == [0, 1]
+
+
+def test_time_that_the_pace_took_counts(make_client: Callable[..., CertCentral], emulator: CertCentralEmulator) -> None:
+    now = time.time()
+
+    def pace() -> None:
+        nonlocal now
+        now += 60
+
+    with pytest.raises(CertCentralUnavailable, match="time"):
+        make_client(pace=pace, clock=lambda: now).resend_emails(ORDER, {}, now + 60)
+
+    assert emulator.calls == []
 
 
 # Connections
@@ -686,7 +1078,7 @@ def test_calls_are_observed(make_client: Callable[..., CertCentral], emulator: C
     ],
 )
 def test_error_bodies_of_any_shape_are_read(body: bytes, codes: list[str]) -> None:
-    answer = certcentral._Answer(status=400, body=body, content_type="", retry_after=None)
+    answer = certcentral._Answer(status=400, body=body, key=CANARY, content_type="", retry_after=None)
 
     assert [error.code for error in answer.errors] == codes
 
@@ -696,13 +1088,24 @@ json_values = st.recursive(
     lambda children: st.lists(children) | st.dictionaries(st.text(), children),
     max_leaves=20,
 )
+ROWS = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.integers() | st.text() | json_values,
+        "status": st.sampled_from(["pending", "issued"]) | json_values,
+        "product": st.fixed_dictionaries({"type": json_values}) | json_values,
+        "date_created": st.datetimes().map(dt.datetime.isoformat) | json_values,
+    },
+)
 answers = st.builds(
     certcentral._Answer,
     status=st.integers(100, 999),
     body=st.none()
     | st.binary()
     | json_values.map(lambda value: json.dumps(value).encode())
-    | json_values.map(lambda value: json.dumps({"errors": value, "id": ORDER, "order_status": value}).encode()),
+    | json_values.map(lambda value: json.dumps({"errors": value, "id": ORDER, "order_status": value}).encode())
+    | st.lists(json_values | ROWS).map(lambda rows: json.dumps({"orders": rows}).encode()),
+    key=st.just(CANARY),
     content_type=st.text(),
     retry_after=st.none() | st.integers(1, 100),
 )
@@ -720,6 +1123,10 @@ def test_whatever_is_answered_only_our_errors_are_raised(answer: certcentral._An
             call(ORDER, later())
         except ResendError as error:
             assert not isinstance(error, OutcomeUnknown)  # noqa: PT017
+    try:
+        assert all(isinstance(row, ListedOrder) for row in client.list_orders(PENDING, 0, later()))
+    except ResendError as error:
+        assert not isinstance(error, OutcomeUnknown)  # noqa: PT017
     try:
         resend(client)
     except OutcomeUnknown:

@@ -229,6 +229,78 @@ def test_a_forced_call_never_replaces_one_in_progress(claims, later):
     assert stopped(claims, now=NOW + later, force_id="force-1") == "sending"
 
 
+@pytest.mark.parametrize(("end", "state"), [("sent", "sent"), ("unknown", "unknown"), ("killed", "unknown")])
+@pytest.mark.parametrize("first", [None, "force-0"])
+def test_a_forced_call_that_met_one_in_progress_is_a_repeat_when_it_is_redelivered(claims, end, state, first):
+    claim = left_behind(claims, "sending", force_id=first)
+    for _ in range(2):
+        assert stopped(claims, now=NOW + 5, force_id="force-1") == "sending"
+    if end == "sent":
+        claims.record_sent(claim, NOW + 6)
+    if end == "unknown":
+        claims.record_unknown(claim)
+
+    assert stopped(claims, now=NOW + 60, force_id="force-1") == state
+    assert held(claims, now=NOW + 60, force_id="force-2").forced_by == {"force-1", "force-2"} | ({first} - {None})
+
+
+@pytest.mark.parametrize("first", [None, "force-0"])
+def test_a_forced_call_that_met_one_that_was_released_may_send_when_it_is_redelivered(claims, first):
+    if first is not None:
+        left_behind(claims, "sent")
+    claim = held(claims, now=NOW + 5, force_id=first)
+    stopped(claims, now=NOW + 6, force_id="force-1")
+    claims.release(claim)
+
+    assert held(claims, now=NOW + 60, force_id="force-1")
+
+
+def test_noting_a_forced_call_changes_nothing_else_of_the_claim(claims, item):
+    left_behind(claims, "sending")
+    before = item()
+
+    stopped(claims, now=NOW + 5, force_id="force-1")
+
+    assert item() == before | {"forced_by": {"SS": ["force-1"]}}
+
+
+def test_a_call_without_force_is_not_noted(claims, item):
+    left_behind(claims, "sending")
+    before = item()
+
+    stopped(claims, now=NOW + 5)
+
+    assert item() == before
+
+
+def test_a_forced_call_is_not_noted_in_a_claim_that_was_replaced_meanwhile(client, claims, item):
+    first = left_behind(claims, "sending")
+    rival = Claims(TABLE, COOL_DOWN, client._client)
+    real = client._client.update_item
+
+    def update_after_a_rival(**arguments):
+        rival.release(first)
+        held(rival, now=NOW + 5)
+        return real(**arguments)
+
+    client.instead["update_item"] = update_after_a_rival
+
+    assert stopped(claims, now=NOW + 5, force_id="force-1") == "sending"
+    assert "forced_by" not in item()
+
+
+@pytest.mark.parametrize("fault", [refusal("ThrottlingException"), ReadTimeoutError(endpoint_url=ENDPOINT)], ids=ascii)
+def test_a_forced_call_that_cannot_be_noted_is_logged_and_still_waits(claims, client, output, fault):
+    left_behind(claims, "sending")
+    client.before["update_item"] = [fault]
+
+    assert stopped(claims, now=NOW + 5, force_id="force-1") == "sending"
+
+    (line,) = output().lines
+    assert (line["level"], line["claim"]) == ("WARNING", KEY)
+    assert line["error"] in ("ThrottlingException", "ReadTimeoutError")
+
+
 def test_a_forced_call_on_a_free_claim_remembers_its_id(claims):
     assert held(claims, force_id="force-1").forced_by == {"force-1"}
 
@@ -434,6 +506,86 @@ def test_a_write_that_the_sdk_repeats_finds_its_own_claim_and_holds_it(claims, c
     claim = held(claims, now=NOW + 5, force_id=force_id)
 
     assert item()["owner"]["S"] == claim.owner
+
+
+def methods(client):
+    return [method for method, _ in client.calls]
+
+
+@pytest.mark.parametrize("force_id", [None, "force-1"])
+def test_a_write_that_was_refused_was_not_done_so_nothing_is_taken_back(claims, client, force_id):
+    if force_id is not None:
+        left_behind(claims, "sent")
+    client.calls.clear()
+    client.before["put_item"] = [refusal("ThrottlingException")]
+
+    with pytest.raises(ClaimsUnavailable):
+        acquire(claims, now=NOW + 5, force_id=force_id)
+
+    assert methods(client) == ["put_item"]
+
+
+def test_a_write_without_an_answer_may_have_been_done_so_it_is_taken_back(claims, client):
+    client.before["put_item"] = [ReadTimeoutError(endpoint_url=ENDPOINT)]
+
+    with pytest.raises(ClaimsUnavailable):
+        acquire(claims)
+
+    assert methods(client) == ["put_item", "delete_item"]
+
+
+# Reminders
+
+
+RECORD = "7#2026-11-20#3"
+
+
+def test_a_reminder_is_dealt_with_once_it_is_recorded(claims, item):
+    assert not claims.reminded(RECORD)
+
+    claims.record_reminder(RECORD, NOW + 0.7)
+
+    assert claims.reminded(RECORD)
+    assert item(RECORD) == {"id": {"S": RECORD}, "expiration": {"N": str(NOW + 10 * 86_400)}}
+
+
+def test_a_reminder_may_be_recorded_again(claims):
+    for later in (0, 5):
+        claims.record_reminder(RECORD, NOW + later)
+
+    assert claims.reminded(RECORD)
+
+
+@pytest.mark.parametrize("other", ["8#2026-11-20#3", "7#2026-11-21#3", "7#2026-11-20#7", KEY])
+def test_another_reminder_is_not_dealt_with(claims, other):
+    claims.record_reminder(RECORD, NOW)
+
+    assert not claims.reminded(other)
+
+
+def test_a_reminder_is_looked_up_consistently(claims, client):
+    claims.reminded(RECORD)
+
+    ((method, arguments),) = client.calls
+    assert (method, arguments["ConsistentRead"]) == ("get_item", True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (refusal("ThrottlingException"), ClaimsUnavailable),
+        (ReadTimeoutError(endpoint_url=ENDPOINT), ClaimsUnavailable),
+        (refusal("AccessDeniedException"), ConfigurationError),
+        (refusal("ResourceNotFoundException"), ConfigurationError),
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("method", ["get_item", "put_item"])
+def test_a_reminder_that_cannot_be_looked_up_or_recorded_is_an_error(claims, client, method, fault, kind):
+    client.before[method] = [fault]
+
+    with pytest.raises(kind):
+        claims.reminded(RECORD) if method == "get_item" else claims.record_reminder(RECORD, NOW)
 
 
 # DynamoDB away, throttled or forbidden

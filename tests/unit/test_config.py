@@ -1,32 +1,25 @@
 """The settings: every bad value is refused by name, and no value is ever echoed."""
 
-from collections.abc import Mapping
-
 import pytest
+from conftest import settings_read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dv_resend.config import VARIABLES, Config
+from dv_resend.config import Config
 from dv_resend.errors import ConfigurationError
 
 REQUIRED = {"API_KEY_SECRET_ID": "dv-resend/api-key", "CLAIMS_TABLE": "claims"}
-
-
-class Recording(Mapping[str, str]):
-    """An environment that notes which variables are looked up."""
-
-    def __init__(self, values):
-        self._values = values
-        self.read = set()
-
-    def __getitem__(self, name):
-        self.read.add(name)
-        return self._values[name]
-
-    def __iter__(self):
-        raise AssertionError("the environment is read as a whole")
-
-    __len__ = __iter__
+QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/reminders.fifo"
+# A valid value, other than the default, of every variable that is text or a number.
+VALID = REQUIRED | {
+    "SENDING": "off",
+    "COOL_DOWN_MINUTES": "90",
+    "CERTCENTRAL_TIMEOUT_SECONDS": "5",
+    "REMINDER_DAYS": "2,5",
+    "SWEEP_QUEUE_URL": QUEUE,
+    "SWEEP_REQUESTS_PER_SECOND": "0.5",
+}
+VARIABLES = settings_read()
 
 
 def config(**values):
@@ -41,6 +34,9 @@ def test_only_the_secret_and_the_table_are_required_and_the_rest_has_safe_defaul
         certcentral_timeout_seconds=10.0,
         cool_down_seconds=3600,
         sending=True,
+        reminder_days=(1, 3, 7, 14, 21),
+        sweep_queue_url=None,
+        sweep_requests_per_second=4.0,
     )
 
 
@@ -52,6 +48,9 @@ def test_every_variable_is_honoured():
         CERTCENTRAL_TIMEOUT_SECONDS="2.5",
         COOL_DOWN_MINUTES="90",
         SENDING="off",
+        REMINDER_DAYS="2, 5,30",
+        SWEEP_QUEUE_URL=QUEUE,
+        SWEEP_REQUESTS_PER_SECOND="0.5",
     )
 
     assert found == Config(
@@ -61,15 +60,14 @@ def test_every_variable_is_honoured():
         certcentral_timeout_seconds=2.5,
         cool_down_seconds=5400,
         sending=False,
+        reminder_days=(2, 5, 30),
+        sweep_queue_url=QUEUE,
+        sweep_requests_per_second=0.5,
     )
 
 
-def test_the_declared_variables_are_the_ones_that_are_read():
-    environment = Recording(REQUIRED)
-
-    Config.from_environment(environment)
-
-    assert environment.read == VARIABLES
+def test_these_variables_are_read_and_no_others():
+    assert set(VALID) | {"CERTCENTRAL_BASE_URL"} == VARIABLES
 
 
 @pytest.mark.parametrize("name", REQUIRED)
@@ -90,19 +88,25 @@ def test_an_empty_optional_variable_means_its_default(name):
 
 @pytest.mark.parametrize("name", sorted(VARIABLES - {"CERTCENTRAL_BASE_URL"}))
 def test_blanks_around_a_value_do_not_count(name):
-    value = {**REQUIRED, "SENDING": "off", "COOL_DOWN_MINUTES": "5", "CERTCENTRAL_TIMEOUT_SECONDS": "5"}[name]
-
-    assert config(**{name: f" {value}\n"}) == config(**{name: value})
+    assert config(**{name: f" {VALID[name]}\n"}) == config(**{name: VALID[name]})
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         *(("SENDING", value) for value in ("ON", "Off", "true", "false", "0", "1", "yes", "paused")),
-        *(("COOL_DOWN_MINUTES", value) for value in ("0", "-1", "1441", "1.5", "1e2", "60m", "nan", "inf", "sixty")),
+        *(("COOL_DOWN_MINUTES", value) for value in ("0", "59", "-60", "1441", "60.5", "1e2", "60m", "nan", "sixty")),
         *(
             ("CERTCENTRAL_TIMEOUT_SECONDS", value)
-            for value in ("0", "0.5", "60.1", "-5", "nan", "inf", "10s", "1,5", "ten")
+            for value in ("0", "0.5", "10.1", "-5", "nan", "inf", "10s", "1,5", "ten")
+        ),
+        *(
+            ("REMINDER_DAYS", value)
+            for value in (",", "0", "0,1", "366", "-1", "3,1", "1,1", "1,,3", "1,3,", "1.5", "1;3", "one", "\u0663")
+        ),
+        *(
+            ("SWEEP_REQUESTS_PER_SECOND", value)
+            for value in ("0", "0.09", "50.1", "-1", "nan", "inf", "4/s", "1,5", "four", "1e1")
         ),
     ],
 )
@@ -114,16 +118,20 @@ def test_a_value_that_makes_no_sense_is_refused_by_name(name, value):
 @pytest.mark.parametrize(
     ("name", "value", "parsed"),
     [
-        ("COOL_DOWN_MINUTES", "1", 60),
+        ("COOL_DOWN_MINUTES", "60", 3600),
         ("COOL_DOWN_MINUTES", "1440", 86400),
         ("CERTCENTRAL_TIMEOUT_SECONDS", "1", 1.0),
-        ("CERTCENTRAL_TIMEOUT_SECONDS", "60", 60.0),
+        ("CERTCENTRAL_TIMEOUT_SECONDS", "10", 10.0),
+        ("REMINDER_DAYS", "1", (1,)),
+        ("REMINDER_DAYS", "1,365", (1, 365)),
+        ("SWEEP_REQUESTS_PER_SECOND", "0.1", 0.1),
+        ("SWEEP_REQUESTS_PER_SECOND", "50", 50.0),
     ],
 )
 def test_the_limits_themselves_are_allowed(name, value, parsed):
-    found = config(**{name: value})
+    field = "cool_down_seconds" if name == "COOL_DOWN_MINUTES" else name.lower()
 
-    assert parsed in (found.cool_down_seconds, found.certcentral_timeout_seconds)
+    assert getattr(config(**{name: value}), field) == parsed
 
 
 @pytest.mark.parametrize(
@@ -132,6 +140,8 @@ def test_the_limits_themselves_are_allowed(name, value, parsed):
         "https://certcentral.digicert.eu/services/v2",
         "https://proxy.example.com:8443/services/v2",
         "https://proxy.example.com",
+        f"https://{'a' * 63}.example.com/services/v2",
+        "https://a-b.xn--mnchen-3ya.example/services/v2",
         "http://127.0.0.1:8080/services/v2",
         "http://127.8.8.8/services/v2",
         "http://[::1]:8080/services/v2",
@@ -172,6 +182,14 @@ def test_an_https_address_or_a_loopback_one_is_taken_as_it_is(address):
         "https://example.com/services/v2#",
         "https://exam ple.com/services/v2",
         "https://example.com/serv\nices/v2",
+        "https://www..digicert.com/services/v2",
+        "https://.digicert.com/services/v2",
+        "https://www.digicert.com./services/v2",
+        "https://-www.digicert.com/services/v2",
+        "https://www-.digicert.com/services/v2",
+        "https://www_x.digicert.com/services/v2",
+        f"https://{'a' * 64}.digicert.com/services/v2",
+        "https://münchen.example/services/v2",
     ],
 )
 def test_an_address_that_could_lose_the_key_is_refused(address):
@@ -185,9 +203,7 @@ def test_a_slash_at_the_end_of_the_address_is_dropped():
     assert config(CERTCENTRAL_BASE_URL=address).certcentral_base_url == "https://certcentral.digicert.eu/services/v2"
 
 
-@pytest.mark.parametrize(
-    "name", ["SENDING", "COOL_DOWN_MINUTES", "CERTCENTRAL_TIMEOUT_SECONDS", "CERTCENTRAL_BASE_URL"]
-)
+@pytest.mark.parametrize("name", sorted(VARIABLES - {"API_KEY_SECRET_ID", "CLAIMS_TABLE", "SWEEP_QUEUE_URL"}))
 def test_a_secret_pasted_into_the_wrong_variable_is_not_echoed(name):
     with pytest.raises(ConfigurationError) as caught:
         config(**{name: "pasted-5ecre7"})
@@ -207,7 +223,11 @@ def test_any_environment_gives_a_config_or_a_configuration_error_that_names_a_va
     else:
         message = None
         assert found.certcentral_base_url.lower().startswith(("https://", "http://"))
-        assert 60 <= found.cool_down_seconds <= 86400
-        assert 1 <= found.certcentral_timeout_seconds <= 60
+        assert 3600 <= found.cool_down_seconds <= 86400
+        assert 1 <= found.certcentral_timeout_seconds <= 10
+        assert found.reminder_days == tuple(sorted(set(found.reminder_days)))
+        assert found.reminder_days
+        assert 0.1 <= found.sweep_requests_per_second <= 50
+        assert found.sweep_queue_url is None or found.sweep_queue_url
 
     assert message is None or any(name in message for name in VARIABLES)

@@ -23,7 +23,14 @@ from dv_resend.errors import (
     ResendInProgress,
     UpstreamError,
 )
-from dv_resend.models import ResendPlan, ResendRequest, ResendResult
+from dv_resend.models import (
+    ResendPlan,
+    ResendRequest,
+    ResendResult,
+    StatusRequest,
+    SweepRequest,
+    SweepSummary,
+)
 
 EVENTS = Path(__file__).parents[2] / "events"
 SAMPLES = {path.name: json.loads(path.read_text("utf-8")) for path in sorted(EVENTS.glob("*.json"))}
@@ -34,11 +41,17 @@ DOORS = dict.fromkeys(HTTP, "http") | {
     "scheduler.json": "direct",
     "status.json": "direct",
     "eventbridge.json": "event",
+    "scheduled-event.json": "schedule",
+    "scheduler-sweep.json": "schedule",
+    "sqs-reminders.json": "sqs",
 }
+SINGLE = sorted(set(DOORS) - {"sqs-reminders.json"})
+RESENDS = sorted(name for name, door in DOORS.items() if door in ("http", "direct", "event") and name != "status.json")
 USER_ARN = "arn:aws:sts::123456789012:assumed-role/web-team/deploy"
 EXECUTION_ARN = "arn:aws:states:eu-west-1:123456789012:execution:issue-certificate:6f1c2b0e-3d4a-4b5c-8d6e-7f8091a2b3c4"
 SCHEDULE_ARN = "arn:aws:scheduler:eu-west-1:123456789012:schedule/default/remind-order-123456789"
 EVENT_ID = "0c4f6a0e-7b1d-4c3e-9f2a-5d6b7c8e9f01"
+RULE_EVENT_ID = "89d1a02d-5ec7-412e-82f5-13505f849b41"
 EXAMPLE = ResendRequest.from_input(SAMPLES["direct.json"])
 PATH = "/services/v2/order/certificate/123456789/resend-emails"
 ONE = {"domain": "example.com", "email": "admin@example.com"}
@@ -91,13 +104,18 @@ def test_each_sample_is_recognised(name):
     assert doors.recognise(SAMPLES[name]) == DOORS[name]
 
 
-@pytest.mark.parametrize("name", sorted(set(DOORS) - {"status.json"}))
+@pytest.mark.parametrize("name", RESENDS)
 def test_every_sample_asks_for_the_same_emails(name):
-    command = parse(SAMPLES[name])
+    ask = parse(SAMPLES[name]).ask
 
-    assert dataclasses.replace(command.request, requested_by=None) == EXAMPLE
-    assert json.dumps(command.request.upstream_body) == json.dumps(EXAMPLE.upstream_body)
-    assert command.request.claim_key == EXAMPLE.claim_key
+    assert dataclasses.replace(ask, requested_by=None) == EXAMPLE
+    assert json.dumps(ask.upstream_body) == json.dumps(EXAMPLE.upstream_body)
+    assert ask.claim_key == EXAMPLE.claim_key
+
+
+@pytest.mark.parametrize("name", ["scheduled-event.json", "scheduler-sweep.json"])
+def test_both_kinds_of_schedule_ask_for_a_whole_sweep(name):
+    assert parse(SAMPLES[name]).ask == SweepRequest()
 
 
 @pytest.mark.parametrize(
@@ -112,13 +130,15 @@ def test_every_sample_asks_for_the_same_emails(name):
         ("scheduler.json", SCHEDULE_ARN),
         ("eventbridge.json", EVENT_ID),
         ("status.json", EXECUTION_ARN),
+        ("scheduled-event.json", RULE_EVENT_ID),
+        ("scheduler-sweep.json", None),
     ],
 )
 def test_each_sample_says_who_calls(name, caller):
     assert parse(SAMPLES[name]).caller == caller
 
 
-@pytest.mark.parametrize("name", DOORS)
+@pytest.mark.parametrize("name", SINGLE)
 def test_only_an_event_has_an_id_that_its_redeliveries_share(name):
     assert parse(SAMPLES[name]).event_id == (EVENT_ID if name == "eventbridge.json" else None)
 
@@ -145,6 +165,8 @@ def test_a_key_that_a_caller_sends_goes_nowhere(name):
         {},
         {"detail": {"order_id": 1}},
         {"Records": []},
+        {"Records": None},
+        {"Records": {"eventSource": "aws:sqs"}},
         {"requestContext": {}},
     ],
     ids=ascii,
@@ -157,7 +179,7 @@ def test_what_came_through_no_door_is_refused(event):
 
 
 @pytest.mark.parametrize(
-    "detail_type", ["Scheduled Event", "resend dv emails", "", None, 1, ["Resend DV Emails"]], ids=ascii
+    "detail_type", ["scheduled event", "resend dv emails", "", None, 1, ["Resend DV Emails"]], ids=ascii
 )
 def test_an_event_of_another_type_is_refused(detail_type):
     with pytest.raises(InvalidRequest) as caught:
@@ -166,12 +188,49 @@ def test_an_event_of_another_type_is_refused(detail_type):
     assert caught.value.field == "detail-type"
 
 
+@pytest.mark.parametrize(
+    "records",
+    [
+        [{}],
+        [None],
+        ["x"],
+        [{"eventSource": "aws:s3"}],
+        [{"eventSource": ["aws:sqs"]}],
+        [{"EventSource": "aws:sns"}],
+        [{"eventSource": "aws:sqs"}, {"eventSource": "aws:kinesis"}],
+    ],
+    ids=ascii,
+)
+def test_records_of_anything_but_sqs_are_refused(records):
+    with pytest.raises(InvalidRequest) as caught:
+        doors.recognise({"Records": records})
+
+    assert caught.value.field == "Records"
+
+
+def test_the_records_of_sqs_are_no_single_command():
+    assert refused(SAMPLES["sqs-reminders.json"]).field == "Records"
+
+
 @pytest.mark.parametrize("event", [v2(), v1()], ids=["v2", "v1"])
-def test_an_http_caller_cannot_pose_as_another_door(event):
-    posing = event | {"order_id": 1, "action": "status", "detail-type": "Resend DV Emails", "detail": {"order_id": 1}}
+def test_an_http_caller_cannot_pose_as_an_event(event):
+    posing = event | {"detail-type": "Resend DV Emails", "detail": {"order_id": 1}}
+    body = json.dumps({"order_id": 1, "action": "sweep"})
 
     assert doors.recognise(posing) == "http"
-    assert parse(posing).order_id == 123456789
+    assert parse(posing).ask.order_id == 123456789
+    assert refused(event | {"body": body}).field == "order_id"
+
+
+@pytest.mark.parametrize("call", [{"order_id": 1}, {"action": "status", "order_id": 1}, {"action": "sweep"}], ids=ascii)
+@pytest.mark.parametrize(
+    "stray",
+    [{"httpMethod": "PUT"}, {"requestContext": {"http": {"method": "PUT"}}}, {"path": PATH}, {"Records": []}],
+    ids=ascii,
+)
+def test_a_direct_call_with_a_stray_field_of_another_door_is_refused_and_not_taken_for_it(call, stray):
+    assert doors.recognise(call | stray) in ("direct", "schedule")
+    assert refused(call | stray).field == next(iter(stray))
 
 
 # Direct calls and events
@@ -180,7 +239,41 @@ def test_an_http_caller_cannot_pose_as_another_door(event):
 def test_a_status_is_asked_by_its_action():
     command = parse({"action": "status", "order_id": "12"})
 
-    assert command == doors.Command(order_id=12, request=None, caller=None)
+    assert command == doors.Command(StatusRequest(12), caller=None)
+
+
+@pytest.mark.parametrize("call", [{"order_id": 1}, {"action": "status", "order_id": 1}, {"action": "sweep"}], ids=ascii)
+def test_the_caller_of_a_direct_call_is_who_it_says_it_is_for(call):
+    assert parse(call | {"requested_by": "somebody"}).caller == "somebody"
+    assert parse(call).caller is None
+    assert refused(call | {"requested_by": "a\nb"}).field == "requested_by"
+
+
+def test_a_sweep_is_asked_by_its_action():
+    assert parse({"action": "sweep", "dry_run": True}).ask == SweepRequest(dry_run=True)
+
+
+def test_a_link_of_a_sweep_goes_on_where_the_last_one_ended():
+    link = SweepRequest(offset=2000, link=3, so_far=SweepSummary(listed=2000, by_status={"pending": 2000}))
+
+    assert parse(json.loads(json.dumps(link.to_json()))).ask == link
+
+
+@pytest.mark.parametrize("detail_type", ["Scheduled Event", "x"])
+def test_a_dry_sweep_with_a_stray_detail_type_never_becomes_a_real_one(detail_type):
+    assert refused({"action": "sweep", "dry_run": True, "detail-type": detail_type}).field == "detail-type"
+
+
+@pytest.mark.parametrize("field", ["order_id", "force", "locale", "domain_approval_emails", "days"])
+def test_a_sweep_takes_no_field_of_a_resend(field):
+    assert refused({"action": "sweep", field: 1}).field == field
+
+
+@pytest.mark.parametrize("more", [{}, {"detail": {"order_id": 1}}, {"detail": None}, {"id": None}], ids=ascii)
+def test_a_scheduled_event_asks_for_a_sweep_whatever_else_it_says(more):
+    command = parse(SAMPLES["scheduled-event.json"] | more)
+
+    assert (command.ask, command.event_id) == (SweepRequest(), None)
 
 
 @pytest.mark.parametrize("action", ["resend", "Status", "", None, 1, ["status"], {}], ids=ascii)
@@ -210,12 +303,12 @@ def test_an_event_without_detail_is_refused():
     assert refused(event).field == "detail"
 
 
-def test_an_events_requester_is_its_caller_and_its_id_stays():
+def test_the_caller_of_an_event_is_its_id_whoever_asked():
     event = SAMPLES["eventbridge.json"] | {"detail": {"order_id": 1, "requested_by": "somebody"}}
 
     command = parse(event)
 
-    assert (command.caller, command.event_id) == ("somebody", EVENT_ID)
+    assert (command.caller, command.ask.requested_by, command.event_id) == (EVENT_ID, "somebody", EVENT_ID)
 
 
 @pytest.mark.parametrize("event_id", [None, "", 1, ["x"], "x" * 257, "a\nb"], ids=ascii)
@@ -228,7 +321,11 @@ def test_an_event_id_that_cannot_stand_in_a_claim_is_left_out(event_id):
 def test_an_event_may_ask_for_a_status():
     command = parse(SAMPLES["eventbridge.json"] | {"detail": {"action": "status", "order_id": 7}})
 
-    assert (command.order_id, command.request) == (7, None)
+    assert (command.ask, command.caller) == (StatusRequest(7), EVENT_ID)
+
+
+def test_an_event_cannot_ask_for_a_sweep():
+    assert refused(SAMPLES["eventbridge.json"] | {"detail": {"action": "sweep"}}).field == "action"
 
 
 # Paths and methods of HTTP
@@ -240,7 +337,7 @@ def test_a_stage_or_base_path_may_stand_before_the_path(make, prefix):
     event = make(path=prefix + PATH)
 
     assert doors.misrouted(event) is None
-    assert parse(event).order_id == 123456789
+    assert parse(event).ask.order_id == 123456789
 
 
 @BOTH
@@ -291,7 +388,7 @@ def test_an_order_id_in_the_path_is_checked_like_any_other(make, order_id):
     ids=ascii,
 )
 def test_an_empty_body_means_the_default_recipients(make, body):
-    assert parse(make(**body)).request == ResendRequest(123456789)
+    assert parse(make(**body)).ask == ResendRequest(123456789)
 
 
 @BOTH
@@ -299,7 +396,7 @@ def test_an_absent_body_means_the_default_recipients(make):
     event = make()
     del event["body"]
 
-    assert parse(event).request == ResendRequest(123456789)
+    assert parse(event).ask == ResendRequest(123456789)
 
 
 @BOTH
@@ -308,7 +405,7 @@ def test_a_base64_body_is_decoded(make):
         {"locale": "en", "domain_approval_emails": [ONE | {"domain": "münchen.example"}]}, ensure_ascii=False
     )
 
-    request = parse(make(**encoded(text.encode()))).request
+    request = parse(make(**encoded(text.encode()))).ask
 
     assert (request.locale, request.recipients[0].domain) == ("en", "xn--mnchen-3ya.example")
 
@@ -377,12 +474,12 @@ def test_flags_stand_in_the_query(make, name, value):
     text = str(value).lower()
     query = {name: text} if make is v2 else [(name, text)]
 
-    assert getattr(parse(make(query=query)).request, name) is value
+    assert getattr(parse(make(query=query)).ask, name) is value
 
 
 @BOTH
 def test_without_a_query_no_flag_is_set(make):
-    request = parse(make(query={} if make is v2 else [])).request
+    request = parse(make(query={} if make is v2 else [])).ask
 
     assert (request.dry_run, request.force) == (False, False)
 
@@ -391,7 +488,7 @@ def test_without_a_query_no_flag_is_set(make):
 def test_payload_1_without_its_map_of_several_values_still_has_flags(name):
     event = v1(queryStringParameters={name: "true"}, multiValueQueryStringParameters=None)
 
-    assert getattr(parse(event).request, name) is True
+    assert getattr(parse(event).ask, name) is True
 
 
 @pytest.mark.parametrize(
@@ -513,6 +610,7 @@ def test_every_error_answers_with_its_status_and_code_in_digicerts_shape(kind):
         (ResendInProgress("Busy.", retry_after=12), "12"),
         (OutcomeUnknown("Perhaps."), None),
         (CertCentralUnavailable("Away."), None),
+        (CertCentralUnavailable("Away.", retry_after=600), "600"),
         (RequestRejected("No."), None),
     ],
     ids=ascii,
@@ -584,11 +682,14 @@ EVENTS_OF_ANY_SHAPE = JSON | st.fixed_dictionaries(
         | JSON.map(json.dumps)
         | st.text().map(lambda t: base64.b64encode(t.encode(errors="replace")).decode()),
         "isBase64Encoded": st.booleans() | JSON,
-        "detail-type": st.just("Resend DV Emails") | JSON,
+        "detail-type": st.sampled_from(["Resend DV Emails", "Scheduled Event"]) | JSON,
         "detail": st.fixed_dictionaries({"order_id": st.integers(1, 9)}) | JSON,
         "id": JSON,
         "order_id": st.integers(1, 9) | JSON,
-        "action": st.just("status") | JSON,
+        "action": st.sampled_from(["status", "sweep"]) | JSON,
+        "dry_run": JSON,
+        "so_far": JSON,
+        "Records": JSON | st.lists(st.fixed_dictionaries({"eventSource": st.just("aws:sqs") | JSON}), max_size=2),
     },
 )
 
@@ -608,8 +709,8 @@ def test_any_event_is_answered_or_refused_by_name(event):
         if doors.recognise(event) == "http" and (response := doors.misrouted(event)) is not None:
             assert_is_a_response(response)
         command = parse(event)
-        assert isinstance(command, doors.Command)
-        assert command.request is None or command.request.order_id == command.order_id
+        assert isinstance(command.ask, ResendRequest | StatusRequest | SweepRequest)
+        assert command.caller is None or command.caller.isprintable()
     except InvalidRequest as error:
         refusal = error
 

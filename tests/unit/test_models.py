@@ -1,5 +1,7 @@
 """Validation: what may be asked of CertCentral, and what becomes of it. Pure, so most of it is tables."""
 
+import datetime as dt
+import json
 import re
 
 import pytest
@@ -9,13 +11,21 @@ from hypothesis import strategies as st
 from dv_resend.errors import InvalidRequest
 from dv_resend.models import (
     Claim,
+    ListedOrder,
+    Order,
     OrderStatus,
     Recipient,
+    Reminder,
     ResendPlan,
     ResendRequest,
     ResendResult,
+    StatusRequest,
+    SweepRequest,
+    SweepSummary,
     mask_address,
     mask_addresses,
+    record_id,
+    shown,
     utc,
 )
 
@@ -84,7 +94,12 @@ def test_an_unknown_field_of_a_recipient_is_named_with_its_path(name):
 
 
 def test_a_nameless_field_is_still_named_somehow():
-    assert refused_field(parse, **{"": 1})
+    assert refused_field(parse, **{"": 1}) == "''"
+
+
+def test_an_address_in_the_place_of_a_field_name_is_masked():
+    assert refused_field(parse, **{"jane.doe@example.com": 1}) == "j***@example.com"
+    assert refused_field(parse_one, **{"jane@example.com": 1}) == "domain_approval_emails[0].j***@example.com"
 
 
 def test_an_unknown_field_is_shown_short_and_in_printable_ascii():
@@ -125,7 +140,7 @@ def test_an_order_id_is_an_integer_or_a_string_of_digits(value, order_id):
 @pytest.mark.parametrize(
     "value",
     [
-        *(0, -1, 10**15, 1.0, 123456789.0, float("nan"), True, False, None, [], [1], {}, {"id": 1}),
+        *(0, -1, 10**15, -(10**15), 1.0, 123456789.0, float("nan"), True, False, None, [], [1], {}, {"id": 1}),
         *("", "0", "000", "-1", "+1", " 12", "12 ", "12\n", "1.0", "1e3", "0x10", "1_000", "9" * 16, "12a"),
         *("12/../3", "12%2f3", "12?force=true", "12#", "../12", "\u0661\u0662", "\uff11\uff12", "1\u00b2", "null"),
         "0123456789ABCDEF0123456789ABCDEF",
@@ -134,6 +149,13 @@ def test_an_order_id_is_an_integer_or_a_string_of_digits(value, order_id):
 )
 def test_anything_else_is_no_order_id(value):
     assert refused_field(parse, order_id=value) == "order_id"
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_number_too_big_to_print_is_no_order_id(sign):
+    assert refused_field(parse, order_id=sign * 10**5000) == "order_id"
+    assert refused_field(StatusRequest.from_input, {"order_id": sign * 10**5000}) == "order_id"
+    assert refused_field(Reminder.from_json, {"order_id": sign * 10**5000}) == "order_id"
 
 
 def test_an_order_id_is_required():
@@ -187,7 +209,14 @@ def test_duplicates_are_removed_and_the_first_spelling_stays():
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [("example.com", None), (None, "example.com"), ("a.example.com", "example.com")], ids=ascii
+    ("first", "second"),
+    [
+        ("example.com", None),
+        (None, "example.com"),
+        ("a.example.com", "example.com"),
+        ("www.a.example.com", "example.com"),
+    ],
+    ids=ascii,
 )
 def test_the_same_recipient_with_two_email_domains_is_a_contradiction(first, second):
     def item(email_domain):
@@ -197,6 +226,17 @@ def test_the_same_recipient_with_two_email_domains_is_a_contradiction(first, sec
     field = refused_field(parse, domain_approval_emails=[item(first), item(second)])
 
     assert field == "domain_approval_emails[1].email_domain"
+
+
+@pytest.mark.parametrize("named", [(True, False), (False, True), (True, True)], ids=ascii)
+def test_naming_the_domain_itself_as_the_place_of_the_address_contradicts_nothing(named):
+    plain = {"domain": "example.com", "email": "admin@example.com"}
+    items = [plain | ({"email_domain": "example.com"} if name else {}) for name in named]
+
+    (recipient,) = parse(domain_approval_emails=items).recipients
+
+    # The first spelling stays.
+    assert recipient.to_json() == items[0]
 
 
 # Domains
@@ -424,6 +464,8 @@ TWO = {"domain": "www.example.com", "email": "hostmaster@example.com"}
         {"domain_approval_emails": [ONE, TWO, ONE]},
         {"domain_approval_emails": [ONE | {"email": "ADMIN@Example.com"}, TWO | {"domain": "WWW.example.com"}]},
         {"domain_approval_emails": [ONE, TWO], "locale": "EN"},
+        {"domain_approval_emails": [ONE | {"email_domain": "example.com"}, TWO]},
+        {"domain_approval_emails": [ONE, TWO | {"email_domain": "WWW.example.com"}]},
         {"domain_approval_emails": [ONE, TWO], "dry_run": True},
         {"domain_approval_emails": [ONE, TWO], "force": True},
         {"domain_approval_emails": [ONE, TWO], "requested_by": "somebody"},
@@ -434,6 +476,12 @@ def test_equal_emails_have_equal_claims(same):
     original = parse(domain_approval_emails=[ONE, TWO], locale="en")
 
     assert parse(**{"locale": "en", **same}).claim_key == original.claim_key
+
+
+@pytest.mark.parametrize("locale", ["pt_BR", "pt-BR", "pt_br", "PT-br"])
+def test_a_locale_has_one_claim_however_it_is_spelt(locale):
+    assert parse(locale=locale).claim_key == parse(locale="pt-br").claim_key
+    assert parse(locale=locale).upstream_body == {"locale": locale}
 
 
 @pytest.mark.parametrize(
@@ -527,6 +575,14 @@ def test_a_plan_says_until_when_something_stands_in_the_way():
     assert (plan["would_be"], plan["until"], plan["recipients"]) == ("duplicate", "2026-11-23T15:04:05Z", "default")
 
 
+@pytest.mark.parametrize("would_be", ["sent", "duplicate", "ResendInProgress", "OutcomeUnknown"])
+def test_a_plan_says_when_sending_is_paused_beside_what_would_be(would_be):
+    plan = ResendPlan(parse(), would_be, paused=True).to_json()
+
+    assert (plan["would_be"], plan["paused"]) == (would_be, True)
+    assert "paused" not in ResendPlan(parse(), would_be).to_json()
+
+
 def test_a_status_lists_each_name():
     status = OrderStatus(1, "pending", "email", (("example.com", "pending"), ("www.example.com", "approved")))
 
@@ -539,6 +595,151 @@ def test_a_status_lists_each_name():
             {"name": "www.example.com", "status": "approved"},
         ],
     }
+
+
+@pytest.mark.parametrize("value", ["7", 7], ids=ascii)
+def test_a_status_request_is_an_order_id(value):
+    assert StatusRequest.from_input({"action": "status", "order_id": value, "requested_by": "me"}) == StatusRequest(7)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({}, "order_id"),
+        ({"order_id": 0}, "order_id"),
+        ({"order_id": None}, "order_id"),
+        ({"order_id": 1, "force": True}, "force"),
+        ({"order_id": 1, "offset": 0}, "offset"),
+    ],
+    ids=ascii,
+)
+def test_anything_else_is_no_status_request(fields, field):
+    assert refused_field(StatusRequest.from_input, {"action": "status", **fields}) == field
+
+
+# Sweeps
+
+
+COUNTS = {"listed": 9, "pending_dv": 6, "due": 4, "enqueued": 4, "stuck": 2, "oldest_days": 45}
+NO_COUNTS = dict.fromkeys(COUNTS, 0)
+
+
+def test_a_sweep_request_is_nothing_but_its_action():
+    assert SweepRequest.from_input({"action": "sweep"}) == SweepRequest(False, 0, 1, SweepSummary())
+
+
+def test_a_sweep_request_may_be_a_dry_run():
+    assert SweepRequest.from_input({"action": "sweep", "dry_run": True, "requested_by": "me"}).dry_run is True
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"order_id": 1}, "order_id"),
+        ({"force": True}, "force"),
+        ({"days": [1]}, "days"),
+        *(({"dry_run": value}, "dry_run") for value in (None, "true", 1)),
+        *(({name: value}, name) for name in ("offset", "link") for value in (None, -1, True, 1.0, "1", 10**7 + 1)),
+        *(({"so_far": value}, "so_far") for value in (None, [], 1, {"x": 1}, {"plan": []}, {"next_offset": 1})),
+        *(({"so_far": {name: value}}, f"so_far.{name}") for name in COUNTS for value in (None, True, 1.0, "1", [])),
+        *(({"so_far": {"by_status": value}}, "so_far.by_status") for value in (None, [], 1)),
+        *(({"so_far": {"stuck_orders": value}}, "so_far.stuck_orders") for value in (None, {}, 1)),
+    ],
+    ids=ascii,
+)
+def test_anything_else_is_no_sweep_request(fields, field):
+    assert refused_field(SweepRequest.from_input, {"action": "sweep", **fields}) == field
+
+
+@pytest.mark.parametrize(
+    "so_far", [{"by_status": {"pending": "x"}}, {"by_status": {"pending": None}}, {"stuck_orders": ["x"]}, {"due": -1}]
+)
+def test_the_figures_of_an_earlier_link_are_counts(so_far):
+    assert refused_field(SweepRequest.from_input, {"action": "sweep", "so_far": so_far}).startswith("so_far")
+
+
+def test_two_sweeps_do_not_count_into_the_same_summary():
+    first = SweepRequest.from_input({"action": "sweep"})
+    first.so_far.by_status["pending"] = 1
+    first.so_far.stuck_orders.append(1)
+
+    assert SweepRequest.from_input({"action": "sweep"}).so_far == SweepSummary()
+
+
+def test_a_summary_shows_a_plan_and_an_offset_only_where_there_is_one():
+    bare = {**NO_COUNTS, "by_status": {}, "stuck_orders": []}
+
+    assert SweepSummary().to_json() == bare
+    assert SweepSummary(plan=[]).to_json() == bare | {"plan": []}
+    assert SweepSummary(next_offset=1000).to_json() == bare | {"next_offset": 1000}
+
+
+# Reminders
+
+
+DAY = dt.date(2026, 11, 20)
+
+
+@pytest.mark.parametrize(
+    ("reminder", "body", "record"),
+    [
+        (Reminder(7), {"order_id": 7}, None),
+        (Reminder(7, DAY, 3), {"order_id": 7, "anchor": "2026-11-20", "day": 3}, "7#2026-11-20#3"),
+    ],
+    ids=ascii,
+)
+def test_a_reminder_has_a_body_and_where_it_is_known_which_one_it_is_a_record(reminder, body, record):
+    assert reminder.to_json() == body
+    assert Reminder.from_json(body) == reminder
+    assert reminder.record_id == record
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        *((body, "body") for body in (None, [], "7", 7, [{"order_id": 7}])),
+        *(({"order_id": value}, "order_id") for value in (None, 0, "x", True, 1.0, 10**15)),
+        ({}, "order_id"),
+        ({"anchor": "2026-11-20", "day": 3}, "order_id"),
+        ({"order_id": 7, "force": True}, "force"),
+        ({"order_id": 7, "jane.doe@example.com": 1}, "j***@example.com"),
+        ({"order_id": 7, "day": 3}, "anchor"),
+        ({"order_id": 7, "anchor": "2026-11-20"}, "day"),
+        *(
+            ({"order_id": 7, "anchor": value, "day": 3}, "anchor")
+            for value in (None, 1, "", "soon", "2026-13-01", "2026-11-20T00:00:00+00:00", [])
+        ),
+        *(({"order_id": 7, "anchor": "2026-11-20", "day": value}, "day") for value in (None, "x", [], "1.5")),
+    ],
+    ids=lambda value: ascii(value)[:60],
+)
+def test_anything_else_is_no_reminder(body, field):
+    assert refused_field(Reminder.from_json, body) == field
+
+
+@pytest.mark.parametrize("day", ["Infinity", "-Infinity", "1e999"])
+def test_an_endless_day_is_no_reminder(day):
+    body = json.loads(f'{{"order_id": 7, "anchor": "2026-11-20", "day": {day}}}')
+
+    assert refused_field(Reminder.from_json, body) == "day"
+
+
+@pytest.mark.parametrize("day", [True, 1.9, 0, -5], ids=ascii)
+def test_a_day_is_a_positive_integer_and_nothing_like_it(day):
+    assert refused_field(Reminder.from_json, {"order_id": 7, "anchor": "2026-11-20", "day": day})
+
+
+# Orders
+
+
+def test_an_order_may_be_known_without_an_anchor():
+    assert Order(7, "pending", "dv_ssl_certificate", "email").anchor is None
+
+
+def test_a_row_of_the_list_may_know_nothing():
+    assert ListedOrder(None, None, None, None) == ListedOrder(
+        order_id=None, status=None, product_type=None, created=None
+    )
 
 
 def test_times_are_utc_to_the_second():
@@ -581,6 +782,26 @@ def test_every_address_in_a_text_is_masked(text, masked):
     assert mask_addresses(text) == masked
 
 
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("", "''"),
+        ("locale", "locale"),
+        ("jane.doe@example.com", "j***@example.com"),
+        ("admin@example.com", "admin@example.com"),
+        ("é\n\u202e", "\\xe9\\n\\u202e"),
+        ("x" * 65, "x" * 64),
+    ],
+    ids=lambda text: ascii(text)[:30],
+)
+def test_a_field_name_is_shown_safely(name, safe):
+    assert shown(name) == safe
+
+
+def test_an_address_that_is_cut_off_is_masked_all_the_same():
+    assert "jane.doe" not in shown("y" * 49 + " jane.doe.mayr@example.com")
+
+
 # Properties
 
 PURE = settings(deadline=None, derandomize=True, max_examples=100)
@@ -608,7 +829,7 @@ REQUESTS = st.fixed_dictionaries(
         "domain_approval_emails": st.lists(
             RECIPIENTS, min_size=1, max_size=4, unique_by=lambda r: (r["domain"].lower(), r["email"].lower())
         ),
-        "locale": st.sampled_from(["en", "pt_BR", "zh-cn"]),
+        "locale": st.sampled_from(["en", "pt_BR", "pt-br", "zh-cn"]),
         "dry_run": st.booleans(),
         "force": st.booleans(),
         "requested_by": st.just("somebody"),
@@ -716,10 +937,75 @@ def test_the_claim_ignores_the_order_and_the_case_of_recipients(fields, random):
 @given(REQUESTS, REQUESTS, st.sets(st.sampled_from(["order_id", "domain_approval_emails", "locale"])))
 def test_two_requests_share_a_claim_exactly_if_they_send_the_same(fields, others, borrowed):
     def sends(request):
-        recipients = {(r.domain, r.email.lower(), r.email_domain) for r in request.recipients}
-        return request.order_id, recipients, request.locale
+        recipients = {(r.domain, r.email.lower(), r.email_domain or r.domain) for r in request.recipients}
+        return request.order_id, recipients, (request.locale or "").lower().replace("-", "_")
 
     request = ResendRequest.from_input(fields)
     other = ResendRequest.from_input(others | {name: fields[name] for name in borrowed & fields.keys()})
 
     assert (request.claim_key == other.claim_key) == (sends(request) == sends(other))
+
+
+@PURE
+@given(st.text() | st.from_regex(r"[a-z.]{1,70}@[a-z]{1,20}\\.com", fullmatch=True))
+def test_any_field_name_is_shown_short_printable_and_not_empty(name):
+    safe = shown(name)
+
+    assert safe
+    assert safe.isascii()
+    assert safe.isprintable()
+    assert len(safe) <= 64 * len("\\U0001f600") + len("***")
+
+
+REMINDERS = st.builds(Reminder, st.integers(1, 10**15 - 1)) | st.builds(
+    Reminder, st.integers(1, 10**15 - 1), st.dates(), st.integers(1, 365)
+)
+
+
+@PURE
+@given(REMINDERS)
+def test_a_reminder_survives_its_message(reminder):
+    assert Reminder.from_json(json.loads(json.dumps(reminder.to_json()))) == reminder
+
+
+@PURE
+@given(REMINDERS, REMINDERS)
+def test_two_reminders_share_a_record_exactly_if_they_are_the_same(one, other):
+    if one.anchor is not None and other.anchor is not None:
+        assert (one.record_id == other.record_id) == (one == other)
+        assert one.record_id == record_id(one.order_id, one.anchor, one.day)
+
+
+@PURE
+@given(
+    st.dictionaries(
+        st.sampled_from(["order_id", "anchor", "day"]) | st.text(max_size=5),
+        JSON | st.sampled_from([7, "7", "2026-11-20", 3]),
+    )
+    | JSON
+)
+def test_any_body_is_a_reminder_or_an_error_that_names_a_field(body):
+    refusal = None
+    try:
+        assert isinstance(Reminder.from_json(body), Reminder)
+    except InvalidRequest as error:
+        refusal = error
+
+    assert refusal is None or (refusal.field and str(refusal).isprintable())
+
+
+COUNT = st.integers(0, 10**6)
+SUMMARIES = st.builds(
+    SweepSummary,
+    **dict.fromkeys(COUNTS, COUNT),
+    by_status=st.dictionaries(st.sampled_from(["pending", "issued", "under_review"]), COUNT),
+    stuck_orders=st.lists(st.integers(1, 10**15 - 1), max_size=5),
+)
+
+
+@PURE
+@given(st.integers(0, 10**7), st.integers(1, 10), SUMMARIES)
+def test_the_next_link_of_a_sweep_survives_its_event(offset, link, so_far):
+    request = SweepRequest(offset=offset, link=link, so_far=so_far)
+
+    assert SweepRequest.from_input(json.loads(json.dumps(request.to_json()))) == request

@@ -127,14 +127,17 @@ def table(dynamodb, journal):
 
 
 @pytest.fixture
-def run(certcentral, table):
-    """Run the use case at ``NOW + at``, in an invocation that has 29 s."""
+def run(certcentral, table, journal):
+    """Run the use case at ``NOW + at``, in an invocation that has 29 s; an announcement stands in the journal."""
     claims = Claims(TABLE, COOL_DOWN, table)
+
+    def announce(claim_key):
+        journal.append(("announce", claim_key))
 
     def call(request=REQUEST, *, at=0, delivery_id="call-1", sending=True, seconds=29):
         return resend(
             request,
-            Invocation(NOW + at + seconds, delivery_id),
+            Invocation(NOW + at + seconds, delivery_id, announce),
             certcentral=certcentral,
             claims=claims,
             sending=sending,
@@ -153,13 +156,14 @@ def failed(run, kind, *arguments, **options):
 # The order of things
 
 
-def test_the_order_is_checked_then_claimed_then_sent_then_recorded(run, journal):
+def test_the_order_is_checked_then_claimed_then_announced_then_sent_then_recorded(run, journal):
     run()
 
     ends_at = NOW + 29
     assert journal == [
         ("GET", 7, ends_at),
         ("put_item",),
+        ("announce", REQUEST.claim_key),
         ("PUT", 7, REQUEST.upstream_body, ends_at),
         ("update_item",),
     ]
@@ -329,8 +333,21 @@ def test_while_sending_is_off_nothing_is_called_at_all(run, journal, request_):
     assert journal == []
 
 
-def test_a_dry_run_while_sending_is_off_says_so(run):
-    assert run(DRY_RUN, sending=False).would_be == "SendingPaused"
+@pytest.mark.parametrize(
+    ("left", "would_be", "until"),
+    [(None, "sent", None), ("sent", "duplicate", NOW + COOL_DOWN), ("killed", "ResendInProgress", NOW + 29)],
+)
+def test_a_dry_run_while_sending_is_off_still_foretells_and_says_so(run, certcentral, table, left, would_be, until):
+    if left is not None:
+        leave(run, certcentral, table, left)
+
+    assert run(DRY_RUN, at=10, sending=False) == ResendPlan(DRY_RUN, would_be, until, paused=True)
+
+
+def test_a_dry_run_while_sending_is_off_still_checks_the_order(run, certcentral):
+    certcentral.order = Order(7, "issued", "dv_ssl_certificate", "email")
+
+    failed(run, OrderNotEligible, DRY_RUN, sending=False)
 
 
 # Repeats
@@ -369,6 +386,47 @@ def test_a_repeat_of_an_unknown_outcome_says_so_again(run, certcentral, table, l
 
     assert error.retry_after == COOL_DOWN - at
     assert len(certcentral.puts) == 1
+
+
+def test_a_repeat_announces_nothing(run, journal):
+    run()
+    del journal[:]
+
+    run(at=600)
+
+    assert [entry[0] for entry in journal] == ["GET", "put_item"]
+
+
+@pytest.mark.parametrize("outcome", ["sent", "unknown"])
+def test_a_forced_call_that_met_one_in_progress_is_a_repeat_of_it_when_it_is_redelivered(run, certcentral, outcome):
+    def force_meanwhile(*_arguments):
+        failed(run, ResendInProgress, FORCED, at=1, delivery_id="call-2")
+        if outcome == "unknown":
+            raise OutcomeUnknown("x")
+
+    certcentral.resend_emails, put = force_meanwhile, certcentral.resend_emails
+    with contextlib.suppress(OutcomeUnknown):
+        run()
+    certcentral.resend_emails = put
+
+    if outcome == "sent":
+        assert run(FORCED, at=60, delivery_id="call-2").outcome == "duplicate"
+    else:
+        failed(run, OutcomeUnknown, FORCED, at=60, delivery_id="call-2")
+    assert certcentral.puts == []
+    assert run(FORCED, at=90, delivery_id="call-3").outcome == "sent"
+
+
+def test_a_forced_call_that_met_one_that_surely_was_not_sent_sends_when_it_is_redelivered(run, certcentral):
+    def force_meanwhile(*_arguments):
+        failed(run, ResendInProgress, FORCED, at=1, delivery_id="call-2")
+        raise RateLimited("x")
+
+    certcentral.resend_emails, put = force_meanwhile, certcentral.resend_emails
+    failed(run, RateLimited)
+    certcentral.resend_emails = put
+
+    assert run(FORCED, at=60, delivery_id="call-2").outcome == "sent"
 
 
 @pytest.mark.parametrize("left", ["sent", "unknown"])

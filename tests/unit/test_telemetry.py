@@ -1,5 +1,6 @@
 """What an operator sees: one audit line per decision, and the metrics that alarms name."""
 
+import datetime as dt
 import logging
 import os
 import subprocess
@@ -20,7 +21,17 @@ from dv_resend.errors import (
     ResendError,
     UpstreamError,
 )
-from dv_resend.models import OrderStatus, ResendPlan, ResendRequest, ResendResult
+from dv_resend.models import (
+    OrderStatus,
+    Reminder,
+    ReminderResult,
+    ResendPlan,
+    ResendRequest,
+    ResendResult,
+    StatusRequest,
+    SweepRequest,
+    SweepSummary,
+)
 from dv_resend.telemetry import Audit
 
 SRC = Path(__file__).parents[2] / "src"
@@ -34,6 +45,9 @@ REQUEST = ResendRequest.from_input(
     }
 )
 SENT = ResendResult(REQUEST, "sent", 1795446245, 3600)
+REMINDER = Reminder(7, dt.date(2026, 11, 20), 3)
+COUNTS = {"listed": 9, "pending_dv": 6, "due": 4, "enqueued": 4, "stuck": 2, "oldest_days": 45}
+SUMMARY = SweepSummary(**COUNTS, by_status={"pending": 8, "under_review": 1}, stuck_orders=[11, 12])
 # Fields of every log line, by Powertools.
 USUAL = {"level", "location", "message", "timestamp", "service"}
 
@@ -45,11 +59,9 @@ def _clean():
     telemetry.logger.remove_keys(["upstream_status"])
 
 
-def audit(request=REQUEST, **known):
-    line = Audit()
-    line.door, line.order_id, line.caller, line.request = "http", 7, "arn:aws:iam::123456789012:user/jane", request
-    for name, value in known.items():
-        setattr(line, name, value)
+def audit(ask=REQUEST):
+    line = Audit("http")
+    line.caller, line.ask = "arn:aws:iam::123456789012:user/jane", ask
     return line
 
 
@@ -85,8 +97,15 @@ def test_the_line_of_a_sent_resend_says_who_mailed_whom(output):
         (ResendResult(REQUEST, "duplicate", 1795446245, 60), "duplicate"),
         (ResendPlan(REQUEST, "sent"), "planned"),
         (OrderStatus(7, "pending", "email", ()), "status"),
+        *(
+            (ReminderResult(7, outcome), outcome)
+            for outcome in ("sent", "duplicate", "already_reminded", "not_due", "stuck")
+        ),
+        (SUMMARY, "swept"),
+        (SweepSummary(plan=[]), "swept"),
+        (SweepSummary(next_offset=1000), "sweeping"),
     ],
-    ids=["sent", "duplicate", "planned", "status"],
+    ids=ascii,
 )
 def test_each_result_has_its_outcome(output, result, outcome):
     audit().succeeded(result)
@@ -105,16 +124,67 @@ def test_the_outcome_of_a_failure_is_its_class_and_its_code_stands_beside(output
 
 
 def test_default_recipients_are_called_default(output):
-    audit(request=ResendRequest(7)).succeeded(SENT)
+    audit(ResendRequest(7)).succeeded(SENT)
 
     assert output().audit["recipients"] == "default"
 
 
 def test_flags_are_noted_when_set(output):
-    audit(request=ResendRequest(7, dry_run=True, force=True)).succeeded(SENT)
+    audit(ResendRequest(7, dry_run=True, force=True)).succeeded(SENT)
 
     line = facts(output)
     assert (line["dry_run"], line["force"]) == (True, True)
+
+
+def test_who_asked_stands_beside_who_called(output):
+    audit(ResendRequest(7, requested_by="the web team")).succeeded(SENT)
+
+    line = output().audit
+    assert (line["caller"], line["requested_by"]) == ("arn:aws:iam::123456789012:user/jane", "the web team")
+
+
+@pytest.mark.parametrize(
+    ("ask", "order_id"), [(StatusRequest(7), 7), (SweepRequest(), None), (REMINDER, 7), (None, None)], ids=ascii
+)
+def test_the_order_is_named_where_one_was_asked_about(output, ask, order_id):
+    audit(ask).failed(RateLimited("x"))
+
+    line = output().audit
+    assert line.get("order_id") == order_id
+    assert ("recipients" in line) == isinstance(ask, Reminder)
+
+
+@pytest.mark.parametrize(("reminder", "day"), [(REMINDER, 3), (Reminder(7), None)], ids=ascii)
+def test_the_line_of_a_reminder_says_which_one_and_that_it_mails_the_default_recipients(output, reminder, day):
+    audit(reminder).succeeded(ReminderResult(7, "sent"))
+
+    line = output().audit
+    assert (line["order_id"], line["recipients"], line.get("reminder_day")) == (7, "default", day)
+
+
+def test_the_line_of_a_sweep_is_its_summary(output):
+    audit(SweepRequest()).succeeded(SUMMARY)
+
+    line = facts(output)
+    assert isinstance(line.pop("duration_ms"), int)
+    assert line == {
+        "outcome": "swept",
+        "door": "http",
+        "caller": "arn:aws:iam::123456789012:user/jane",
+        **COUNTS,
+        "by_status": {"pending": 8, "under_review": 1},
+        "stuck_orders": [11, 12],
+    }
+
+
+def test_what_is_about_to_be_sent_is_announced_with_its_claim(output):
+    audit().announce("0" * 64)
+
+    (line,) = output().lines
+    assert (line["message"], line["outcome"], line["claim"]) == ("sending", "sending", "0" * 64)
+    assert line["recipients"] == ["j***@example.com", "Hostmaster@example.com"]
+    assert (line["order_id"], line["caller"]) == (7, "arn:aws:iam::123456789012:user/jane")
+    assert emitted(output) == {}
 
 
 def test_what_is_not_known_is_left_out(output):
@@ -125,15 +195,26 @@ def test_what_is_not_known_is_left_out(output):
 
 
 def test_what_certcentral_answered_is_noted(output):
+    line = audit()
     telemetry.observe_upstream(422, 0.5)
     said = (UpstreamError("invalid_locale", "Bad locale of jane.doe@example.com."),)
 
-    audit().failed(RequestRejected("Refused.", upstream_status=422, upstream_errors=said))
+    line.failed(RequestRejected("Refused.", upstream_status=422, upstream_errors=said))
 
     line = output().audit
     assert (line["upstream_status"], line["upstream_codes"]) == (422, ["invalid_locale"])
     assert "jane" not in str(line["recipients"])
     assert "Bad locale" not in str(line)
+
+
+def test_what_certcentral_answered_before_is_not_told_of_the_next_call(output):
+    first = audit(REMINDER)
+    telemetry.observe_upstream(204, 0.5)
+    first.succeeded(ReminderResult(7, "sent"))
+    audit(Reminder(8)).succeeded(ReminderResult(8, "already_reminded"))
+
+    told = {line["order_id"]: line.get("upstream_status") for line in output().lines}
+    assert told == {7: 204, 8: None}
 
 
 def test_a_bug_is_told_with_its_stack_beside_the_audit_line(output):
@@ -167,8 +248,25 @@ def one(value=1, **dimensions):
         (ResendResult(REQUEST, "duplicate", 1795446245, 60), {"ResendDuplicate": [one()]}),
         (ResendPlan(REQUEST, "sent"), {}),
         (OrderStatus(7, "pending", "email", ()), {}),
+        (ReminderResult(7, "sent"), {"ResendSent": [one()]}),
+        (ReminderResult(7, "duplicate"), {"ResendDuplicate": [one()]}),
+        (ReminderResult(7, "stuck"), {"StuckOrders": [one()]}),
+        (ReminderResult(7, "already_reminded"), {}),
+        (ReminderResult(7, "not_due"), {}),
+        (
+            SUMMARY,
+            {
+                "PendingOrders": [one(6)],
+                "RemindersEnqueued": [one(4)],
+                "StuckOrders": [one(2)],
+                "OldestPendingDays": [one(45)],
+            },
+        ),
+        (SweepSummary(**COUNTS, plan=[]), {}),
+        (SweepSummary(**COUNTS, plan=[REMINDER.to_json()]), {}),
+        (SweepSummary(**COUNTS, next_offset=1000), {}),
     ],
-    ids=["sent", "duplicate", "planned", "status"],
+    ids=ascii,
 )
 def test_results_are_counted(output, result, expected):
     audit().succeeded(result)
@@ -229,6 +327,10 @@ def test_metric_names_are_fixed_because_alarms_name_them():
         "ApiKeyRejected",
         "RateLimited",
         "UpstreamLatency",
+        "PendingOrders",
+        "RemindersEnqueued",
+        "StuckOrders",
+        "OldestPendingDays",
     }
 
 

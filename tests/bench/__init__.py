@@ -1,0 +1,1 @@
+"""Measurements with targets, against the emulator on this machine."""

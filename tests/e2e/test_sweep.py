@@ -1,0 +1,287 @@
+"""The sweep on the deployed stack: schedule, queue, worker, outages, and workers killed in mid-batch."""
+
+import datetime as dt
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from conftest import CANARY
+from local.stack import LocalStack
+
+from e2e.conftest import Emulator, audit_lines, eventually
+
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+@pytest.fixture
+def emulator(stack: LocalStack, emulator: Emulator) -> Iterator[Emulator]:
+    """An emulator whose seed orders are no longer pending: only the test's own orders are due."""
+    for order in emulator("GET", "orders"):
+        if order["status"] in ("pending", "reissue_pending"):
+            emulator("PATCH", f"orders/{order['id']}", {"status": "canceled"})
+    emulator("PUT", "limits", None)
+    yield emulator
+    emulator("DELETE", "faults")
+    drained(stack)
+
+
+def new_ids(count: int) -> list[int]:
+    """Order ids that nobody has asked about before: claims and records outlive the emulator's reset."""
+    first = int(time.time() * 1000) % 10**12
+    time.sleep(0.01 + count / 1000)
+    return list(range(first, first + count))
+
+
+@pytest.fixture
+def due(emulator: Emulator) -> Callable[..., list[int]]:
+    """Add orders that a reminder is due for today."""
+
+    def add(count: int = 1, **fields: Any) -> list[int]:
+        return [emulator.add_order(**{"id": id_, "kind": "dv", "age_days": 3.2} | fields) for id_ in new_ids(count)]
+
+    return add
+
+
+def sweep(stack: LocalStack, **options: Any) -> dict[str, Any]:
+    payload = json.dumps({"action": "sweep", **options})
+    answer = stack.client("lambda").invoke(FunctionName=stack.sweep_function_alias, Payload=payload)
+    summary = json.load(answer["Payload"])
+    assert "FunctionError" not in answer, summary
+    return summary
+
+
+def waiting(stack: LocalStack) -> int:
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    found = stack.client("sqs").get_queue_attributes(QueueUrl=stack.queue_url, AttributeNames=names)["Attributes"]
+    return sum(int(found[name]) for name in names)
+
+
+def drained(stack: LocalStack, seconds: float = 90) -> None:
+    eventually(lambda: waiting(stack) == 0, seconds)
+
+
+def mailed(emulator: Emulator) -> list[int]:
+    """Which orders were mailed, once for each resend."""
+    return sorted(int(call["path"].split("/")[-2]) for call in emulator.puts if call["status"] == 204)
+
+
+def outcomes(stack: LocalStack, order_id: int) -> list[str]:
+    return [line["outcome"] for line in audit_lines(stack, order_id) if line["message"] == "audit"]
+
+
+def test_due_orders_get_one_email_each_and_a_second_sweep_sends_none(
+    stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]
+) -> None:
+    orders = due(5)
+    (young,) = due(1, age_days=0.5)
+    (between,) = due(1, age_days=6)
+    (stuck,) = due(1, age_days=40)
+    (reissue,) = due(1, kind="dv_reissue", reissued_days_ago=7.1)
+    (dns,) = due(1, dcv_method="dns-txt-token")
+    (ov,) = due(1, kind="ov")
+
+    plan = sweep(stack, dry_run=True)
+    summary = sweep(stack)
+    drained(stack)
+    again = sweep(stack)
+    drained(stack)
+
+    assert {entry["order_id"] for entry in plan["plan"]} == {*orders, reissue, dns}
+    assert (summary["due"], summary["enqueued"], summary["stuck"]) == (7, 7, 1)
+    assert summary["stuck_orders"] == [stuck]
+    assert summary["by_status"] == {"pending": 10, "reissue_pending": 1}
+    assert again["due"] == 7
+    assert mailed(emulator) == sorted([*orders, reissue])
+    assert outcomes(stack, dns)[0] == "OrderNotEligible"
+    assert audit_lines(stack, dns)[0]["code"] == "order_not_eligible|not_email_dcv"
+    assert [outcomes(stack, order) for order in (young, between, ov)] == [[], [], []]
+
+
+def test_two_sweeps_at_once_mail_once(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
+    orders = due(4)
+
+    for _ in range(2):
+        stack.client("lambda").invoke(
+            FunctionName=stack.sweep_function_alias, InvocationType="Event", Payload=b'{"action": "sweep"}'
+        )
+    eventually(lambda: len(mailed(emulator)) >= len(orders))
+    drained(stack)
+
+    assert mailed(emulator) == orders
+
+
+def test_manual_default_resend_counts_as_the_reminder(
+    stack: LocalStack,
+    emulator: Emulator,
+    due: Callable[..., list[int]],
+    put: Callable[..., requests.Response],
+) -> None:
+    (by_default,) = due(1)
+    (to_somebody,) = due(1, names=["example.com"])
+    assert put(by_default).status_code == 204
+    recipients = [{"domain": "example.com", "email": "admin@example.com"}]
+    assert put(to_somebody, {"domain_approval_emails": recipients}).status_code == 204
+
+    sweep(stack)
+    drained(stack)
+
+    assert mailed(emulator) == sorted([by_default, to_somebody, to_somebody])
+    assert outcomes(stack, by_default) == ["sent", "duplicate"]
+
+
+def test_failing_order_does_not_block_its_successors(
+    stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]
+) -> None:
+    bad, *rest = due(4)
+    said = {"errors": [{"code": "no|mail", "message": "No."}]}
+    emulator.inject({"fault": "status", "status": 400, "body": said, "path": f"/{bad}/resend-emails"})
+
+    sweep(stack)
+    drained(stack)
+
+    assert mailed(emulator) == rest
+    assert outcomes(stack, bad) == ["RequestRejected"]
+
+
+def test_outage_loses_nothing(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
+    orders = due(4)
+    for status in (503, 429):
+        # The header scales the waits down: without it, the worker waits 30 s and longer.
+        headers = {"Retry-After": "1"}
+        emulator.inject({"fault": "status", "status": status, "headers": headers, "path": r"/\d+$", "times": 2})
+
+    sweep(stack)
+    drained(stack)
+
+    assert mailed(emulator) == orders
+    said = [outcome for order in orders for outcome in outcomes(stack, order)]
+    assert sorted(said) == ["CertCentralUnavailable"] * 2 + ["RateLimited"] * 2 + ["sent"] * 4
+
+
+def test_revoked_key_acknowledges_nothing(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
+    orders = due(3)
+    emulator.inject({"fault": "slow", "seconds": 1, "path": r"/\d+$"})
+    sweep(stack)
+    emulator("PUT", "keys", {"secret": CANARY, "role": "revoked"})
+    eventually(lambda: any("ApiKeyRejected" in outcomes(stack, order) for order in orders))
+    sent_before = mailed(emulator)
+    assert waiting(stack) == len(orders) - len(sent_before)
+
+    emulator("PUT", "keys", {"secret": CANARY, "role": "valid"})
+    drained(stack)
+
+    assert mailed(emulator) == orders
+
+
+def test_schedule_fires(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
+    orders = due(2)
+    scheduler = stack.client("scheduler")
+    (name,) = [entry["Name"] for entry in scheduler.list_schedules()["Schedules"] if "Sweep" in entry["Name"]]
+    schedule = scheduler.get_schedule(Name=name)
+    assert (schedule["State"], schedule["FlexibleTimeWindow"]["MaximumWindowInMinutes"]) == ("DISABLED", 15)
+    at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1)
+
+    # The deployed schedule's own target, only sooner.
+    scheduler.create_schedule(
+        Name="soon",
+        ScheduleExpression=f"at({at:%Y-%m-%dT%H:%M:%S})",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target=schedule["Target"],
+    )
+    eventually(lambda: len(mailed(emulator)) == 2, 90)
+
+    assert mailed(emulator) == orders
+
+
+@pytest.fixture
+def work(stack: LocalStack) -> Callable[..., Any]:
+    """Work through a batch in a process of its own; ``None`` if it was killed."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(SOURCE),
+        "AWS_ENDPOINT_URL": stack.aws_endpoint,
+        "AWS_ACCESS_KEY_ID": "123456789012",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": stack.region,
+        "API_KEY_SECRET_ID": stack.secret,
+        "CLAIMS_TABLE": stack.claims_table,
+        "CERTCENTRAL_BASE_URL": f"{stack.emulator_url}/services/v2",
+        "CERTCENTRAL_TIMEOUT_SECONDS": "2",
+        "SWEEP_QUEUE_URL": stack.queue_url,
+    }
+
+    def call(orders: list[int], kill: str = "never", later: float = 0) -> Any:
+        event = {
+            "Records": [
+                {
+                    "messageId": str(order),
+                    "receiptHandle": f"handle-{order}",
+                    "body": json.dumps({"order_id": order}),
+                    "attributes": {"ApproximateReceiveCount": "1", "MessageGroupId": "certcentral"},
+                    "eventSource": "aws:sqs",
+                    "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:reminders.fifo",
+                }
+                for order in orders
+            ]
+        }
+        ran = subprocess.run(
+            [sys.executable, Path(__file__).with_name("killable.py"), kill, str(later), json.dumps(event), "one"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert CANARY not in ran.stdout + ran.stderr
+        if kill != "never":
+            assert ran.returncode == -signal.SIGKILL, ran.stderr
+            return None
+        (answer,) = [line for line in ran.stdout.splitlines() if line.startswith("ANSWER ")]
+        return json.loads(answer.removeprefix("ANSWER "))["batchItemFailures"]
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("kill", "mails"),
+    [
+        ("before-claim", 2),
+        ("after-claim", 1),
+        ("after-put", 2),
+        ("before-reminder-record", 2),
+        ("before-answer", 2),
+    ],
+)
+def test_killed_worker_never_mails_twice(
+    work: Callable[..., Any], emulator: Emulator, due: Callable[..., list[int]], kill: str, mails: int
+) -> None:
+    orders = due(2)
+
+    work(orders, kill=kill)
+    # The queue delivers the batch again when its visibility time-out is over, and once more after a lost answer.
+    assert work(orders, later=600) == []
+    assert work(orders, later=1200) == []
+
+    assert sorted(set(mailed(emulator))) == mailed(emulator)
+    assert len(mailed(emulator)) == mails
+
+
+def test_reminder_lost_to_a_kill_is_caught_by_the_next_one(
+    work: Callable[..., Any], emulator: Emulator, due: Callable[..., list[int]]
+) -> None:
+    orders = due(1)
+    work(orders, kill="after-claim")
+    work(orders, later=600)
+    assert mailed(emulator) == []
+
+    work(orders, later=4 * 24 * 3600)
+
+    assert mailed(emulator) == orders
