@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
+from dv_resend.aws import PERMANENT, error_code
 from dv_resend.errors import ConfigurationError, SecretUnavailable
 
 if TYPE_CHECKING:
@@ -17,19 +18,6 @@ CACHE_SECONDS = 300
 # What can stand in a header: anything else would make the HTTP library raise an error that quotes the key.
 # Without quotes and backslashes: those are signs of a value that was stored with its wrapping.
 _KEY = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{8,512}", re.ASCII)
-
-# Answers of Secrets Manager that time does not heal (GetSecretValue, errors).
-_PERMANENT = frozenset(
-    {
-        "AccessDeniedException",
-        "DecryptionFailure",
-        "InvalidParameterException",
-        "InvalidRequestException",
-        "ResourceNotFoundException",
-        "ValidationException",
-        "UnrecognizedClientException",
-    }
-)
 
 
 class ApiKey:
@@ -82,12 +70,10 @@ def _key_in(secret: object) -> str | None:
 
 
 def _classified(error: BaseException | None) -> ConfigurationError | SecretUnavailable:
-    # A connection error of the SDK has the attribute too, but with nothing in it.
-    response = getattr(error, "response", None) or {}
-    code = response.get("Error", {}).get("Code", type(error).__name__)
+    code = error_code(error)
     if code == "ResourceNotFoundException":
         return ConfigurationError("The API key secret does not exist or has no value yet; store the key in it.")
-    if code in _PERMANENT:
+    if code in PERMANENT:
         return ConfigurationError(
             f"The API key secret cannot be read ({code}); check the function's role and the secret."
         )

@@ -10,10 +10,10 @@ from typing import Any
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config as ClientConfig
-from botocore.exceptions import BotoCoreError, ClientError
 
 from dv_resend import doors, telemetry
 from dv_resend.api_key import ApiKey
+from dv_resend.aws import SDK_ERRORS, error_code
 from dv_resend.certcentral import CertCentral
 from dv_resend.claims import Claims
 from dv_resend.config import Config
@@ -112,8 +112,8 @@ def _go_on(link: SweepRequest, function_name: str) -> None:
     payload = json.dumps(link.to_json())
     try:
         client.invoke(FunctionName=f"{function_name}:{ALIAS}", InvocationType="Event", Payload=payload)
-    except (ClientError, BotoCoreError) as error:
-        raise QueueUnavailable(f"The sweep could not go on by itself ({type(error).__name__}). Sweep again.") from None
+    except SDK_ERRORS as error:
+        raise QueueUnavailable(f"The sweep could not go on by itself ({error_code(error)}). Sweep again.") from None
 
 
 def _ends_at(context: LambdaContext) -> float:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from dv_resend.aws import PERMANENT, SDK_ERRORS, error_code
 from dv_resend.errors import ClaimsUnavailable, ConfigurationError
 from dv_resend.models import Claim, HeldClaim
 from dv_resend.telemetry import logger
@@ -20,10 +21,6 @@ from dv_resend.telemetry import logger
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# Answers of DynamoDB that time does not heal (PutItem, errors).
-_PERMANENT = frozenset(
-    {"AccessDeniedException", "ResourceNotFoundException", "UnrecognizedClientException", "ValidationException"}
-)
 # Longer than a reminder can be due, and than its message can wait.
 REMINDER_RECORD_SECONDS = 10 * 24 * 3600
 
@@ -48,7 +45,7 @@ class Claims:
         """Return the claim on ``key``, expired or not, or ``None``."""
         try:
             answer = self._client.get_item(TableName=self._table, Key={"id": {"S": key}}, ConsistentRead=True)
-        except (ClientError, BotoCoreError) as error:
+        except SDK_ERRORS as error:
             raise _classified(error) from None
         item = answer.get("Item")
         return None if item is None else _claim(item)
@@ -103,14 +100,14 @@ class Claims:
                 self._client.put_item(Item=_item(claim.replaced), **condition)
         except self._client.exceptions.ConditionalCheckFailedException:
             return  # not ours (any more): there is nothing to give back
-        except (ClientError, BotoCoreError) as error:
-            logger.warning("claim not released", claim=claim.key, error=_code(error))
+        except SDK_ERRORS as error:
+            logger.warning("claim not released", claim=claim.key, error=error_code(error))
 
     def reminded(self, record_id: str) -> bool:
         """Whether a reminder was dealt with (`record_reminder`). Raises as `read`."""
         try:
             answer = self._client.get_item(TableName=self._table, Key={"id": {"S": record_id}}, ConsistentRead=True)
-        except (ClientError, BotoCoreError) as error:
+        except SDK_ERRORS as error:
             raise _classified(error) from None
         return "Item" in answer
 
@@ -119,7 +116,7 @@ class Claims:
         expiration = _number(int(now) + REMINDER_RECORD_SECONDS)
         try:
             self._client.put_item(TableName=self._table, Item={"id": {"S": record_id}, "expiration": expiration})
-        except (ClientError, BotoCoreError) as error:
+        except SDK_ERRORS as error:
             raise _classified(error) from None
 
     def _put(self, claim: HeldClaim, condition: str, values: dict[str, Any]) -> Claim | None:
@@ -158,8 +155,8 @@ class Claims:
                 ExpressionAttributeNames={"#owner": "owner", "#forced_by": "forced_by"},
                 ExpressionAttributeValues={":owner": {"S": claim.owner}, ":force_id": {"SS": [force_id]}},
             )
-        except (ClientError, BotoCoreError) as error:
-            logger.warning("forced call not noted in the claim", claim=claim.key, error=_code(error))
+        except SDK_ERRORS as error:
+            logger.warning("forced call not noted in the claim", claim=claim.key, error=error_code(error))
 
     def _update(self, claim: HeldClaim, expression: str, status: str, values: dict[str, Any]) -> None:
         names = {"#owner": "owner", "#status": "status"} | ({"#sent_at": "sent_at"} if values else {})
@@ -172,8 +169,8 @@ class Claims:
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues={":owner": {"S": claim.owner}, ":new": {"S": status}, **values},
             )
-        except (ClientError, BotoCoreError) as error:
-            logger.error("outcome not recorded in the claim", claim=claim.key, outcome=status, error=_code(error))
+        except SDK_ERRORS as error:
+            logger.error("outcome not recorded in the claim", claim=claim.key, outcome=status, error=error_code(error))
 
 
 def _identity(claim: Claim) -> dict[str, Any]:
@@ -211,15 +208,9 @@ def _claim(item: dict[str, Any]) -> Claim:
     )
 
 
-def _code(error: ClientError | BotoCoreError) -> str:
-    if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Code", "ClientError"))
-    return type(error).__name__
-
-
-def _classified(error: ClientError | BotoCoreError) -> ClaimsUnavailable | ConfigurationError:
-    code = _code(error)
-    if code in _PERMANENT:
+def _classified(error: Exception) -> ClaimsUnavailable | ConfigurationError:
+    code = error_code(error)
+    if code in PERMANENT:
         return ConfigurationError(
             f"The claims table cannot be used ({code}); check CLAIMS_TABLE and the function's role."
         )

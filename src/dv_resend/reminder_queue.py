@@ -6,8 +6,7 @@ from datetime import date
 from itertools import batched
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from dv_resend.aws import PERMANENT, SDK_ERRORS, error_code
 from dv_resend.errors import ConfigurationError, QueueUnavailable
 from dv_resend.models import Reminder
 from dv_resend.telemetry import logger
@@ -24,16 +23,6 @@ MESSAGE_GROUP = "certcentral"
 # SQS takes ten messages in a call, and holds a message back for 12 hours after its receipt at most (SQS quotas).
 BATCH_SIZE = 10
 MAX_HOLD_SECONDS = 11 * 3600
-
-_PERMANENT = frozenset(
-    {
-        "AccessDenied",
-        "AccessDeniedException",
-        "AWS.SimpleQueueService.NonExistentQueue",
-        "QueueDoesNotExist",
-        "InvalidAddress",
-    }
-)
 
 
 class ReminderQueue:
@@ -63,7 +52,7 @@ class ReminderQueue:
             ]
             try:
                 failed = self._client.send_message_batch(QueueUrl=self._url, Entries=entries).get("Failed", [])
-            except (ClientError, BotoCoreError) as error:
+            except SDK_ERRORS as error:
                 raise _classified(error) from None
             if failed:
                 raise QueueUnavailable(f"SQS did not take {len(failed)} reminders ({failed[0]['Code']}). Sweep again.")
@@ -77,22 +66,16 @@ class ReminderQueue:
         ]
         try:
             answer = self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
-        except (ClientError, BotoCoreError) as error:
-            logger.warning("messages not held back", error=_code(error))
+        except SDK_ERRORS as error:
+            logger.warning("messages not held back", error=error_code(error))
         else:
             for failed in answer.get("Failed", []):
                 logger.warning("message not held back", error=failed["Code"])
 
 
-def _code(error: ClientError | BotoCoreError) -> str:
-    if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Code", "ClientError"))
-    return type(error).__name__
-
-
-def _classified(error: ClientError | BotoCoreError) -> QueueUnavailable | ConfigurationError:
-    code = _code(error)
-    if code in _PERMANENT:
+def _classified(error: Exception) -> QueueUnavailable | ConfigurationError:
+    code = error_code(error)
+    if code in PERMANENT:
         return ConfigurationError(
             f"The reminder queue cannot be used ({code}); check SWEEP_QUEUE_URL and the function's role."
         )

@@ -1,9 +1,14 @@
 """The real template, deployed on this machine once for all end-to-end tests, in front of the emulator."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,6 +94,42 @@ def put(stack: LocalStack) -> Callable[..., requests.Response]:
         return response
 
     return send
+
+
+@pytest.fixture
+def own_process(stack: LocalStack) -> Callable[..., Any]:
+    """Invoke the handler in a process of its own (see `killable`); ``None`` if it was killed."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
+        "AWS_ENDPOINT_URL": stack.aws_endpoint,
+        "AWS_ACCESS_KEY_ID": "123456789012",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": stack.region,
+        "API_KEY_SECRET_ID": stack.secret,
+        "CLAIMS_TABLE": stack.claims_table,
+        "CERTCENTRAL_BASE_URL": f"{stack.emulator_url}/services/v2",
+        "CERTCENTRAL_TIMEOUT_SECONDS": "2",
+        "SWEEP_QUEUE_URL": stack.queue_url,
+    }
+
+    def call(event: dict[str, Any], kill: str = "never", later: float = 0, request_id: str = "one") -> Any:
+        ran = subprocess.run(
+            [sys.executable, Path(__file__).with_name("killable.py"), kill, str(later), json.dumps(event), request_id],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert CANARY not in ran.stdout + ran.stderr
+        if kill != "never":
+            assert ran.returncode == -signal.SIGKILL, ran.stderr
+            return None
+        (answer,) = [line for line in ran.stdout.splitlines() if line.startswith("ANSWER ")]
+        return json.loads(answer.removeprefix("ANSWER "))
+
+    return call
 
 
 @pytest.fixture

@@ -1,10 +1,6 @@
 """Whatever is repeated, at once or after a crash, mails once inside the cool-down. Real processes, real table."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,38 +16,9 @@ SOURCE = Path(__file__).parents[2] / "src"
 
 
 @pytest.fixture
-def invoke(stack: LocalStack) -> Callable[..., Any]:
+def invoke(own_process: Callable[..., Any]) -> Callable[..., Any]:
     """Invoke the handler in a process of its own; ``None`` if it was killed."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(SOURCE),
-        "AWS_ENDPOINT_URL": stack.aws_endpoint,
-        "AWS_ACCESS_KEY_ID": "123456789012",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": stack.region,
-        "API_KEY_SECRET_ID": stack.secret,
-        "CLAIMS_TABLE": stack.claims_table,
-        "CERTCENTRAL_BASE_URL": f"{stack.emulator_url}/services/v2",
-        "CERTCENTRAL_TIMEOUT_SECONDS": "2",
-    }
-
-    def call(event: dict[str, Any], kill: str = "never", later: float = 0, request_id: str = "one") -> Any:
-        ran = subprocess.run(
-            [sys.executable, Path(__file__).with_name("killable.py"), kill, str(later), json.dumps(event), request_id],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert CANARY not in ran.stdout + ran.stderr
-        if kill != "never":
-            assert ran.returncode == -signal.SIGKILL, ran.stderr
-            return None
-        (answer,) = [line for line in ran.stdout.splitlines() if line.startswith("ANSWER ")]
-        return json.loads(answer.removeprefix("ANSWER "))
-
-    return call
+    return own_process
 
 
 @pytest.mark.parametrize("force", [False, True], ids=["plain", "force"])

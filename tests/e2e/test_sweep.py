@@ -2,10 +2,6 @@
 
 import datetime as dt
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -202,50 +198,23 @@ def test_schedule_fires(stack: LocalStack, emulator: Emulator, due: Callable[...
 
 
 @pytest.fixture
-def work(stack: LocalStack) -> Callable[..., Any]:
+def work(own_process: Callable[..., Any]) -> Callable[..., Any]:
     """Work through a batch in a process of its own; ``None`` if it was killed."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(SOURCE),
-        "AWS_ENDPOINT_URL": stack.aws_endpoint,
-        "AWS_ACCESS_KEY_ID": "123456789012",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": stack.region,
-        "API_KEY_SECRET_ID": stack.secret,
-        "CLAIMS_TABLE": stack.claims_table,
-        "CERTCENTRAL_BASE_URL": f"{stack.emulator_url}/services/v2",
-        "CERTCENTRAL_TIMEOUT_SECONDS": "2",
-        "SWEEP_QUEUE_URL": stack.queue_url,
-    }
 
     def call(orders: list[int], kill: str = "never", later: float = 0) -> Any:
-        event = {
-            "Records": [
-                {
-                    "messageId": str(order),
-                    "receiptHandle": f"handle-{order}",
-                    "body": json.dumps({"order_id": order}),
-                    "attributes": {"ApproximateReceiveCount": "1", "MessageGroupId": "certcentral"},
-                    "eventSource": "aws:sqs",
-                    "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:reminders.fifo",
-                }
-                for order in orders
-            ]
-        }
-        ran = subprocess.run(
-            [sys.executable, Path(__file__).with_name("killable.py"), kill, str(later), json.dumps(event), "one"],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert CANARY not in ran.stdout + ran.stderr
-        if kill != "never":
-            assert ran.returncode == -signal.SIGKILL, ran.stderr
-            return None
-        (answer,) = [line for line in ran.stdout.splitlines() if line.startswith("ANSWER ")]
-        return json.loads(answer.removeprefix("ANSWER "))["batchItemFailures"]
+        records = [
+            {
+                "messageId": str(order),
+                "receiptHandle": f"handle-{order}",
+                "body": json.dumps({"order_id": order}),
+                "attributes": {"ApproximateReceiveCount": "1", "MessageGroupId": "certcentral"},
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:reminders.fifo",
+            }
+            for order in orders
+        ]
+        answer = own_process({"Records": records}, kill=kill, later=later)
+        return None if answer is None else answer["batchItemFailures"]
 
     return call
 
