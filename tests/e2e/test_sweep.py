@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,26 @@ def test_manual_default_resend_counts_as_the_reminder(
 
     assert mailed(emulator) == sorted([by_default, to_somebody, to_somebody])
     assert outcomes(stack, by_default) == ["sent", "duplicate"]
+
+
+def test_sweep_during_a_manual_resend_mails_once(
+    stack: LocalStack,
+    emulator: Emulator,
+    due: Callable[..., list[int]],
+    put: Callable[..., requests.Response],
+) -> None:
+    orders = due(1)
+    emulator.inject({"fault": "slow", "seconds": 1.5, "method": "PUT", "times": 1})
+
+    with ThreadPoolExecutor(1) as pool:
+        manual = pool.submit(put, orders[0])
+        eventually(lambda: emulator.calls)
+        sweep(stack)
+    drained(stack)
+
+    assert manual.result().status_code in (204, 409)
+    assert mailed(emulator) == orders
+    assert set(outcomes(stack, orders[0])) <= {"sent", "ResendInProgress", "duplicate"}
 
 
 def test_failing_order_does_not_block_its_successors(

@@ -1,0 +1,38 @@
+"""The suite's own promises: no socket beyond loopback, and no key in what a test prints."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import CANARY
+from pytest_socket import SocketConnectBlockedError
+
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.mark.filterwarnings("ignore:A test tried to use socket")
+@pytest.mark.parametrize("address", [("192.0.2.1", 443), ("198.51.100.1", 80)])
+def test_sockets_beyond_loopback_are_refused(address: tuple[str, int]) -> None:
+    with socket.socket() as client, pytest.raises(SocketConnectBlockedError):
+        client.connect(address)
+
+
+@pytest.mark.parametrize("leak", ["print(CANARY)", "import logging; logging.warning(CANARY)", "assert CANARY == ''"])
+def test_a_test_that_shows_the_key_fails_and_does_not_show_it(tmp_path: Path, leak: str) -> None:
+    (tmp_path / "test_leak.py").write_text(f"from conftest import CANARY\n\ndef test_leak():\n    {leak}\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "--rootdir", tmp_path, tmp_path]
+
+    ran = subprocess.run(
+        command,
+        env={"PYTHONPATH": f"{TESTS}:{TESTS.parent / 'src'}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ran.returncode == 1
+    assert "the API key leaked into the output of" in ran.stdout
+    assert CANARY not in ran.stdout + ran.stderr
