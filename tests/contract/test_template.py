@@ -22,6 +22,8 @@ FUNCTIONS = {"ResendFunction": FUNCTION, "SweepFunction": SWEEP}
 ALIAS = {"Ref": "ResendFunction.Alias"}
 SWEEP_ALIAS = {"Ref": "SweepFunction.Alias"}
 QUEUE: dict[str, Any] = RESOURCES["ReminderQueue"]["Properties"]
+CHASE: dict[str, Any] = RESOURCES["ChaseStateMachine"]["Properties"]
+CHASE_ARN = {"Ref": "ChaseStateMachine"}
 # Settings of the sweep, which the other function has no use for.
 SWEEP_SETTINGS = {"REMINDER_DAYS", "SWEEP_QUEUE_URL", "SWEEP_REQUESTS_PER_SECOND"}
 
@@ -108,6 +110,41 @@ def test_the_sweep_is_started_by_its_schedule_its_queue_and_itself_alone() -> No
     assert elsewhere == {}
 
 
+def test_the_chase_is_this_workflow_and_asks_the_alias_alone() -> None:
+    definition = (ROOT / CHASE["DefinitionUri"]).read_text()
+
+    assert CHASE["Type"] == "STANDARD"
+    assert CHASE["DefinitionSubstitutions"] == {"ResendFunctionAlias": ALIAS}
+    # Nothing else in it is filled in at deployment.
+    assert set(re.findall(r"\$\{(\w+)\}", definition)) == {"ResendFunctionAlias"}
+
+
+def test_the_chase_can_be_left_out_whole() -> None:
+    """Everything that refers to it is under its condition, and so is everything that it alone needs."""
+    parts = {name for name in RESOURCES if name.startswith("Chase")}
+    referring = {name for name, resource in RESOURCES.items() if names_in(resource) & parts}
+
+    assert parts == {"ChaseStateMachine", "ChaseRole", "ChaseLogGroup", "ChaseFailuresAlarm", "ChaseTimeoutsAlarm"}
+    assert referring <= parts
+    assert {RESOURCES[name]["Condition"] for name in parts} == {"ChaseIsOn"}
+    assert TEMPLATE["Outputs"]["ChaseStateMachineArn"]["Value"] == CHASE_ARN
+    assert [name for name, output in TEMPLATE["Outputs"].items() if output.get("Condition") == "ChaseIsOn"] == [
+        "ChaseStateMachineArn"
+    ]
+    assert TEMPLATE["Conditions"]["ChaseIsOn"] == {"Fn::Equals": [{"Ref": "ChaseWorkflow"}, "on"]}
+    assert PARAMETERS["ChaseWorkflow"]["Default"] == "on"
+
+
+def names_in(value: Any) -> set[str]:
+    """The resources that a piece of the template refers to."""
+    if isinstance(value, dict):
+        found = {str(value[name]).split(".", 1)[0] for name in ("Ref", "Fn::Sub") if isinstance(value.get(name), str)}
+        if "Fn::GetAtt" in value:
+            found.add(value["Fn::GetAtt"][0])
+        return found.union(*map(names_in, value.values()))
+    return set().union(*map(names_in, value)) if isinstance(value, list) else set()
+
+
 def test_the_access_log_keeps_queries_headers_and_bodies_out() -> None:
     (stage,) = of_type("AWS::ApiGatewayV2::Stage").values()
     line = json.loads(stage["AccessLogSettings"]["Format"])
@@ -120,9 +157,10 @@ def test_the_access_log_keeps_queries_headers_and_bodies_out() -> None:
 
 
 def test_no_policy_has_a_wildcard() -> None:
-    """Exceptions: a Deny may be as wide as it likes; AWS offers no way to narrow down the permission to make network
-    interfaces (JoinVpc, only in a VPC); and the API's permission names all routes of this API, both of which lead to
-    the function."""
+    """Exceptions: a Deny may be as wide as it likes; AWS offers no way to narrow down the permissions to make network
+    interfaces (JoinVpc, only in a VPC), to have a state machine's log delivered (DeliverLog) and to write its traces
+    (Trace); and the API's permission names all routes of this API, both of which lead to the function."""
+    forced = {"JoinVpc": "ec2:", "DeliverLog": "logs:", "Trace": "xray:"}
     policies = [
         policy["PolicyDocument"] for role in of_type("AWS::IAM::Role").values() for policy in role["Policies"]
     ] + [
@@ -132,8 +170,8 @@ def test_no_policy_has_a_wildcard() -> None:
     ]
 
     for statement in [s for policy in policies for s in statements(policy) if s["Effect"] == "Allow"]:
-        if statement.get("Sid") == "JoinVpc":
-            assert all(action.startswith("ec2:") and "*" not in action for action in statement["Action"])
+        if prefix := forced.get(statement.get("Sid", "")):
+            assert all(action.startswith(prefix) and "*" not in action for action in statement["Action"])
             continue
         for value in as_list(statement["Action"]) + as_list(statement["Resource"]):
             assert "*" not in json.dumps(value), statement
@@ -207,6 +245,20 @@ WRITE_LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
             "SweepScheduleRole",
             {"SweepFunction.Alias": {"lambda:InvokeFunction"}, "SweepScheduleDeadLetterQueue": {"sqs:SendMessage"}},
         ),
+        (
+            "ChaseRole",
+            {
+                "ResendFunction.Alias": {"lambda:InvokeFunction"},
+                # "Using CloudWatch Logs to log execution history", "Trace Step Functions request data in AWS X-Ray".
+                "*": {
+                    *("logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery"),
+                    *("logs:DeleteLogDelivery", "logs:ListLogDeliveries"),
+                    *("logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups"),
+                    *("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
+                    *("xray:GetSamplingRules", "xray:GetSamplingTargets"),
+                },
+            },
+        ),
     ],
 )
 def test_a_role_may_do_exactly_what_is_needed(role: str, expected: dict[str, set[str]]) -> None:
@@ -216,13 +268,19 @@ def test_a_role_may_do_exactly_what_is_needed(role: str, expected: dict[str, set
 def test_every_role_is_one_of_ours_and_takes_nothing_more() -> None:
     roles = of_type("AWS::IAM::Role")
 
-    assert roles.keys() == {"ResendFunctionRole", "SweepFunctionRole", "SweepScheduleRole"}
+    assert roles.keys() == {"ResendFunctionRole", "SweepFunctionRole", "SweepScheduleRole", "ChaseRole"}
     for name, function in FUNCTIONS.items():
         assert function["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
         assert "Policies" not in function
         assert "ManagedPolicyArns" not in roles[f"{name}Role"]
     assert SWEEP["Events"]["Schedule"]["Properties"]["RoleArn"] == {"Fn::GetAtt": ["SweepScheduleRole", "Arn"]}
-    assert "ManagedPolicyArns" not in roles["SweepScheduleRole"]
+    assert CHASE["Role"] == {"Fn::GetAtt": ["ChaseRole", "Arn"]}
+    assert "Policies" not in CHASE
+    for role, service in {"SweepScheduleRole": "scheduler", "ChaseRole": "states"}.items():
+        assert "ManagedPolicyArns" not in roles[role]
+        (trust,) = roles[role]["AssumeRolePolicyDocument"]["Statement"]
+        assert trust["Principal"] == {"Service": f"{service}.amazonaws.com"}
+        assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
 
 # ---------------------------------------------------------------- settings reach the callers
@@ -436,6 +494,14 @@ def test_logs_have_a_retention_and_each_function_its_own_group() -> None:
         {"Ref": "ResendLogGroup"},
         {"Ref": "SweepLogGroup"},
     ]
+    # What a chase logs holds no addresses of recipients, and its group's name Step Functions can deliver to.
+    assert CHASE["Logging"] == {
+        "Level": "ERROR",
+        "IncludeExecutionData": False,
+        "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": {"Fn::GetAtt": ["ChaseLogGroup", "Arn"]}}}],
+    }
+    assert RESOURCES["ChaseLogGroup"]["Properties"]["LogGroupName"]["Fn::Sub"].startswith("/aws/vendedlogs/states/")
+    assert CHASE["Tracing"] == {"Enabled": True}
     # The audit lines are written at INFO: a higher level would lose them.
     assert set(PARAMETERS["LogLevel"]["AllowedValues"]) == {"INFO", "DEBUG"}
 
@@ -595,7 +661,17 @@ def test_alarms_cover_the_functions_and_the_queues_of_what_failed() -> None:
             ("AWS/SQS", "ApproximateNumberOfMessagesVisible", json.dumps({"Fn::GetAtt": [queue, "QueueName"]}))
             for queue in of_type("AWS::SQS::Queue").keys() - {"ReminderQueue"}
         ),
+        *(("AWS/States", metric, json.dumps(CHASE_ARN)) for metric in ("ExecutionsFailed", "ExecutionsTimedOut")),
     }
+
+
+def test_a_single_chase_that_fails_raises_no_alarm_but_one_that_times_out_does() -> None:
+    """Its failures include ordinary outcomes, and CloudWatch does not tell them apart; its limit is none."""
+    failures, timeouts = (RESOURCES[f"Chase{what}Alarm"]["Properties"] for what in ("Failures", "Timeouts"))
+
+    assert failures["Dimensions"] == timeouts["Dimensions"] == [{"Name": "StateMachineArn", "Value": CHASE_ARN}]
+    assert failures["Threshold"] > 1
+    assert timeouts["Threshold"] == 1
 
 
 def test_a_timed_out_call_alarms() -> None:

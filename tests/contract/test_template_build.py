@@ -82,3 +82,8 @@ def test_what_has_no_business_on_lambda_is_not_packed(package: Path, name: str) 
 
 def test_no_tests_are_packed(package: Path) -> None:
     assert not [path for path in package.rglob("*") if path.name == "tests"]
+
+
+def test_no_workflow_is_packed(package: Path) -> None:
+    """CloudFormation takes it from its own file."""
+    assert not [path for path in package.rglob("*") if path.name == "workflows" or path.name.endswith(".asl.json")]

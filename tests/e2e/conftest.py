@@ -53,8 +53,12 @@ class Emulator:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[LocalStack]:
-    """A deployed stack of its own. Two seconds per upstream call keep the tests of time-outs quick."""
-    with local_stack(api_key=CANARY, parameters={"CertCentralTimeoutSeconds": "2"}) as stack:
+    """A deployed stack of its own.
+
+    Two seconds per upstream call keep the tests of time-outs quick; an hour that a workflow waits lasts 0.36 s, and the
+    10 s before a retry 1 ms.
+    """
+    with local_stack(api_key=CANARY, parameters={"CertCentralTimeoutSeconds": "2"}, wait_scale=0.0001) as stack:
         yield stack
         logs = stack.client("logs")
         log = str([logs.filter_log_events(logGroupName=log_group)["events"] for log_group in stack.log_groups])

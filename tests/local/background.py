@@ -1,4 +1,4 @@
-"""`make up`, `make sweep` and `make down`: a stack that stays, a sweep of its orders, and its end.
+"""`make up`, `make sweep`, `make chase` and `make down`: a stack that stays, what it does with its orders, and its end.
 
 `.local/stack.json` says where its parts are, for people and for tools.
 """
@@ -10,6 +10,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from local.chase import chase
 from local.processes import Children, Process, StartError, signals_end_the_block, signals_wait
 from local.run import EXAMPLE_BODY, EXAMPLE_ORDER
 from local.stack import FOLDER, LocalStack, generate_key, start
@@ -18,6 +19,8 @@ from local.sweep import sweep
 
 STACK_FILE = FOLDER / "stack.json"
 _LOGS = FOLDER / "up"
+# Seconds; together long enough to have the order validated by hand.
+_CHASE_WAITS = "10,20,30"
 
 
 def up() -> int:
@@ -48,20 +51,24 @@ curl -i -X PUT {stack.api_url}/services/v2/order/certificate/{EXAMPLE_ORDER}/res
   -H 'Content-Type: application/json' \\
   -d '{json.dumps(EXAMPLE_BODY)}'
 
-`make sweep` reminds the orders that are due. `make down` stops it.""")
+`make sweep` reminds the orders that are due, `make chase` follows one. `make down` stops it.""")
     return 0
 
 
 def sweep_it() -> int:
     """Sweep over the orders of the running stack; the exit code."""
-    if not any(process.is_running for process in _recorded(STACK_FILE)):
-        raise StartError("Nothing is up. `make up` starts a stack that stays; `make run` shows a sweep of its own.")
-    try:
-        stack = LocalStack.from_json(STACK_FILE.read_text())
-    except (KeyError, TypeError):
-        raise StartError("What is up is of another version. `make down` and `make up` start it afresh.") from None
-    with closing(stack):
+    with closing(_running("`make run` shows a sweep of its own.")) as stack:
         return 0 if sweep(stack, Steps(), dry_run=os.environ.get("DRY_RUN") == "1") else 1
+
+
+def chase_one() -> int:
+    """Chase an order of the running stack; the exit code."""
+    order_id = os.environ.get("ORDER_ID", "").strip() or EXAMPLE_ORDER
+    if not order_id.isascii() or not order_id.isdigit():
+        raise StartError("ORDER_ID must be digits.")
+    waits = _seconds(os.environ.get("WAITS", "").strip() or _CHASE_WAITS)
+    with closing(_running("Then `make chase` follows an order of its emulator.")) as stack:
+        return 0 if chase(stack, Steps(), int(order_id), waits) else 1
 
 
 def down() -> int:
@@ -71,6 +78,25 @@ def down() -> int:
     STACK_FILE.unlink(missing_ok=True)
     shutil.rmtree(_LOGS, ignore_errors=True)
     return 0
+
+
+def _running(hint: str) -> LocalStack:
+    if not any(process.is_running for process in _recorded(STACK_FILE)):
+        raise StartError(f"Nothing is up. `make up` starts a stack that stays. {hint}")
+    try:
+        return LocalStack.from_json(STACK_FILE.read_text())
+    except (KeyError, TypeError):
+        raise StartError("What is up is of another version. `make down` and `make up` start it afresh.") from None
+
+
+def _seconds(text: str) -> list[float]:
+    try:
+        waits = [float(part) for part in text.split(",")]
+    except ValueError:
+        waits = []
+    if not waits or not all(0 < wait <= 3600 for wait in waits):
+        raise StartError(f"WAITS must be seconds up to 3600, joined by commas, such as {_CHASE_WAITS}.")
+    return waits
 
 
 def _recorded(file: Path) -> list[Process]:
@@ -83,12 +109,14 @@ def _recorded(file: Path) -> list[Process]:
 
 def _main() -> int:
     try:
-        return {"up": up, "sweep": sweep_it, "down": down}[sys.argv[1]]()
+        return {"up": up, "sweep": sweep_it, "chase": chase_one, "down": down}[sys.argv[1]]()
     except StartError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted; everything is stopped", file=sys.stderr)
+        # A sweep or a chase is the running stack's own work; only the look at it ends.
+        what = "everything is stopped" if sys.argv[1] in ("up", "down") else "the stack goes on with what it was doing"
+        print(f"\ninterrupted; {what}", file=sys.stderr)
         return 130
 
 

@@ -56,6 +56,8 @@ def expand(path: Path) -> dict[str, Any]:
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/key"
+        if resource["Type"] == "AWS::Serverless::StateMachine":
+            resource["Properties"]["DefinitionUri"] = "s3://bucket/key"
     expanded: dict[str, Any] = transform(template, {}, NoManagedPolicies())
     return expanded
 

@@ -1,0 +1,260 @@
+"""The chase workflow on the deployed stack, with its waits scaled down: the path of states, the emails, the output."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import CANARY
+from local.stack import LocalStack
+
+from e2e.conftest import Emulator, eventually
+
+# Scaled down by the local stack; in hours, as the input has it.
+WAITS = [1, 1]
+
+
+class Execution:
+    """One execution of the chase."""
+
+    def __init__(self, stack: LocalStack, chased: dict[str, Any]) -> None:
+        self._states = stack.client("stepfunctions")
+        self.arn = self._states.start_execution(stateMachineArn=stack.state_machine, input=json.dumps(chased))[
+            "executionArn"
+        ]
+
+    @property
+    def path(self) -> list[str]:
+        """Which states were entered so far."""
+        return [
+            event["stateEnteredEventDetails"]["name"] for event in self.history if "stateEnteredEventDetails" in event
+        ]
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        return self._states.get_execution_history(executionArn=self.arn, maxResults=1000)["events"]
+
+    def reaches(self, state: str, times: int = 1) -> None:
+        eventually(lambda: self.path.count(state) >= times)
+
+    def interrupt(self) -> None:
+        """Stop the execution wherever it is."""
+        self._states.stop_execution(executionArn=self.arn)
+        eventually(lambda: self._states.describe_execution(executionArn=self.arn)["status"] == "ABORTED")
+
+    def ends(self) -> tuple[str, dict[str, Any]]:
+        """Wait for the end; return the status or the name of the error, and what the execution says happened."""
+
+        def look() -> dict[str, Any] | None:
+            found = self._states.describe_execution(executionArn=self.arn)
+            return None if found["status"] == "RUNNING" else found
+
+        ended = eventually(look, 90)
+        assert ended is not None
+        history = json.dumps(self.history, default=str)
+        assert CANARY not in history
+        if ended["status"] == "SUCCEEDED":
+            return "SUCCEEDED", json.loads(ended["output"])
+        return ended["error"], json.loads(ended["cause"])
+
+
+@pytest.fixture
+def chase(stack: LocalStack) -> Callable[..., Execution]:
+    return lambda order_id, /, **options: Execution(stack, {"order_id": order_id, "waits_hours": WAITS, **options})
+
+
+START = ["Prepare", "CheckInput"]
+TURN = ["Resend", "WaitForValidation", "CheckStatus", "Decide"]
+
+
+def set_status(emulator: Emulator, order_id: int, status: str) -> None:
+    emulator("PATCH", f"orders/{order_id}", {"status": status})
+
+
+def test_issued_at_once(chase: Callable[..., Execution], emulator: Emulator, order_id: int) -> None:
+    # Validated while the chase waits for the first time.
+    emulator.inject({"fault": "slow", "seconds": 0.5, "path": "/validation$"})
+    execution = chase(order_id, waits_hours=[5, 1])
+    execution.reaches("WaitForValidation")
+    set_status(emulator, order_id, "issued")
+
+    status, said = execution.ends()
+
+    assert status == "SUCCEEDED"
+    assert execution.path == [*START, *TURN, "Report", "Issued"]
+    (send,) = said.pop("sends")
+    assert send["outcome"] == "sent"
+    assert said == {"order_id": order_id, "result": "issued", "checks": 1}
+    assert len(emulator.puts) == 1
+    assert emulator.outbox[0]["order_id"] == order_id
+
+
+def test_issued_after_the_second_reminder(chase: Callable[..., Execution], emulator: Emulator, order_id: int) -> None:
+    execution = chase(order_id, waits_hours=[1, 5])
+    execution.reaches("WaitForValidation", times=2)
+    set_status(emulator, order_id, "issued")
+
+    status, said = execution.ends()
+
+    assert status == "SUCCEEDED"
+    assert execution.path == [*START, *TURN, "NextReminder", *TURN, "Report", "Issued"]
+    # Two reminders within one cool-down (the waits are scaled down): the second is a duplicate.
+    assert [send["outcome"] for send in said["sends"]] == ["sent", "duplicate"]
+    assert (said["checks"], len(emulator.puts)) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        ("rejected", "OrderRejected"),
+        ("canceled", "OrderCanceled"),
+        ("needs_approval", "NeedsApproval"),
+        ("revoked", "OrderEnded"),
+    ],
+)
+def test_ended_while_waiting(
+    chase: Callable[..., Execution], emulator: Emulator, order_id: int, status: str, error: str
+) -> None:
+    execution = chase(order_id, waits_hours=[5, 1])
+    execution.reaches("WaitForValidation")
+    set_status(emulator, order_id, status)
+
+    ended, said = execution.ends()
+
+    assert ended == error
+    assert execution.path == [*START, *TURN, error]
+    assert (said["order_id"], len(said["sends"]), said["checks"]) == (order_id, 1, 1)
+    assert len(emulator.puts) == 1
+
+
+def test_never_approved(chase: Callable[..., Execution], emulator: Emulator, order_id: int) -> None:
+    execution = chase(order_id)
+
+    ended, said = execution.ends()
+
+    assert ended == "NotApproved"
+    assert execution.path == [*START, *TURN, "NextReminder", *TURN, "NotApproved"]
+    assert (said["result"], said["checks"], len(emulator.puts)) == ("not_approved", 2, 1)
+
+
+@pytest.mark.parametrize(("status", "times"), [(429, 2), (503, 3)], ids=["rate-limited", "away-for-a-while"])
+def test_retryable_trouble_is_retried_then_sent(
+    chase: Callable[..., Execution], emulator: Emulator, order_id: int, status: int, times: int
+) -> None:
+    emulator.inject({"fault": "status", "status": status, "method": "GET", "times": times})
+    execution = chase(order_id, waits_hours=[5])
+    execution.reaches("WaitForValidation")
+    set_status(emulator, order_id, "issued")
+
+    ended, said = execution.ends()
+
+    assert (ended, said["result"]) == ("SUCCEEDED", "issued")
+    assert execution.path == [*START, *TURN, "Report", "Issued"]
+    assert len(emulator.puts) == 1
+
+
+def test_bad_key_fails_named_without_a_retry(
+    chase: Callable[..., Execution], emulator: Emulator, order_id: int
+) -> None:
+    emulator("PUT", "keys", {"secret": CANARY, "role": "revoked"})
+
+    execution = chase(order_id)
+    ended, _ = execution.ends()
+
+    assert ended == "ApiKeyRejected"
+    assert execution.path == [*START, "Resend"]
+    assert (len(emulator.calls), emulator.outbox) == (1, [])
+
+
+def test_unknown_outcome_goes_on_to_check_and_mails_nobody_again(
+    chase: Callable[..., Execution], emulator: Emulator, order_id: int
+) -> None:
+    emulator.inject({"fault": "reset", "method": "PUT", "mails": True, "times": 1})
+    execution = chase(order_id, waits_hours=[1, 5])
+    execution.reaches("WaitForValidation", times=2)
+    set_status(emulator, order_id, "issued")
+
+    ended, said = execution.ends()
+
+    assert ended == "SUCCEEDED"
+    assert [send["outcome"] for send in said["sends"]] == ["unknown", "unknown"]
+    assert len(emulator.puts) == 1
+
+
+def test_order_that_is_issued_already_succeeds_without_an_email(
+    chase: Callable[..., Execution], emulator: Emulator, order_id: int
+) -> None:
+    set_status(emulator, order_id, "issued")
+
+    execution = chase(order_id)
+    ended, said = execution.ends()
+
+    assert (ended, said["sends"], emulator.outbox) == ("SUCCEEDED", [], [])
+    assert execution.path == [*START, "Resend", "CheckStatus", "Decide", "Report", "Issued"]
+
+
+def test_order_of_the_wrong_kind_fails_with_what_to_do(chase: Callable[..., Execution], emulator: Emulator) -> None:
+    ended, said = chase(emulator.add_order(kind="ov")).ends()
+
+    assert ended == "OrderNotEligible"
+    assert "domain-level resend" in said["reason"]
+    assert emulator.outbox == []
+
+
+def test_order_in_process_is_waited_for_without_an_email(
+    chase: Callable[..., Execution], emulator: Emulator, order_id: int
+) -> None:
+    set_status(emulator, order_id, "processing")
+    execution = chase(order_id, waits_hours=[1, 5])
+    execution.reaches("WaitForValidation")
+    set_status(emulator, order_id, "issued")
+
+    ended, said = execution.ends()
+
+    assert (ended, said["sends"], emulator.puts) == ("SUCCEEDED", [], [])
+    assert execution.path == [*START, "Resend", "CheckStatus", "Decide", "NextWait", *TURN[1:], "Report", "Issued"]
+
+
+def test_chase_of_no_order_is_refused(stack: LocalStack) -> None:
+    assert Execution(stack, {"waits_hours": WAITS}).ends()[0] == "InvalidRequest"
+
+
+@pytest.mark.parametrize("field", [{"order_id": "abc"}, {"recipients": []}, {"force": True}, {"dry_run": True}])
+def test_bad_input_fails_and_sends_nothing(
+    chase: Callable[..., Execution], emulator: Emulator, order_id: int, field: dict[str, Any]
+) -> None:
+    ended, _ = chase(order_id, **field).ends()
+
+    assert ended == "InvalidRequest"
+    assert (emulator.puts, emulator.outbox) == ([], [])
+
+
+def test_named_recipients_are_mailed(chase: Callable[..., Execution], emulator: Emulator, order_id: int) -> None:
+    emulator("PATCH", f"orders/{order_id}", {"names": ["example.com"]})
+    recipients = [{"domain": "example.com", "email": "admin@example.com"}]
+
+    chase(order_id, domain_approval_emails=recipients, locale="en").ends()
+
+    assert [(mail["to"], mail["locale"]) for mail in emulator.outbox] == [("admin@example.com", "en")]
+
+
+def test_started_twice_mails_once(chase: Callable[..., Execution], emulator: Emulator, order_id: int) -> None:
+    executions = [chase(order_id), chase(order_id)]
+
+    assert [execution.ends()[0] for execution in executions] == ["NotApproved", "NotApproved"]
+    assert len(emulator.puts) == 1
+
+
+def test_interrupted_while_sending_and_run_again_mails_once(
+    chase: Callable[..., Execution], emulator: Emulator, order_id: int
+) -> None:
+    # The local AWS cannot redrive: a new execution makes the same call as the redriven state would.
+    emulator.inject({"fault": "slow", "seconds": 1, "method": "PUT", "times": 1})
+    interrupted = chase(order_id)
+    eventually(lambda: emulator.puts)
+    interrupted.interrupt()
+
+    again = chase(order_id)
+
+    assert again.ends()[0] == "NotApproved"
+    assert len(emulator.puts) == 1
