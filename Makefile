@@ -92,7 +92,8 @@ tools: $(TOOLS)/dev/.ready $(TOOLS)/sam/.ready $(TOOLS)/local-aws/.ready $(TOOLS
 # One environment for each file, because their pins conflict.
 $(TOOLS)/%/.ready: requirements/%.txt | $(UV)
 	@echo "bringing .tools/$*"
-	@$(TOOLS)/$*/bin/python --version > /dev/null 2>&1 || $(UV) venv --quiet --clear --python 3.13 $(TOOLS)/$*
+	@$(TOOLS)/$*/bin/python --version > /dev/null 2>&1 || $(UV) venv --quiet --clear --python 3.13 $(TOOLS)/$* \
+		|| { echo "Python 3.13 is needed: it was not found, and uv could not bring it" >&2; exit 1; }
 	@$(UV) pip sync --quiet --require-hashes --python $(TOOLS)/$*/bin/python $<
 	@touch $@
 

@@ -119,6 +119,13 @@ class Claims:
         except SDK_ERRORS as error:
             raise _classified(error) from None
 
+    def forget_reminder(self, record_id: str) -> None:
+        """Take the record of a reminder back, because its emails surely were not sent. Never raises."""
+        try:
+            self._client.delete_item(TableName=self._table, Key={"id": {"S": record_id}})
+        except SDK_ERRORS as error:
+            logger.warning("reminder record not taken back", record=record_id, error=error_code(error))
+
     def _put(self, claim: HeldClaim, condition: str, values: dict[str, Any]) -> Claim | None:
         """Write ``claim`` if ``condition`` holds; return the claim in the way if not."""
         try:

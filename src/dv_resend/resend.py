@@ -23,7 +23,7 @@ class Invocation:
     """The call that this runs in: its end, in seconds since the epoch, and the id that its redeliveries share.
 
     ``announce`` is called with the claim's key just before the emails are sent: should the function be killed then,
-    that is the only trace of whom it was about to mail.
+    what it wrote is the only trace. If it raises a `ResendError`, nothing is sent.
     """
 
     ends_at: float
@@ -74,9 +74,9 @@ def send(
         force_id=invocation.delivery_id if request.force else None,
     )
     if not isinstance(claim, HeldClaim):
-        return _repeat(request, claim, now)
-    invocation.announce(claim.key)
+        return repeat_of(request, claim, now)
     try:
+        invocation.announce(claim.key)
         certcentral.resend_emails(request.order_id, request.upstream_body, invocation.ends_at)
     except OutcomeUnknown as error:
         claims.record_unknown(claim)
@@ -138,8 +138,8 @@ def _plan(request: ResendRequest, claim: Claim | None, invocation: Invocation, n
     return ResendPlan(request, "duplicate" if state == "sent" else "OutcomeUnknown", claim.expiration)
 
 
-def _repeat(request: ResendRequest, claim: Claim, now: float) -> ResendResult:
-    """Answer a call that found ``claim`` in its way."""
+def repeat_of(request: ResendRequest, claim: Claim, now: float) -> ResendResult:
+    """Answer a call that found ``claim`` in its way: a duplicate, or `ResendInProgress`, or `OutcomeUnknown`."""
     match claim.state(now):
         case "sent" if claim.sent_at is not None:
             return ResendResult(request, "duplicate", claim.sent_at, _seconds_until(claim.expiration, now))

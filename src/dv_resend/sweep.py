@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dv_resend import reminders
-from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown, SendingPaused
+from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown, ResendError, SendingPaused
 from dv_resend.models import (
     ListedOrder,
     Reminder,
@@ -17,7 +18,7 @@ from dv_resend.models import (
     SweepSummary,
     record_id,
 )
-from dv_resend.resend import PENDING_STATUSES, Invocation, check_eligible, is_dv, send
+from dv_resend.resend import PENDING_STATUSES, Invocation, check_eligible, is_dv, repeat_of, send
 
 if TYPE_CHECKING:
     from dv_resend.certcentral import CertCentral
@@ -84,11 +85,12 @@ def remind(
 ) -> ReminderResult:
     """Have the emails of one order sent again, to the default recipients, if a reminder is due and not dealt with.
 
-    Safe to repeat: a reminder that was sent, was a duplicate or has an unknown outcome is recorded, and then
-    skipped. Raises as `resend`; only after `OutcomeUnknown` is there a record too.
+    Safe to repeat, however late: a reminder is recorded before it is sent, and the record is taken back only when the
+    emails surely were not sent. Raises as `resend`.
     """
+    request = ResendRequest(reminder.order_id)
     if reminder.record_id is not None and claims.reminded(reminder.record_id):
-        return ReminderResult(reminder.order_id, "already_reminded")
+        return _already_reminded(request, claims, clock())
     if not sending:
         raise SendingPaused("Sending is switched off (SENDING=off); the reminder waits.")
     order = certcentral.get_order(reminder.order_id, invocation.ends_at)
@@ -103,14 +105,51 @@ def remind(
         return ReminderResult(reminder.order_id, "stuck" if is_stuck else "not_due")
     record = record_id(reminder.order_id, order.anchor.astimezone(UTC).date(), day)
     if record != reminder.record_id and claims.reminded(record):
-        return ReminderResult(reminder.order_id, "already_reminded")
+        return _already_reminded(request, claims, clock())
+    outcome = _send_recorded(request, record, invocation, certcentral=certcentral, claims=claims, clock=clock)
+    return ReminderResult(reminder.order_id, outcome)
+
+
+def _send_recorded(
+    request: ResendRequest,
+    record: str,
+    invocation: Invocation,
+    *,
+    certcentral: "CertCentral",
+    claims: "Claims",
+    clock: Callable[[], float],
+) -> Literal["sent", "duplicate"]:
+    """Send, with the reminder's record written before, and taken back if the emails surely were not sent."""
+    is_recorded = False
+
+    def announce(claim_key: str) -> None:
+        nonlocal is_recorded
+        is_recorded = True  # also if the answer gets lost
+        claims.record_reminder(record, clock())
+        invocation.announce(claim_key)
+
     try:
-        result = send(ResendRequest(reminder.order_id), invocation, certcentral=certcentral, claims=claims, clock=clock)
+        result = send(
+            request, replace(invocation, announce=announce), certcentral=certcentral, claims=claims, clock=clock
+        )
     except OutcomeUnknown:
         claims.record_reminder(record, clock())
         raise
-    claims.record_reminder(record, clock())
-    return ReminderResult(reminder.order_id, result.outcome)
+    except ResendError:
+        if is_recorded:
+            claims.forget_reminder(record)
+        raise
+    if result.outcome == "duplicate":
+        claims.record_reminder(record, clock())
+    return result.outcome
+
+
+def _already_reminded(request: ResendRequest, claims: "Claims", now: float) -> ReminderResult:
+    """Answer for a reminder that has a record; say so if a killed worker left its outcome open."""
+    claim = claims.read(request.claim_key)
+    if claim is not None and claim.state(now) in ("sending", "unknown"):
+        repeat_of(request, claim, now)
+    return ReminderResult(request.order_id, "already_reminded")
 
 
 def _pages(certcentral: "CertCentral", offset: int, ends_at: float) -> Iterator[list[ListedOrder]]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
-from dv_resend.errors import ApiKeyRejected, OutcomeUnknown, RateLimited, ResendError
+from dv_resend.errors import ApiKeyRejected, OrderNotEligible, OutcomeUnknown, RateLimited, ResendError
 from dv_resend.models import (
     OrderStatus,
     Reminder,
@@ -112,7 +112,13 @@ class Audit:
                 self._write(result.outcome)
 
     def failed(self, error: Exception) -> None:
-        """Count a failure, in all and by reason, and write the line; for a bug also its stack trace."""
+        """Count a failure, in all and by reason, and write the line; for a bug also its stack trace.
+
+        An order that a sweep cannot help is no failure: it is found by looking, and nobody asked.
+        """
+        if self.door == "sqs" and isinstance(error, OrderNotEligible):
+            self._write(type(error).__name__, {"code": error.code})
+            return
         _count(MetricName.RESEND_FAILED)
         if (specific := _OF_ERROR.get(type(error))) is not None:
             _count(specific)

@@ -12,7 +12,16 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from dv_resend.errors import InvalidRequest, ResendError, ResendInProgress
+from dv_resend.errors import (
+    CertCentralUnavailable,
+    InvalidRequest,
+    OrderNotEligible,
+    OrderNotFound,
+    PermissionDenied,
+    RequestRejected,
+    ResendError,
+    ResendInProgress,
+)
 from dv_resend.models import Reminder, ReminderResult
 from dv_resend.reminder_queue import ReminderQueue
 from dv_resend.telemetry import Audit
@@ -21,6 +30,8 @@ FIRST_HOLD_SECONDS = 30
 MAX_HOLD_SECONDS = 900
 # A short wait that was asked for is believed so often; then an outage would use up the queue's receives within minutes.
 MAX_RECEIVES_OF_SHORT_WAITS = 5
+# An account's trouble that has lasted so long may be one order's, which CertCentral cannot answer for.
+MAX_RECEIVES_UNSUSPECTED = 5
 # A bug may be in the code or in this one message: after so many receives it is taken for the message's own.
 MAX_RECEIVES_OF_A_BUG = 3
 
@@ -32,32 +43,60 @@ def work(
 
     Safe to repeat: ``remind`` is.
     """
+    line = _Line(remind)
     processor = SqsFifoPartialProcessor()
     # An outage is no error of this function.
     processor.raise_on_entire_batch_failure = False
-    answer: dict[str, Any] = dict(process_partial_response(event, lambda record: _remind(record, remind), processor))
+    answer: dict[str, Any] = dict(process_partial_response(event, line.handle, processor))
     returned = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+    if line.suspect is not None:
+        returned.add(line.suspect)
     if returned:
         records = [SQSRecord(record) for record in event["Records"] if record["messageId"] in returned]
-        error = processor.exceptions[0][1]
-        queue.hold([record.receipt_handle for record in records], _hold_seconds(error, _receives(records[0])))
+        queue.hold([record.receipt_handle for record in records], _hold_seconds(line.error, _receives(records[0])))
+        answer["batchItemFailures"] = [{"itemIdentifier": record.message_id} for record in records]
     return answer
 
 
-def _remind(record: SQSRecord, remind: Callable[[Reminder, Audit], ReminderResult]) -> None:
-    """Handle one message; an error that comes out stops the line."""
-    audit = Audit("sqs")
-    try:
-        audit.ask = reminder = _reminder(record.body)
-        audit.succeeded(remind(reminder, audit))
-    except ResendError as error:
-        audit.failed(error)
-        if error.scope == "account" or isinstance(error, ResendInProgress):
-            raise
-    except Exception as error:
-        audit.failed(error)
-        if _receives(record) < MAX_RECEIVES_OF_A_BUG:
-            raise
+class _Line:
+    """Handles one message after the other; an error that comes out of `handle` stops the line.
+
+    ``error`` is the last one that did, or that made a message the ``suspect`` (its id): one that has failed for long
+    although CertCentral answers. If CertCentral has no trouble with its successor, the trouble is the suspect's own,
+    and it is let go.
+    """
+
+    def __init__(self, remind: Callable[[Reminder, Audit], ReminderResult]) -> None:
+        self.error: Exception | None = None
+        self.suspect: str | None = None
+        self._remind = remind
+
+    def handle(self, record: SQSRecord) -> None:
+        audit = Audit("sqs")
+        try:
+            audit.ask = reminder = _reminder(record.body)
+            result = self._remind(reminder, audit)
+            audit.succeeded(result)
+            if result.outcome != "already_reminded":
+                self.suspect = None
+        except ResendError as error:
+            audit.failed(error)
+            if error.scope == "account" or isinstance(error, ResendInProgress):
+                self._stop_at(record, error)
+            elif isinstance(error, OrderNotEligible | OrderNotFound | RequestRejected):
+                self.suspect = None
+        except Exception as error:
+            audit.failed(error)
+            if _receives(record) < MAX_RECEIVES_OF_A_BUG:
+                self._stop_at(record, error)
+
+    def _stop_at(self, record: SQSRecord, error: Exception) -> None:
+        self.error = error
+        answered = isinstance(error, CertCentralUnavailable | PermissionDenied) and error.upstream_status is not None
+        if answered and self.suspect is None and _receives(record) > MAX_RECEIVES_UNSUSPECTED:
+            self.suspect = record.message_id
+            return
+        raise error
 
 
 def _reminder(body: str) -> Reminder:

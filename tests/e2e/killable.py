@@ -1,8 +1,8 @@
 """One invocation of the handler in a process of its own, which may be killed at a chosen moment.
 
 `python killable.py MOMENT SECONDS_LATER EVENT REQUEST_ID` prints the result, or the name of the error, as JSON.
-Moments: before-claim, after-claim, after-put, before-reminder-record, before-answer, or never. SECONDS_LATER sets the
-process's clock ahead.
+Moments: before-claim, after-claim, after-put, before-reminder-record, after-reminder-record, before-answer, or
+never. SECONDS_LATER sets the process's clock ahead.
 """
 
 import json
@@ -45,9 +45,8 @@ def kill_around(owner: type, method: str, before: str | None, after: str | None)
 
 kill_around(Claims, "acquire", "before-claim", "after-claim")
 kill_around(CertCentral, "resend_emails", None, "after-put")
-kill_around(Claims, "record_reminder", "before-reminder-record", "before-answer")
-if "Records" not in event:
-    kill_around(Claims, "record_sent", None, "before-answer")
+kill_around(Claims, "record_reminder", "before-reminder-record", "after-reminder-record")
+kill_around(Claims, "record_sent", None, "before-answer")
 
 context = types.SimpleNamespace(
     function_name="resend",

@@ -205,21 +205,22 @@ def test_order_in_process_is_waited_for_without_an_email(
     chase: Callable[..., Execution], emulator: Emulator, order_id: int
 ) -> None:
     set_status(emulator, order_id, "processing")
-    execution = chase(order_id, waits_hours=[1, 5])
+    execution = chase(order_id, waits_hours=[5])
     execution.reaches("WaitForValidation")
     set_status(emulator, order_id, "issued")
 
     ended, said = execution.ends()
 
     assert (ended, said["sends"], emulator.puts) == ("SUCCEEDED", [], [])
-    assert execution.path == [*START, "Resend", "CheckStatus", "Decide", "NextWait", *TURN[1:], "Report", "Issued"]
+    refused = ["Resend", "CheckStatus", "Decide", "WaitAfterRefusal"]
+    assert execution.path == [*START, *refused, *TURN[1:], "Report", "Issued"]
 
 
 def test_chase_of_no_order_is_refused(stack: LocalStack) -> None:
     assert Execution(stack, {"waits_hours": WAITS}).ends()[0] == "InvalidRequest"
 
 
-@pytest.mark.parametrize("field", [{"order_id": "abc"}, {"recipients": []}, {"force": True}, {"dry_run": True}])
+@pytest.mark.parametrize("field", [{"order_id": "abc"}, {"recipients": []}, {"force": True}, {"waits_hours": [9999]}])
 def test_bad_input_fails_and_sends_nothing(
     chase: Callable[..., Execution], emulator: Emulator, order_id: int, field: dict[str, Any]
 ) -> None:

@@ -246,7 +246,8 @@ def work(own_process: Callable[..., Any]) -> Callable[..., Any]:
         ("before-claim", 2),
         ("after-claim", 1),
         ("after-put", 2),
-        ("before-reminder-record", 2),
+        ("before-reminder-record", 1),
+        ("after-reminder-record", 1),
         ("before-answer", 2),
     ],
 )
@@ -259,6 +260,8 @@ def test_killed_worker_never_mails_twice(
     # The queue delivers the batch again when its visibility time-out is over, and once more after a lost answer.
     assert work(orders, later=600) == []
     assert work(orders, later=1200) == []
+    # And, after an outage has held the line, when the cool-down is over.
+    assert work(orders, later=7200) == []
 
     assert sorted(set(mailed(emulator))) == mailed(emulator)
     assert len(mailed(emulator)) == mails

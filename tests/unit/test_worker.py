@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from dv_resend import telemetry
 from dv_resend.errors import (
+    ApiKeyRejected,
+    CertCentralUnavailable,
     InvalidRequest,
     OrderNotEligible,
     OutcomeUnknown,
+    PermissionDenied,
     RateLimited,
     ResendError,
     ResendInProgress,
@@ -323,15 +326,47 @@ def test_each_message_is_counted(output):
         "ResendDuplicate": [1],
         "StuckOrders": [1],
         "RateLimited": [1],
-        # By reason, as each failed; then all of them.
-        "ResendFailed": [1, 1, [1, 1]],
+        # By reason, then in all. An order that an email cannot help is no failure: nobody has asked for one.
+        "ResendFailed": [1, 1],
     }
-    assert [emission["dimensions"].get("reason") for emission in counted["ResendFailed"]] == [
-        "OrderNotEligible",
-        "RateLimited",
-        None,
-    ]
+    assert [emission["dimensions"].get("reason") for emission in counted["ResendFailed"]] == ["RateLimited", None]
     assert {emission["dimensions"]["service"] for emission in counted["ResendFailed"]} == {SERVICE}
+
+
+# One order that CertCentral cannot answer for
+
+
+BROKEN = CertCentralUnavailable("x", upstream_status=500)
+
+
+@pytest.mark.parametrize("error", [BROKEN, PermissionDenied("x", upstream_status=403)], ids=["500", "403"])
+def test_an_order_that_fails_for_long_is_let_go_once_its_successor_gets_through(error):
+    queue = Queue()
+
+    returned = worked(Remind({1: error}), *batch(3, receives=6), queue=queue)
+
+    assert (returned, queue.held) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "receives"),
+    [
+        ({1: BROKEN}, 5),  # not for long yet
+        ({1: BROKEN, 2: BROKEN}, 6),  # its successor too: an outage
+        ({1: BROKEN, 2: "already_reminded", 3: "already_reminded"}, 6),  # nobody asked CertCentral
+        ({1: CertCentralUnavailable("x"), 2: "sent"}, 6),  # no answer at all
+        ({1: RateLimited("x", upstream_status=429), 2: "sent"}, 6),
+        ({1: ApiKeyRejected("x", upstream_status=403), 2: "sent"}, 6),
+    ],
+)
+def test_in_an_outage_no_order_is_let_go(outcomes, receives):
+    queue = Queue()
+
+    returned = worked(Remind(outcomes), *batch(3, receives=receives), queue=queue)
+
+    assert returned[0] == 1
+    assert len(queue.held) == 1
+    assert queue.held[0][0][0] == "handle-1"
 
 
 # Property
