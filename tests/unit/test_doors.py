@@ -34,7 +34,7 @@ from dv_resend.models import (
 
 EVENTS = Path(__file__).parents[2] / "events"
 SAMPLES = {path.name: json.loads(path.read_text("utf-8")) for path in sorted(EVENTS.glob("*.json"))}
-HTTP = {"http-api-v2.json", "http-api-v2-jwt.json", "function-url.json", "rest-api-v1.json"}
+HTTP = ("http-api-v2.json", "http-api-v2-jwt.json", "function-url.json", "rest-api-v1.json")
 DOORS = dict.fromkeys(HTTP, "http") | {
     "direct.json": "direct",
     "step-functions-task.json": "direct",
