@@ -43,11 +43,7 @@ class Claims:
 
     def read(self, key: str) -> Claim | None:
         """Return the claim on ``key``, expired or not, or ``None``."""
-        try:
-            answer = self._client.get_item(TableName=self._table, Key={"id": {"S": key}}, ConsistentRead=True)
-        except SDK_ERRORS as error:
-            raise _classified(error) from None
-        item = answer.get("Item")
+        item = self._get(key)
         return None if item is None else _claim(item)
 
     def acquire(self, key: str, *, now: float, deadline: float, force_id: str | None) -> Claim:
@@ -105,11 +101,7 @@ class Claims:
 
     def reminded(self, record_id: str) -> bool:
         """Whether a reminder was dealt with (`record_reminder`). Raises as `read`."""
-        try:
-            answer = self._client.get_item(TableName=self._table, Key={"id": {"S": record_id}}, ConsistentRead=True)
-        except SDK_ERRORS as error:
-            raise _classified(error) from None
-        return "Item" in answer
+        return self._get(record_id) is not None
 
     def record_reminder(self, record_id: str, now: float) -> None:
         """Record, for ten days, that a reminder was dealt with. Raises as `read`; repeating it is safe."""
@@ -125,6 +117,13 @@ class Claims:
             self._client.delete_item(TableName=self._table, Key={"id": {"S": record_id}})
         except SDK_ERRORS as error:
             logger.warning("reminder record not taken back", record=record_id, error=error_code(error))
+
+    def _get(self, item_id: str) -> dict[str, Any] | None:
+        try:
+            answer = self._client.get_item(TableName=self._table, Key={"id": {"S": item_id}}, ConsistentRead=True)
+        except SDK_ERRORS as error:
+            raise _classified(error) from None
+        return answer.get("Item")
 
     def _put(self, claim: HeldClaim, condition: str, values: dict[str, Any]) -> Claim | None:
         """Write ``claim`` if ``condition`` holds; return the claim in the way if not."""

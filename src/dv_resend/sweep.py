@@ -68,8 +68,7 @@ def sweep(
             summary.next_offset = offset
             break
     if summary.next_offset is not None and not request.dry_run and request.link < MAX_LINKS:
-        summary_so_far = SweepSummary(**{**vars(summary), "next_offset": None})
-        go_on(SweepRequest(offset=offset, link=request.link + 1, so_far=summary_so_far))
+        go_on(SweepRequest(offset=offset, link=request.link + 1, so_far=replace(summary, next_offset=None)))
     return summary
 
 
