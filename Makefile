@@ -36,6 +36,10 @@ run: tools ## one resend and a sweep through the whole stack, on this machine (O
 up: tools ## start the stack on this machine, and leave it running
 	@$(LOCAL) local.background up
 
+.PHONY: explain
+explain: tools ## what a resend of each order of the running stack would do, and what to do instead (ORDER_ID=... for one)
+	@$(LOCAL) local.background explain
+
 .PHONY: sweep
 sweep: tools ## remind the due orders of the running stack (DRY_RUN=1 shows the plan only)
 	@$(LOCAL) local.background sweep

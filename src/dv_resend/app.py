@@ -17,6 +17,7 @@ from dv_resend.aws import SDK_ERRORS, error_code
 from dv_resend.certcentral import CertCentral
 from dv_resend.claims import Claims
 from dv_resend.config import Config
+from dv_resend.dns_lookup import DnsLookup
 from dv_resend.errors import ConfigurationError, QueueUnavailable
 from dv_resend.models import ResendRequest, StatusRequest, SweepRequest
 from dv_resend.pace import Pace
@@ -82,6 +83,8 @@ def _run(command: doors.Command, context: LambdaContext, audit: telemetry.Audit)
                 Invocation(ends_at, command.event_id or context.aws_request_id, audit.announce),
                 certcentral=adapters.certcentral,
                 claims=adapters.claims,
+                dns=lambda: DnsLookup(adapters.config.dns_servers),
+                check_recipients=adapters.config.check_recipients,
                 sending=adapters.config.sending,
             )
 

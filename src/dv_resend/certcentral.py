@@ -38,7 +38,7 @@ from dv_resend.errors import (
     RequestRejected,
     UpstreamError,
 )
-from dv_resend.models import ListedOrder, Order, OrderStatus, mask_addresses, parse_order_id
+from dv_resend.models import ListedOrder, NameStatus, Order, OrderStatus, a_label, mask_addresses, parse_order_id
 
 if TYPE_CHECKING:
     from dv_resend.api_key import ApiKey
@@ -55,6 +55,9 @@ BODY_LIMIT_BYTES = 1024 * 1024
 PAGE_LIMIT_BYTES = 8 * 1024 * 1024
 PAGE_SIZE = 1000
 MAX_RETRY_AFTER_SECONDS = 24 * 3600
+
+# The longest domain name, and a wildcard's star (RFC 1035, 2.3.4).
+MAX_NAME = 255
 
 _MAX_UPSTREAM_ERRORS = 5
 
@@ -126,16 +129,15 @@ class CertCentral:
         data = self._get(_Call("GET", f"/order/certificate/{order_id}/validation"), ends_at)
         status = _word(data.get("order_status"))
         if status is None:
-            raise CertCentralUnavailable("CertCentral's answer holds no order status; try again later.")
+            raise CertCentralUnavailable(
+                "CertCentral's answer holds no order status; try again later.", upstream_status=requests.codes.ok
+            )
         names = data.get("dns_name_validations")
         return OrderStatus(
             order_id=order_id,
             status=status,
             dcv_method=_word(data.get("order_dcv_method")),
-            domains=tuple(
-                (_word(entry.get("name_scope")) or "unknown", _word(entry.get("status")) or "unknown")
-                for entry in map(_object, names if isinstance(names, list) else [])
-            ),
+            domains=tuple(_name_status(entry) for entry in map(_object, names if isinstance(names, list) else [])),
         )
 
     def resend_emails(self, order_id: int, body: dict[str, object], ends_at: float) -> None:
@@ -476,6 +478,16 @@ def _anchor(order: dict[str, Any]) -> datetime | None:
     ]
     reissues = [moment for moment, is_reissue in dated if is_reissue] or [moment for moment, _ in dated]
     return max(reissues, default=None)
+
+
+def _name_status(entry: dict[str, Any]) -> NameStatus:
+    listed = entry.get("dns_names")
+    names = [_word(name, MAX_NAME) for name in (listed if isinstance(listed, list) else [])]
+    return NameStatus(
+        scope=a_label(_word(entry.get("name_scope"), MAX_NAME) or ""),
+        status=_word(entry.get("status")) or "unknown",
+        names=tuple(a_label(name) for name in names if name is not None),
+    )
 
 
 def _listed_order(row: dict[str, Any]) -> ListedOrder:

@@ -16,6 +16,8 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _BASE_URL = re.compile(
     rf"(https?)://({_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(:[0-9]{{1,5}})?(?:/[A-Za-z0-9._~-]+)*/?", re.ASCII
 )
+_SERVER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?", re.ASCII)
+DNS_PORT = 53
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
@@ -29,6 +31,9 @@ class Config:
     certcentral_timeout_seconds: float
     cool_down_seconds: int
     sending: bool
+    check_recipients: bool
+    dns_servers: tuple[tuple[str, int], ...]
+    """Address and port of each resolver to ask; none means the system's."""
     reminder_days: tuple[int, ...]
     sweep_queue_url: str | None
     sweep_requests_per_second: float
@@ -59,7 +64,7 @@ class Config:
                 "an https address without user, query or fragment (http on loopback only)",
                 DEFAULT_BASE_URL,
             ),
-            # Two calls, each with 3 s to connect, must fit into the 29 s of a function behind an API.
+            # A call is only made if its time-outs fit into what is left of the 29 s of a function behind an API.
             certcentral_timeout_seconds=read(
                 "CERTCENTRAL_TIMEOUT_SECONDS",
                 _number_within(float, 1.0, 10.0),
@@ -69,7 +74,11 @@ class Config:
             # An asynchronous event may be delivered again for up to an hour (template.yaml).
             cool_down_seconds=60
             * read("COOL_DOWN_MINUTES", _number_within(int, 60, 1440), "a whole number from 60 to 1440", "60"),
-            sending=read("SENDING", _on_or_off, "`on` or `off`", "on"),
+            sending=read("SENDING", _one_of("on", "off"), "`on` or `off`", "on"),
+            check_recipients=read("RECIPIENT_CHECK", _one_of("enforce", "off"), "`enforce` or `off`", "enforce"),
+            dns_servers=read(
+                "DNS_SERVERS", _servers, "IP addresses with or without ports, such as 10.0.0.2:53, joined by commas", ""
+            ),
             reminder_days=read(
                 "REMINDER_DAYS", _days, "ascending whole days from 1 to 365, joined by commas", "1,3,7,14,21"
             ),
@@ -112,7 +121,27 @@ def _days(text: str) -> tuple[int, ...]:
     return days
 
 
-def _on_or_off(text: str) -> bool:
-    if text not in ("on", "off"):
+def _one_of(yes: str, no: str) -> Callable[[str], bool]:
+    def parse(text: str) -> bool:
+        if text not in (yes, no):
+            raise ValueError
+        return text == yes
+
+    return parse
+
+
+def _servers(text: str) -> tuple[tuple[str, int], ...]:
+    return tuple(_server(part.strip()) for part in text.split(",")) if text else ()
+
+
+def _server(text: str) -> tuple[str, int]:
+    """Split ``10.0.0.2``, ``10.0.0.2:53``, ``fd00::2`` or ``[fd00::2]:53`` (RFC 3986, 3.2.2)."""
+    if "%" in text:  # the zone of an address that only one link knows
         raise ValueError
-    return text == "on"
+    match = _SERVER.fullmatch(text)
+    if not match:
+        return str(ipaddress.IPv6Address(text)), DNS_PORT
+    port = int(match[3] or DNS_PORT)
+    if not 0 < port <= 65535:
+        raise ValueError
+    return str(ipaddress.IPv6Address(match[1]) if match[1] else ipaddress.IPv4Address(match[2])), port

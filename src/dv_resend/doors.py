@@ -18,12 +18,11 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dv_resend.errors import InvalidRequest, RateLimited, ResendError
 from dv_resend.models import (
     OrderStatus,
-    ResendPlan,
     ResendRequest,
     ResendResult,
     StatusRequest,
@@ -36,8 +35,11 @@ from dv_resend.models import (
     utc,
 )
 
+if TYPE_CHECKING:
+    from dv_resend.explain import ResendPlan
+
 type Door = Literal["http", "event", "direct", "schedule", "sqs"]
-type Result = ResendResult | ResendPlan | OrderStatus | SweepSummary
+type Result = "ResendResult | ResendPlan | OrderStatus | SweepSummary"
 type HttpResponse = dict[str, Any]
 
 EVENT_DETAIL_TYPE = "Resend DV Emails"
@@ -195,7 +197,7 @@ def http_error(error: Exception) -> HttpResponse:
     upstream = [(said.code, said.message) for said in error.upstream_errors if said.code != error.code]
     return _errors(
         error.http_status,
-        [(error.code, error.message), *upstream],
+        [*error.entries, *upstream],
         {} if retry_after is None else {"Retry-After": str(retry_after)},
     )
 

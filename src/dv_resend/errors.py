@@ -7,6 +7,8 @@ The tree is flat on purpose; what callers need to decide is carried by attribute
      ├─ InvalidRequest             order    no      no
      ├─ OrderNotFound              order    no      no
      ├─ OrderNotEligible           order    no      no
+     ├─ RecipientNotAllowed        order    no      no
+     ├─ RecipientUnverified        order    yes     no
      ├─ RequestRejected            order    no      no
      ├─ ResendInProgress           order    yes     another invocation is sending it right now
      ├─ OutcomeUnknown             order    no      PERHAPS: repeating may mail twice
@@ -20,14 +22,18 @@ The tree is flat on purpose; what callers need to decide is carried by attribute
      ├─ SendingPaused              account  yes     no
      └─ ConfigurationError         account  no      no
 
-Messages never hold the API key, an email address or a whole upstream body: they end in logs and
-in the history of workflow executions.
+Messages never hold the API key, a whole upstream body, or an email address that is not public (role addresses are,
+and contacts in DNS): they end in logs and in the history of workflow executions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 Scope = Literal["order", "account"]
+
+# In characters. An error's text has to fit where it ends, at the narrowest in a workflow's history (32 KiB of cause).
+_MAX_SAID = 8000
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,11 @@ class ResendError(Exception):
     def code(self) -> str:
         """The stable code of this error, as it stands in an HTTP answer."""
         return self.base_code
+
+    @property
+    def entries(self) -> list[tuple[str, str]]:
+        """Code and message of each thing that is wrong; most errors are one."""
+        return [(self.code, self.message)]
 
     def __str__(self) -> str:
         """Give the message, followed by what CertCentral said, for callers who only see the exception's text."""
@@ -116,6 +127,43 @@ class OrderNotEligible(ResendError):
     def code(self) -> str:
         """``order_not_eligible|<reason>``."""
         return f"{self.base_code}|{self.reason}"
+
+    def __str__(self) -> str:
+        """Give the message with the code: state machines see nothing else, and the reason decides what they do."""
+        return f"{self.message} ({self.code})"
+
+
+class RecipientNotAllowed(ResendError):
+    """Some named recipients may not validate their name. Nothing was sent; repeating it unchanged is useless."""
+
+    http_status, base_code, retryable, scope = 422, "recipient_not_allowed", False, "order"
+
+    def __init__(self, refused: Sequence[tuple[str, str]]) -> None:
+        """Keep the field path of each refused address, and why it is refused; there must be at least one."""
+        said, more = "", len(refused)
+        for path, why in refused:
+            if said and len(said) + len(why) > _MAX_SAID:
+                break
+            said += f"{path}: {why} "
+            more -= 1
+        super().__init__(said.rstrip() + (f" And {more} more." if more else ""))
+        self.refused = tuple(refused)
+
+    @property
+    def code(self) -> str:
+        """``recipient_not_allowed|<field path>`` of the first."""
+        return self.entries[0][0]
+
+    @property
+    def entries(self) -> list[tuple[str, str]]:
+        """Code and message of each refused address."""
+        return [(f"{self.base_code}|{path}", why) for path, why in self.refused]
+
+
+class RecipientUnverified(ResendError):
+    """DNS did not say whether a named recipient is a published contact. Nothing was sent; repeating later is safe."""
+
+    http_status, base_code, retryable, scope = 503, "recipient_unverified", True, "order"
 
 
 class RequestRejected(ResendError):

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Literal
 
@@ -12,7 +12,8 @@ from dv_resend.errors import InvalidRequest
 
 MAX_RECIPIENTS = 250
 MAX_REQUESTED_BY = 256
-INPUT_FIELDS = frozenset({"order_id", "domain_approval_emails", "locale", "dry_run", "force", "requested_by"})
+_RECIPIENTS = "domain_approval_emails"
+INPUT_FIELDS = frozenset({"order_id", _RECIPIENTS, "locale", "dry_run", "force", "requested_by"})
 
 # The local parts at which a CA may construct a DCV address (CA/B Forum Baseline Requirements 3.2.2.4.4).
 ROLE_LOCAL_PARTS = frozenset({"admin", "administrator", "hostmaster", "postmaster", "webmaster"})
@@ -35,6 +36,18 @@ class Recipient:
     domain: str
     email: str
     email_domain: str | None = None
+    position: int = field(default=0, compare=False)
+    """Where it stands in the caller's list, for errors that name it."""
+
+    @property
+    def path(self) -> str:
+        """The field of the request that it came from."""
+        return f"{_RECIPIENTS}[{self.position}]"
+
+    @property
+    def place(self) -> str:
+        """The name at which the address is looked for: the one it names, or its domain (a wildcard without ``*.``)."""
+        return self.email_domain or bare(self.domain)
 
     def to_json(self) -> dict[str, str]:
         """Give the object that DigiCert documents (resend-emails page)."""
@@ -44,12 +57,15 @@ class Recipient:
     @property
     def _identity(self) -> tuple[str, str, str]:
         # Naming the domain itself as the place of the address asks for the same email as not naming any.
-        return self.domain, self.email.casefold(), self.email_domain or self.domain
+        return self.domain, self.email.casefold(), self.place
 
 
 @dataclass(frozen=True)
 class ResendRequest:
-    """One resend. No ``recipients`` means DigiCert's default ones; that is only ever the caller's own choice."""
+    """One resend. No ``recipients`` means DigiCert's default ones; that is only ever the caller's own choice.
+
+    ``skipped`` are the named recipients that are not mailed, because their name is validated already.
+    """
 
     order_id: int
     recipients: tuple[Recipient, ...] = ()
@@ -57,6 +73,7 @@ class ResendRequest:
     dry_run: bool = False
     force: bool = False
     requested_by: str | None = None
+    skipped: tuple[Recipient, ...] = ()
 
     @classmethod
     def from_input(cls, fields: Mapping[str, object]) -> "ResendRequest":
@@ -69,7 +86,7 @@ class ResendRequest:
         refuse_unknown(fields, INPUT_FIELDS)
         return cls(
             order_id=parse_order_id(fields.get("order_id")),
-            recipients=_recipients(fields["domain_approval_emails"]) if "domain_approval_emails" in fields else (),
+            recipients=_recipients(fields[_RECIPIENTS]) if _RECIPIENTS in fields else (),
             locale=_locale(fields["locale"]) if "locale" in fields else None,
             dry_run=_boolean(fields, "dry_run"),
             force=_boolean(fields, "force"),
@@ -81,15 +98,18 @@ class ResendRequest:
         """The JSON object of the PUT: only documented keys, ``{}`` for the default recipients."""
         body: dict[str, object] = {}
         if self.recipients:
-            body["domain_approval_emails"] = [recipient.to_json() for recipient in self.recipients]
+            body[_RECIPIENTS] = [recipient.to_json() for recipient in self.recipients]
         if self.locale is not None:
             body["locale"] = self.locale
         return body
 
     @property
     def claim_key(self) -> str:
-        """SHA-256 over order, recipients (in any order, any case) and locale: equal for equal emails, and anonymous."""
-        recipients = sorted(recipient._identity for recipient in self.recipients)
+        """SHA-256 over order, recipients (in any order, any case) and locale: equal for equal requests, and anonymous.
+
+        Skipped recipients count: the same request, repeated after one more name was validated, is still a repeat.
+        """
+        recipients = sorted(recipient._identity for recipient in self.recipients + self.skipped)
         locale = (self.locale or "").casefold().replace("-", "_")
         identity = json.dumps([self.order_id, recipients, locale])
         return hashlib.sha256(identity.encode()).hexdigest()
@@ -120,35 +140,6 @@ class ResendResult:
             "recipients": self.request.addresses,
             "sent_at": utc(self.sent_at),
         }
-
-
-@dataclass(frozen=True)
-class ResendPlan:
-    """What a dry run found: the call that would be made, or what would keep it from being made, and until when.
-
-    ``paused`` says that sending is switched off, so that nothing at all would be sent now.
-    """
-
-    request: ResendRequest
-    would_be: Literal["sent", "duplicate", "ResendInProgress", "OutcomeUnknown"]
-    until: int | None = None
-    paused: bool = False
-    outcome: Literal["planned"] = "planned"
-
-    def to_json(self) -> dict[str, object]:
-        """Give the plan as direct callers and HTTP dry runs get it."""
-        plan: dict[str, object] = {
-            "order_id": self.request.order_id,
-            "outcome": self.outcome,
-            "recipients": self.request.addresses,
-            "upstream_body": self.request.upstream_body,
-            "would_be": self.would_be,
-        }
-        if self.until is not None:
-            plan["until"] = utc(self.until)
-        if self.paused:
-            plan["paused"] = True
-        return plan
 
 
 @dataclass(frozen=True)
@@ -290,13 +281,56 @@ class StatusRequest:
 
 
 @dataclass(frozen=True)
+class NameStatus:
+    """How far the validation at one ``scope`` has come; ``names`` are those of the order that it covers.
+
+    All in A-label form. Both are empty if CertCentral's answer was not readable there.
+    """
+
+    scope: str
+    status: str
+    names: tuple[str, ...] = ()
+
+    @property
+    def validated(self) -> bool:
+        """Whether nothing is left to do. Only this status is known for sure (validation status page)."""
+        return self.status.casefold() == "approved"
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """The names of the order, or else the scope; none if nobody knows."""
+        return self.names or ((self.scope,) if self.scope else ())
+
+    def covers(self, name: str) -> bool:
+        """Whether ``name``, with or without ``*.``, is validated here."""
+        return bare(name) in map(bare, (self.scope, *self.names))
+
+
+@dataclass(frozen=True)
 class OrderStatus:
-    """How far the validation of an order has come: of the whole, and of each ``(name, status)``."""
+    """How far the validation of an order has come: of the whole, and of each name."""
 
     order_id: int
     status: str
     dcv_method: str | None
-    domains: tuple[tuple[str, str], ...]
+    domains: tuple[NameStatus, ...]
+
+    @property
+    def names(self) -> list[str] | None:
+        """The names of the order, or ``None`` if they are not known, or not all."""
+        if not self.domains or not all(domain.all_names for domain in self.domains):
+            return None
+        return list(dict.fromkeys(name for domain in self.domains for name in domain.all_names))
+
+    @property
+    def all_validated(self) -> bool:
+        """Whether no name is left to validate. Without names, nobody knows."""
+        return self.names is not None and all(domain.validated for domain in self.domains)
+
+    def validated(self, name: str) -> bool:
+        """Whether ``name`` is validated wherever the order has it."""
+        found = [domain for domain in self.domains if domain.covers(name)]
+        return bool(found) and all(domain.validated for domain in found)
 
     def to_json(self) -> dict[str, object]:
         """Give the answer of the ``status`` action."""
@@ -304,7 +338,7 @@ class OrderStatus:
             "order_id": self.order_id,
             "status": self.status,
             "dcv_method": self.dcv_method,
-            "domains": [{"name": name, "status": status} for name, status in self.domains],
+            "domains": [{"name": domain.scope or "unknown", "status": domain.status} for domain in self.domains],
         }
 
 
@@ -334,6 +368,19 @@ class HeldClaim(Claim):
     """A claim that this invocation holds: it alone may send, and must record the outcome or release it."""
 
     replaced: Claim | None = field(default=None, kw_only=True)
+
+
+def bare(name: str) -> str:
+    """Lower-case a name and take ``*.`` away: validation and its emails are about the rest (BR 3.2.2.4)."""
+    return name.lower().removeprefix("*.")
+
+
+def a_label(name: str) -> str:
+    """Put a name of CertCentral's into the form in which names are compared, as far as it is one."""
+    try:
+        return _domain(name, "name", wildcard=True)
+    except InvalidRequest:
+        return name.lower()
 
 
 def record_id(order_id: int, anchor: date, day: int) -> str:
@@ -388,19 +435,18 @@ def utc(seconds: float) -> str:
 
 
 def _recipients(value: object) -> tuple[Recipient, ...]:
-    field = "domain_approval_emails"
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_RECIPIENTS:
         raise InvalidRequest(
-            field,
+            _RECIPIENTS,
             f"must be a list of 1 to {MAX_RECIPIENTS} objects; leave it out to mail DigiCert's default recipients.",
         )
     seen: dict[tuple[str, str], Recipient] = {}
     for index, item in enumerate(value):
-        recipient = _recipient(item, f"{field}[{index}]")
+        recipient = replace(_recipient(item, f"{_RECIPIENTS}[{index}]"), position=index)
         same = seen.setdefault((recipient.domain, recipient.email.casefold()), recipient)
         if same._identity != recipient._identity:
             raise InvalidRequest(
-                f"{field}[{index}].email_domain",
+                f"{_RECIPIENTS}[{index}].email_domain",
                 "differs from an earlier entry's with the same domain and email; keep one of the two.",
             )
     return tuple(seen.values())
@@ -411,7 +457,7 @@ def _recipient(item: object, path: str) -> Recipient:
         raise InvalidRequest(path, "must be an object with domain and email.")
     refuse_unknown(item, frozenset({"domain", "email", "email_domain"}), f"{path}.")
     domain = _domain(item.get("domain"), f"{path}.domain", wildcard=True)
-    email = _email(item.get("email"), f"{path}.email")
+    email = parse_email(item.get("email"), f"{path}.email")
     if "email_domain" not in item:
         return Recipient(domain, email)
     email_domain = _domain(item["email_domain"], f"{path}.email_domain")
@@ -442,7 +488,8 @@ def _domain(value: object, field: str, *, wildcard: bool = False) -> str:
     return star + name
 
 
-def _email(value: object, field: str) -> str:
+def parse_email(value: object, field: str) -> str:
+    """Return an address with its host lower-cased and as A-labels; raise `InvalidRequest` for anything else."""
     error = InvalidRequest(field, "must be one email address such as admin@example.com.")
     if not isinstance(value, str) or len(value) > 254:
         raise error

@@ -2,33 +2,32 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dv_resend.errors import OrderNotEligible, OutcomeUnknown, ResendError, ResendInProgress, SendingPaused
-from dv_resend.models import Claim, HeldClaim, Order, ResendPlan, ResendRequest, ResendResult, utc
+from dv_resend import recipients
+from dv_resend.eligibility import check_eligible, without_validated
+from dv_resend.errors import OutcomeUnknown, ResendError, ResendInProgress, SendingPaused
+from dv_resend.models import Claim, HeldClaim, ResendRequest, ResendResult, utc
 
 if TYPE_CHECKING:
     from dv_resend.certcentral import CertCentral
     from dv_resend.claims import Claims
-
-# Compared without case. Never a list of product ids: products come and go, the type stays
-# (CertCentral's product and order pages).
-DV_PRODUCT_TYPE = "dv_ssl_certificate"
-PENDING_STATUSES = frozenset({"pending", "reissue_pending"})
+    from dv_resend.dns_lookup import DnsLookup
+    from dv_resend.explain import ResendPlan
 
 
 @dataclass(frozen=True)
 class Invocation:
     """The call that this runs in: its end, in seconds since the epoch, and the id that its redeliveries share.
 
-    ``announce`` is called with the claim's key just before the emails are sent: should the function be killed then,
-    what it wrote is the only trace. If it raises a `ResendError`, nothing is sent.
+    ``announce`` is called with what is about to be sent, just before: should the function be killed then, what it wrote
+    is the only trace. If it raises a `ResendError`, nothing is sent.
     """
 
     ends_at: float
     delivery_id: str
-    announce: Callable[[str], None] = lambda _claim_key: None
+    announce: Callable[[ResendRequest], None] = lambda _request: None
 
 
 def resend(
@@ -37,20 +36,45 @@ def resend(
     *,
     certcentral: "CertCentral",
     claims: "Claims",
+    dns: Callable[[], "DnsLookup"],
+    check_recipients: bool,
     sending: bool,
     clock: Callable[[], float] = time.time,
-) -> ResendResult | ResendPlan:
-    """Have the emails of ``request`` sent again, unless that happened inside the cool-down.
+) -> "ResendResult | ResendPlan":
+    """Have the emails of ``request`` sent again, unless that happened inside the cool-down. A dry run only explains.
 
-    Repeating it is safe: a repeat is answered as a duplicate, or with the same doubt. Raises any `ResendError`;
-    `OutcomeUnknown` alone means that the email may have been sent.
+    Named recipients whose name is validated already are skipped. Repeating it is safe: a repeat is answered as a
+    duplicate, or with the same doubt. Raises any `ResendError`; `OutcomeUnknown` alone means that the email may have
+    been sent.
     """
-    if not sending and not request.dry_run:
-        raise SendingPaused("Sending is switched off (SENDING=off); nothing was sent. Try again when it is on.")
-    check_eligible(certcentral.get_order(request.order_id, invocation.ends_at))
     if request.dry_run:
-        plan = _plan(request, claims.read(request.claim_key), invocation, clock())
-        return plan if sending else replace(plan, paused=True)
+        # Only a dry run pays for the import.
+        from dv_resend.explain import explain
+
+        return explain(
+            request,
+            invocation,
+            certcentral=certcentral,
+            claims=claims,
+            dns=dns,
+            check_recipients=check_recipients,
+            sending=sending,
+            clock=clock,
+        )
+    if not sending:
+        raise SendingPaused("Sending is switched off (SENDING=off); nothing was sent. Try again when it is on.")
+    validation = certcentral.get_order_status(request.order_id, invocation.ends_at)
+    refusal = None
+    try:
+        request = without_validated(request, validation)
+        if check_recipients:
+            recipients.check(request.recipients, validation, lambda names: dns().contacts(names))
+    except ResendError as error:
+        refusal = error
+    # The last call before the sending; and what it says of the order as a whole goes before what is wrong in it.
+    check_eligible(certcentral.get_order(request.order_id, invocation.ends_at))
+    if refusal is not None:
+        raise refusal
     return send(request, invocation, certcentral=certcentral, claims=claims, clock=clock)
 
 
@@ -64,7 +88,8 @@ def send(
 ) -> ResendResult:
     """Claim the emails of ``request``, send them and record the outcome, or answer a repeat.
 
-    The order must have been found eligible just before. Safe to repeat, and raises, as `resend`.
+    The order must have been found eligible just before, with names left to validate. Safe to repeat, and raises, as
+    `resend`.
     """
     now = clock()
     claim = claims.acquire(
@@ -76,7 +101,7 @@ def send(
     if not isinstance(claim, HeldClaim):
         return repeat_of(request, claim, now)
     try:
-        invocation.announce(claim.key)
+        invocation.announce(request)
         certcentral.resend_emails(request.order_id, request.upstream_body, invocation.ends_at)
     except OutcomeUnknown as error:
         claims.record_unknown(claim)
@@ -92,50 +117,6 @@ def send(
     sent_at = int(clock())
     claims.record_sent(claim, sent_at)
     return ResendResult(request, "sent", sent_at, _seconds_until(claim.expiration, sent_at))
-
-
-def is_dv(product_type: str | None) -> bool:
-    """Whether a product is validated by domain only, so that the order-level resend serves it."""
-    return (product_type or "").casefold() == DV_PRODUCT_TYPE
-
-
-def check_eligible(order: Order) -> None:
-    """Raise `OrderNotEligible`, with what to do instead, unless a DCV email can help this order."""
-    name = f"Order {order.order_id}"
-    if not is_dv(order.product_type):
-        raise OrderNotEligible(
-            "not_dv",
-            f"{name} is of type {order.product_type or 'unknown'}, not {DV_PRODUCT_TYPE}. Its domains are validated "
-            "one by one: use DigiCert's domain-level resend (PUT /services/v2/domain/{domain_id}/dcv/emails).",
-        )
-    if order.status == "needs_approval":
-        raise OrderNotEligible(
-            "needs_approval",
-            f"{name} waits for an administrator's approval, which no email can give. Approve it in CertCentral first.",
-        )
-    if order.status not in PENDING_STATUSES:
-        raise OrderNotEligible(
-            "not_pending",
-            f"{name} is {order.status or 'of unknown status'}; only a pending order or reissue waits for an email. "
-            "There is nothing to resend.",
-        )
-    if order.dcv_method != "email":
-        raise OrderNotEligible(
-            "not_email_dcv",
-            f"{name} is validated by {order.dcv_method or 'an unknown method'}, not by email. Finish that validation, "
-            "or change the order's DCV method to email in CertCentral.",
-        )
-
-
-def _plan(request: ResendRequest, claim: Claim | None, invocation: Invocation, now: float) -> ResendPlan:
-    state = "expired" if claim is None else claim.state(now)
-    if claim is None or state == "expired":
-        return ResendPlan(request, "sent")
-    if state == "sending":
-        return ResendPlan(request, "ResendInProgress", claim.deadline)
-    if request.force and invocation.delivery_id not in claim.forced_by:
-        return ResendPlan(request, "sent")
-    return ResendPlan(request, "duplicate" if state == "sent" else "OutcomeUnknown", claim.expiration)
 
 
 def repeat_of(request: ResendRequest, claim: Claim, now: float) -> ResendResult:

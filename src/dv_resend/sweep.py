@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from dv_resend import reminders
+from dv_resend.eligibility import PENDING_STATUSES, check_eligible, is_dv, without_validated
 from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown, ResendError, SendingPaused
 from dv_resend.models import (
     ListedOrder,
@@ -18,7 +19,7 @@ from dv_resend.models import (
     SweepSummary,
     record_id,
 )
-from dv_resend.resend import PENDING_STATUSES, Invocation, check_eligible, is_dv, repeat_of, send
+from dv_resend.resend import Invocation, repeat_of, send
 
 if TYPE_CHECKING:
     from dv_resend.certcentral import CertCentral
@@ -92,8 +93,10 @@ def remind(
         return _already_reminded(request, claims, clock())
     if not sending:
         raise SendingPaused("Sending is switched off (SENDING=off); the reminder waits.")
+    validation = certcentral.get_order_status(reminder.order_id, invocation.ends_at)
     order = certcentral.get_order(reminder.order_id, invocation.ends_at)
     check_eligible(order)
+    request = without_validated(request, validation)
     # What the order says now decides: the message may have waited long, or not have known.
     now = datetime.fromtimestamp(clock(), UTC)
     if order.anchor is None:
@@ -121,11 +124,11 @@ def _send_recorded(
     """Send, with the reminder's record written before, and taken back if the emails surely were not sent."""
     is_recorded = False
 
-    def announce(claim_key: str) -> None:
+    def announce(request: ResendRequest) -> None:
         nonlocal is_recorded
         is_recorded = True  # also if the answer gets lost
         claims.record_reminder(record, clock())
-        invocation.announce(claim_key)
+        invocation.announce(request)
 
     try:
         result = send(

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
@@ -14,7 +15,6 @@ from dv_resend.models import (
     OrderStatus,
     Reminder,
     ReminderResult,
-    ResendPlan,
     ResendRequest,
     ResendResult,
     StatusRequest,
@@ -22,6 +22,9 @@ from dv_resend.models import (
     SweepSummary,
     mask_address,
 )
+
+if TYPE_CHECKING:
+    from dv_resend.explain import ResendPlan
 
 NAMESPACE = "DvResend"
 
@@ -43,6 +46,7 @@ class MetricName(StrEnum):
     OUTCOME_UNKNOWN = "OutcomeUnknown"
     API_KEY_REJECTED = "ApiKeyRejected"
     RATE_LIMITED = "RateLimited"
+    ALREADY_VALIDATED = "AlreadyValidated"
     UPSTREAM_LATENCY = "UpstreamLatency"
     PENDING_ORDERS = "PendingOrders"
     REMINDERS_ENQUEUED = "RemindersEnqueued"
@@ -93,11 +97,13 @@ class Audit:
         self.ask: ResendRequest | StatusRequest | SweepRequest | Reminder | None = None
         self._started = time.monotonic()
 
-    def announce(self, claim_key: str) -> None:
+    def announce(self, request: ResendRequest) -> None:
         """Write a line before the emails are sent: all that is left if the function is killed while sending."""
-        self._write("sending", {"claim": claim_key}, "sending")
+        if isinstance(self.ask, ResendRequest):
+            self.ask = request  # less those whom it skips
+        self._write("sending", {"claim": request.claim_key}, "sending")
 
-    def succeeded(self, result: ResendResult | ResendPlan | OrderStatus | ReminderResult | SweepSummary) -> None:
+    def succeeded(self, result: "ResendResult | ResendPlan | OrderStatus | ReminderResult | SweepSummary") -> None:
         """Count a result and write the line."""
         match result:
             case OrderStatus():
@@ -107,6 +113,8 @@ class Audit:
                 figures = {name: value for name, value in result.to_json().items() if name != "plan"}
                 self._write("swept" if result.next_offset is None else "sweeping", figures)
             case _:
+                if isinstance(result, ResendResult):
+                    self.ask = result.request  # less those whom it skips
                 if (metric := _OF_OUTCOME.get(result.outcome)) is not None:
                     _count(metric)
                 self._write(result.outcome)
@@ -114,9 +122,12 @@ class Audit:
     def failed(self, error: Exception) -> None:
         """Count a failure, in all and by reason, and write the line; for a bug also its stack trace.
 
-        An order that a sweep cannot help is no failure: it is found by looking, and nobody asked.
+        An order that a sweep cannot help is no failure: it is found by looking, and nobody asked. Those that need no
+        help any more are counted.
         """
         if self.door == "sqs" and isinstance(error, OrderNotEligible):
+            if error.reason == "already_validated":
+                _count(MetricName.ALREADY_VALIDATED)
             self._write(type(error).__name__, {"code": error.code})
             return
         _count(MetricName.RESEND_FAILED)
@@ -153,6 +164,7 @@ class Audit:
             line["recipients"] = addresses if isinstance(addresses, str) else [mask_address(a) for a in addresses]
             line |= {"force": self.ask.force or None, "dry_run": self.ask.dry_run or None}
             line["requested_by"] = self.ask.requested_by
+            line["skipped"] = [mask_address(recipient.email) for recipient in self.ask.skipped] or None
         if isinstance(self.ask, Reminder):
             line |= {"recipients": "default", "reminder_day": self.ask.day}
         logger.info(message, extra={name: value for name, value in line.items() if value is not None})

@@ -10,12 +10,12 @@ from .emulator import CertCentralEmulator
 
 
 def main() -> None:
-    """Starts, announces the address, waits for a signal, closes."""
+    """Starts, announces the addresses, waits for a signal, closes."""
     parser = argparse.ArgumentParser(prog="certcentral", description="A CertCentral emulator on loopback.")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free port (default)")
     parser.add_argument("--valid-key", metavar="KEY", help="one more key with role `valid`")
-    parser.add_argument("--announce", type=Path, metavar="FILE", help="write the address to this file too")
+    parser.add_argument("--announce", type=Path, metavar="FILE", help="write the addresses to this file too")
     options = parser.parse_args()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -25,7 +25,7 @@ def main() -> None:
     except (OSError, ValueError) as wrong:
         parser.error(str(wrong))
     with emulator:
-        line = json.dumps({"url": emulator.url})
+        line = json.dumps({"url": emulator.url, "dns": emulator.dns_server})
         if options.announce:
             draft = options.announce.with_name(options.announce.name + ".new")
             draft.write_text(line + "\n", encoding="utf-8")

@@ -35,7 +35,7 @@ def answer_call(state: State, secret: str | None, method: str, path: str, query:
     if match[2] == "":
         return json_answer(200, order_info(order, state.switches))
     if match[2] == "/validation":
-        return json_answer(200, order_validation(order))
+        return json_answer(200, order_validation(order, state.switches))
     try:
         mails, locale = plan_mails(order, body, state.switches)
     except Refused as refusal:

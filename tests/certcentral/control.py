@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from .answers import Answer, json_answer
+from .domains import add_fault, set_records
 from .orders import ControlError
 from .state import State
 
@@ -48,6 +49,15 @@ def _run(state: State, method: str, name: str, body: bytes) -> Any:  # noqa: C90
             state.inject(_object(body))
         case "DELETE", ["faults"]:
             state.clear_faults()
+        case "GET", ["dns"]:
+            served = sorted(state.dns.records().items())
+            return [{"name": name, "type": type_, "values": values} for (name, type_), values in served]
+        case "PUT", ["dns"]:
+            set_records(state.dns, _object(body))
+        case "POST", ["dns", "faults"]:
+            add_fault(state.dns, _object(body))
+        case "DELETE", ["dns", "faults"]:
+            state.dns.clear_faults()
         case "GET", ["switches"]:
             return state.switches
         case "PUT", ["switches"]:

@@ -73,6 +73,8 @@ _SEED: list[tuple[str, str, dict[str, Any]]] = [
     ("canceled", "dv", {"status": "canceled", "names": ["canceled.example"], "age_days": 20}),
     ("expired", "dv", {"status": "expired", "names": {"expired.example": "approved"}, "age_days": 400}),
     ("unknown_status", "dv", {"status": "under_review", "names": ["under-review.example"]}),
+    # Its domain has no MX record (domains.py), so that nobody can be mailed there.
+    ("no_mail", "dv", {"names": ["no-mail.example"], "age_days": 6}),
     # "DV SSL: resend emails" page, the request example; its free addresses stand for DNS TXT contacts.
     (
         "documented_example",
@@ -104,7 +106,7 @@ class Order:
     dcv_method: str
     product: str
     product_type: str
-    names: tuple[tuple[str, str], ...]  # (name on the order, "pending" or "approved")
+    names: tuple[tuple[str, str], ...]  # (name on the order, its status; "approved" is the only one that is done)
     created: int
     reissued: int | None
     contacts: tuple[str, ...]  # DNS TXT / CAA contact addresses
@@ -236,7 +238,7 @@ _FIELDS: dict[str, tuple[str, str, _Parser]] = {
     "dcv_method": ("dcv_method", "a text", _text),
     "product": ("product", "a product's name_id", _text),
     "product_type": ("product_type", "a text", _text),
-    "names": ("names", "a list of names, or an object name: 'pending' or 'approved'", _names),
+    "names": ("names", "a list of names, or an object name: status, such as 'pending' or 'approved'", _names),
     "age_days": ("created", "a number of days", _days_ago),
     "date_created": ("created", "an ISO timestamp", _time),
     "reissued_days_ago": ("reissued", "a number of days", _days_ago),
@@ -291,7 +293,7 @@ def order_info(order: Order, switches: Switches) -> dict[str, Any]:
     return info | _organization(order, switches)
 
 
-def order_validation(order: Order) -> dict[str, Any]:
+def order_validation(order: Order, switches: Switches) -> dict[str, Any]:
     """`GET order/certificate/{id}/validation`: here the ids are strings ("Order validation status" page)."""
     scopes: dict[tuple[str, str], list[str]] = {}
     for name, status in order.names:
@@ -313,7 +315,9 @@ def order_validation(order: Order) -> dict[str, Any]:
         "order_status": order.status,
         "order_name_scope": order.name_scope,
     }
-    view |= {"order_dcv_method": order.dcv_method, "dns_name_validations": rows}
+    view["order_dcv_method"] = order.dcv_method
+    if switches["validation_names"] != "absent":
+        view["dns_name_validations"] = rows if switches["validation_names"] == "full" else []
     if order.product_type.lower() != DV_TYPE:  # not returned for DV (same page)
         view |= {"organization_id": "77", "organization_name": "Emulator Inc.", "organization_validations": []}
     return view

@@ -6,6 +6,9 @@ import time
 from collections import deque
 from typing import Any
 
+from nameserver import Records, Zone
+
+from .domains import SEED_RECORDS, derived_records
 from .faults import Fault, parse_fault
 from .listing import Listing, select
 from .orders import SEED, ControlError, Order, build_order, change_order, iso, order_fields
@@ -30,16 +33,22 @@ def key_digest(secret: str) -> str:
 
 
 class State:
-    """Orders, keys, switches, limits, faults, and what happened: calls and outbox."""
+    """Orders, their domains' DNS, keys, switches, limits, faults, and what happened: calls and outbox.
+
+    `dns` is the zone: `dns.set`, `dns.remove` and `dns.fault` go over what the orders' domains publish by themselves.
+    """
 
     def __init__(self, valid_key: str | None = None) -> None:
         self._lock = threading.RLock()
         self.resets = 0
+        self._selection: tuple[object, list[Order]] | None = None
+        self._derived: Records | None = None
+        self.dns = Zone(self._derived_records)
         self._first_keys = DEFAULT_KEYS | ({valid_key: "valid"} if valid_key else {})
         self.reset()
 
     def reset(self) -> None:
-        """Back to the seed orders, default keys, switches and limits; no faults, no calls, no mails."""
+        """Back to the seed orders and records, default keys, switches and limits; no faults, no calls, no mails."""
         with self._lock:
             self.resets += 1
             now = time.time()
@@ -49,7 +58,10 @@ class State:
             self._hits: dict[str, deque[float]] = {}
             self._links: dict[tuple[int, str, str], float] = {}
             self._faults: list[Fault] = []
-            self._selection: tuple[object, list[Order]] | None = None
+            self._orders_changed()
+            self.dns.clear()
+            for name, type_, values in SEED_RECORDS:
+                self.dns.set(name, type_, values)
             self.switches = default_switches()
             self.limits = list(DEFAULT_LIMITS)
             self._calls: deque[dict[str, Any]] = deque(maxlen=KEPT_CALLS)
@@ -94,7 +106,7 @@ class State:
             built = {first + place: build_order(first + place, now - place * apart, fields) for place in range(count)}
             self._orders |= built
             self._next_id = max(self._next_id, first + count)
-            self._selection = None
+            self._orders_changed()
             return list(built)
 
     def update_order(self, order_id: int, /, **fields: Any) -> dict[str, Any]:
@@ -104,7 +116,7 @@ class State:
                 raise ControlError(f"field 'id': order {order_id} does not exist")
             order = self._orders[order_id] = change_order(self._orders[order_id], time.time(), fields)
             self._links = {key: link for key, link in self._links.items() if key[0] != order_id}
-            self._selection = None
+            self._orders_changed()
             return order_fields(order)
 
     def selection(self, listing: Listing) -> list[Order]:
@@ -114,6 +126,15 @@ class State:
             if self._selection is None or self._selection[0] != key:
                 self._selection = (key, select(self._orders.values(), listing))
             return self._selection[1]
+
+    def _derived_records(self) -> Records:
+        with self._lock:
+            if self._derived is None:
+                self._derived = derived_records(self._orders.values())
+            return self._derived
+
+    def _orders_changed(self) -> None:
+        self._selection = self._derived = None
 
     # --- keys and limits ---
 

@@ -47,6 +47,11 @@ SWITCHES: dict[str, tuple[Any, _Allowed, str]] = {
     "locales": (None, _texts_or_none, "accepted spellings; null: every text"),
     "retry_after": (None, _text_or_none, "text of Retry-After on the rate limit's 429; null: no header"),
     "resend_renews_link": (False, (False, True), "a resend makes a new random value"),
+    "validation_names": (
+        "full",
+        ("full", "empty", "absent"),
+        "dns_name_validations (the end of the page was not readable)",
+    ),
     "dv_organization": ("empty_list", ("empty_list", "object", "absent"), "organization of DV orders"),
     "limit_over_1000": ("clamp", ("clamp", "reject"), "list calls with a larger limit"),
     "list_ids": ("integer", ("integer", "string"), "type of id in list rows"),

@@ -12,8 +12,9 @@ import pytest
 from local.template import ROOT, load
 
 from dv_resend import doors, errors
-from dv_resend.errors import InvalidRequest
-from dv_resend.models import ResendRequest, StatusRequest
+from dv_resend.eligibility import check_eligible, without_validated
+from dv_resend.errors import InvalidRequest, OrderNotEligible
+from dv_resend.models import NameStatus, Order, OrderStatus, ResendRequest, StatusRequest
 
 type State = dict[str, Any]
 
@@ -67,35 +68,71 @@ def successors(state: State) -> set[str]:
 
 def evaluate(expression: str, **variables: Any) -> Any:
     """What Step Functions makes of a field: a {% … %} expression of JSONata, with its own function $parse."""
-    assert expression.startswith("{% ")
-    assert expression.endswith(" %}")
+    (value,) = evaluate_all([expression], variables)
+    return value
+
+
+def evaluate_all(expressions: list[str], variables: dict[str, Any], *, until_true: bool = False) -> list[Any]:
+    """The values of some expressions, or of those up to the first that is true; in one process."""
+    assert all(expression.startswith("{% ") and expression.endswith(" %}") for expression in expressions)
     program = """
-        const [module, expression, variables] = process.argv.slice(1);
-        const compiled = require(module)(expression);
-        compiled.registerFunction("parse", (text) => JSON.parse(text));
-        compiled.evaluate(null, JSON.parse(variables)).then((value) => console.log(JSON.stringify(value ?? null)));
+        const [module, expressions, variables, untilTrue] = process.argv.slice(1);
+        const values = [];
+        (async () => {
+            for (const expression of JSON.parse(expressions)) {
+                const compiled = require(module)(expression);
+                compiled.registerFunction("parse", (text) => JSON.parse(text));
+                values.push(await compiled.evaluate(null, JSON.parse(variables)) ?? null);
+                if (untilTrue === "true" && values.at(-1) === true) break;
+            }
+            console.log(JSON.stringify(values));
+        })();
     """
-    arguments = [str(TOOLS / "jsonata"), expression[3:-3], json.dumps(variables)]
-    ran = subprocess.run([NODE, "-e", program, *arguments], check=True, capture_output=True, text=True)
-    return json.loads(ran.stdout)
+    given = [[expression[3:-3] for expression in expressions], variables, until_true]
+    command = [NODE, "-e", program, str(TOOLS / "jsonata"), *map(json.dumps, given)]
+    ran = subprocess.run(command, check=True, capture_output=True, text=True)
+    values: list[Any] = json.loads(ran.stdout)
+    return values
 
 
 def prepared(chased: dict[str, Any]) -> dict[str, Any]:
     """The variables of an execution that was started with ``chased``."""
     states = {"input": chased, "context": {"Execution": {"Id": EXECUTION}}}
-    assigned = STATES[CHASE["StartAt"]]["Assign"]
-    return {
-        name: evaluate(value, states=states) if isinstance(value, str) else value for name, value in assigned.items()
-    }
+    assigned: dict[str, Any] = STATES[CHASE["StartAt"]]["Assign"]
+    expressions = {name: value for name, value in assigned.items() if isinstance(value, str)}
+    values = evaluate_all(list(expressions.values()), {"states": states})
+    return assigned | dict(zip(expressions, values, strict=True))
 
 
-def is_refused(variables: dict[str, Any]) -> bool:
+def chosen(state: str, variables: dict[str, Any]) -> str:
+    """The state that a Choice goes on with: as Step Functions does, at the first condition that is true."""
+    choices = STATES[state]["Choices"]
+    values = evaluate_all([choice["Condition"] for choice in choices], variables, until_true=True)
+    assert all(isinstance(value, bool) for value in values)  # or the execution would fail here
+    return str(choices[len(values) - 1]["Next"] if values[-1] else STATES[state]["Default"])
+
+
+def first_step(chased: dict[str, Any]) -> str:
+    """The state that an execution comes to once its input has been looked at."""
+    (check,) = successors(STATES[CHASE["StartAt"]])
+    return chosen(check, prepared(chased))
+
+
+def is_refused(chased: dict[str, Any]) -> bool:
     """Whether the execution ends with InvalidRequest before anything is sent."""
-    (first,) = successors(STATES[CHASE["StartAt"]])
-    return any(
-        evaluate(choice["Condition"], **variables) and STATES[choice["Next"]]["Error"] == "InvalidRequest"
-        for choice in STATES[first]["Choices"]
-    )
+    return STATES[first_step(chased)].get("Error") == "InvalidRequest"
+
+
+def refusal_of(error: OrderNotEligible) -> str:
+    """The variable of an execution whose resend was refused so: Lambda reports the text of what was raised."""
+    (catch,) = [rule for _, rule in rules("Catch", WORKFLOW) if rule["ErrorEquals"] == ["OrderNotEligible"]]
+    cause = json.dumps({"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": ["x"]})
+    return str(evaluate(catch["Assign"]["refusal"], states={"errorOutput": {"Error": "x", "Cause": cause}}))
+
+
+def decided(*, refusal: str = "", status: str = "pending", turn: int = 0) -> str:
+    """What a chase of two waits does after it has looked at the order's status."""
+    return chosen("Decide", {"refusal": refusal, "status": status, "turn": turn, "waits": [1, 2]})
 
 
 # ---------------------------------------------------------------- errors
@@ -134,7 +171,7 @@ def test_the_chase_waits_for_everything_that_passes(task: str) -> None:
     retried = {name for rule in TASKS[task]["Retry"] for name in rule["ErrorEquals"]}
 
     # To look again costs nothing; to send again might.
-    assert retried == (RETRYABLE - {"QueueUnavailable"}) | SERVICE_ERRORS | (KILLED if task == "CheckStatus" else set())
+    assert retried == (RETRYABLE - {"QueueUnavailable"}) | SERVICE_ERRORS | (set() if task == "Resend" else KILLED)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -273,8 +310,7 @@ def test_each_resend_says_which_execution_asked() -> None:
     assert [recipient.email for recipient in request.recipients] == ["someone@example.com", "someone@example2.com"]
     assert request.locale == "en"
     assert variables["waits"] == sample["waits_hours"]
-    assert not is_refused(variables)
-    assert STATES["CheckInput"]["Default"] == "Resend"
+    assert first_step(sample) == "Resend"
 
 
 def test_the_status_is_asked_for_the_same_order() -> None:
@@ -284,25 +320,27 @@ def test_the_status_is_asked_for_the_same_order() -> None:
     assert doors.parse("direct", filled).ask == StatusRequest(5)
 
 
-@pytest.mark.parametrize("field", [{"force": True}, {"force": False}, {"dry_run": True}, {"action": "status"}])
-def test_a_chase_is_never_forced_and_always_resends(field: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "field", [{"force": True}, {"force": False}, {"force": True, "dry_run": True}, {"action": "status"}], ids=ascii
+)
+def test_a_chase_is_never_forced_and_is_nothing_but_a_resend(field: dict[str, Any]) -> None:
     """Forced, a retry, a redrive or a second execution would mail again."""
-    assert is_refused(prepared({"order_id": 1} | field))
+    assert is_refused({"order_id": 1} | field)
     assert "'force'" not in TEXT
     assert '"force"' not in TEXT
 
 
 @pytest.mark.parametrize("waits", [[], ["24"], [0], [24, -1], [[]], {}, "24", None, [24, None], True])
 def test_bad_waits_are_refused_before_the_first_email(waits: Any) -> None:
-    assert is_refused(prepared({"order_id": 1, "waits_hours": waits}))
+    assert is_refused({"order_id": 1, "waits_hours": waits})
 
 
 @pytest.mark.parametrize(("waits", "seconds"), [([24, 48], 86400), (1.5, 5400), ([0.001], 4)])
 def test_waits_are_whole_seconds(waits: Any, seconds: int) -> None:
-    variables = prepared({"order_id": 1, "waits_hours": waits})
+    chased = {"order_id": 1, "waits_hours": waits}
 
-    assert not is_refused(variables)
-    assert evaluate(STATES["WaitForValidation"]["Seconds"], **variables) == seconds
+    assert first_step(chased) == "Resend"
+    assert evaluate(STATES["WaitForValidation"]["Seconds"], **prepared(chased)) == seconds
 
 
 def test_a_mistyped_field_reaches_the_function_which_refuses_it() -> None:
@@ -320,11 +358,122 @@ def test_what_step_functions_asks_callers_to_add_is_no_mistake() -> None:
     assert doors.parse("direct", variables["request"]).ask == ResendRequest(1, requested_by=EXECUTION)
 
 
-def test_the_refusal_is_told_without_the_stack() -> None:
-    (catch,) = [rule for _, rule in rules("Catch", WORKFLOW) if rule["ErrorEquals"] == ["OrderNotEligible"]]
-    cause = json.dumps({"errorMessage": "Order 1 is issued.", "errorType": "OrderNotEligible", "stackTrace": ["x"]})
+# ---------------------------------------------------------------- a dry run
 
-    assert evaluate(catch["Assign"]["refusal"], states={"errorOutput": {"Cause": cause}}) == "Order 1 is issued."
+
+def test_a_dry_run_asks_the_function_once_to_explain_and_ends_with_its_answer() -> None:
+    sample = json.loads((EXAMPLES / "start-chase.json").read_text("utf-8")) | {"dry_run": True}
+    answer = {"order_id": 1, "outcome": "planned", "would_be": "OrderNotEligible"}
+
+    assert first_step(sample) == "Explain"
+    explain = STATES["Explain"]
+    assert evaluate(explain["Arguments"]["Payload"], **prepared(sample)) == prepared(sample)["request"]
+    request = doors.parse("direct", prepared(sample)["request"]).ask
+    assert isinstance(request, ResendRequest)
+    assert (request.dry_run, request.requested_by, len(request.recipients)) == (True, EXECUTION, 2)
+    assert evaluate(explain["Output"], states={"result": {"Payload": answer, "StatusCode": 200}}) == answer
+    # There is no way from here to an email.
+    assert successors(explain) == {"Explained"}
+    assert STATES["Explained"] == {"Type": "Succeed"}
+
+
+@pytest.mark.parametrize("field", [{"dry_run": False}, {}], ids=ascii)
+def test_without_a_dry_run_the_first_step_is_a_resend(field: dict[str, Any]) -> None:
+    chased = {"order_id": 1} | field
+
+    assert first_step(chased) == "Resend"
+    assert not doors.parse("direct", prepared(chased)["request"]).ask.dry_run
+
+
+@pytest.mark.parametrize("value", ["true", "false", "", 1, 0, None, [], [True], {}, {"a": True}], ids=ascii)
+def test_what_might_have_been_meant_as_a_dry_run_never_sends(value: Any) -> None:
+    assert is_refused({"order_id": 1, "dry_run": value})
+
+
+@pytest.mark.parametrize("chased", [{"dry_run": True}, {"order_id": 1, "dry_run": True, "waits_hours": [0]}], ids=ascii)
+def test_a_dry_run_finds_what_is_wrong_with_the_chase_itself(chased: dict[str, Any]) -> None:
+    assert is_refused(chased)
+
+
+# ---------------------------------------------------------------- a refused resend
+
+
+def test_the_refusal_is_told_without_the_stack() -> None:
+    refusal = refusal_of(OrderNotEligible("not_pending", "Order 1 is issued."))
+
+    assert refusal == "Order 1 is issued. (order_not_eligible|not_pending)"
+
+
+def refused(reason: str) -> OrderNotEligible:
+    """What the function itself raises for the reason."""
+    names = (NameStatus("a.test", "approved"), NameStatus("b.test", "pending"))
+    emails = [{"domain": "a.test", "email": "admin@a.test"}]
+    looks: dict[str, Callable[[], object]] = {
+        "not_dv": lambda: check_eligible(Order(1, "pending", "ssl_certificate", "email")),
+        "needs_approval": lambda: check_eligible(Order(1, "needs_approval", "dv_ssl_certificate", "email")),
+        "not_pending": lambda: check_eligible(Order(1, "issued", "dv_ssl_certificate", "email")),
+        "not_email_dcv": lambda: check_eligible(Order(1, "pending", "dv_ssl_certificate", "dns-txt-token")),
+        "all validated": lambda: without_validated(ResendRequest(1), OrderStatus(1, "pending", "email", names[:1])),
+        "named ones validated": lambda: without_validated(
+            ResendRequest.from_input({"order_id": 1, "domain_approval_emails": emails}),
+            OrderStatus(1, "pending", "email", names),
+        ),
+    }
+    with pytest.raises(OrderNotEligible) as caught:
+        looks[reason]()
+    return caught.value
+
+
+VALIDATED = ["all validated", "named ones validated"]
+
+
+@pytest.mark.parametrize("reason", VALIDATED)
+@pytest.mark.parametrize("status", ["pending", "reissue_pending"])
+def test_a_chase_of_a_validated_order_goes_on_until_it_is_issued(reason: str, status: str) -> None:
+    refusal = refusal_of(refused(reason))
+
+    assert decided(refusal=refusal, status=status) == "WaitAfterRefusal"
+    assert successors(STATES["WaitAfterRefusal"]) == {"WaitForValidation"}
+    # After that wait the next turn begins, and after the last one the chase ends.
+    assert decided(status=status) == "NextReminder"
+    assert decided(status=status, turn=1) == "NotApproved"
+    assert decided(status="issued") == "Report"
+
+
+@pytest.mark.parametrize("reason", ["not_dv", "needs_approval", "not_pending", "not_email_dcv"])
+@pytest.mark.parametrize("status", ["pending", "reissue_pending"])
+def test_a_chase_that_no_email_can_help_fails(reason: str, status: str) -> None:
+    assert decided(refusal=refusal_of(refused(reason)), status=status) == "OrderNotEligible"
+
+
+@pytest.mark.parametrize("reason", ["not_pending", *VALIDATED])
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("issued", "Report"),
+        ("rejected", "OrderRejected"),
+        ("canceled", "OrderCanceled"),
+        ("needs_approval", "NeedsApproval"),
+        ("revoked", "OrderEnded"),
+        ("processing", "WaitAfterRefusal"),
+    ],
+)
+def test_what_has_become_of_the_order_meanwhile_goes_before_the_refusal(reason: str, status: str, state: str) -> None:
+    assert decided(refusal=refusal_of(refused(reason)), status=status) == state
+
+
+def test_only_the_code_itself_lets_a_refused_chase_go_on() -> None:
+    for text in ("Order 1 is already_validated.", "x (order_not_eligible|not_dv)", "order_not_eligible"):
+        assert decided(refusal=text) == "OrderNotEligible"
+
+
+def test_refused_recipients_end_the_chase_by_their_name() -> None:
+    """They are neither waited for nor caught: only the caller can name others."""
+    handled = {
+        error for kind in ("Retry", "Catch") for _, rule in rules(kind, WORKFLOW) for error in rule["ErrorEquals"]
+    }
+
+    assert handled & {"RecipientNotAllowed", "States.ALL", "States.TaskFailed"} == set()
 
 
 @pytest.mark.parametrize(

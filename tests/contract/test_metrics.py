@@ -28,6 +28,7 @@ def emitted(output: Callable[[], Output]) -> list[tuple[str, str, tuple[tuple[st
     telemetry.Audit().succeeded(SweepSummary())
     for error in (errors.ApiKeyRejected("."), errors.OutcomeUnknown("."), errors.RateLimited("."), ValueError()):
         telemetry.Audit().failed(error)
+    telemetry.Audit("sqs").failed(errors.OrderNotEligible("already_validated", "."))
     telemetry.flush()
     return [
         (emission["namespace"], name, tuple(sorted(emission["dimensions"].items())))

@@ -1,6 +1,7 @@
 """What `sam build` puts into the deployment package, by the very rules of src/Makefile."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,13 @@ FUNCTIONS = [
     for name, resource in load(ROOT / "template.yaml")["Resources"].items()
     if resource["Type"] == "AWS::Serverless::Function"
 ]
+
+
+# What is imported only when it is needed must be there too, the list of public suffixes with its data.
+_START = """
+import dv_resend.app, charset_normalizer, dns.resolver, publicsuffixlist
+print(charset_normalizer.__file__, publicsuffixlist.PublicSuffixList().publicsuffix("www.example.co.uk"))
+"""
 
 
 @pytest.fixture(scope="module", params=FUNCTIONS)
@@ -59,7 +67,7 @@ def test_the_handler_starts_from_bytecode_alone(package: Path, tmp_path: Path) -
         source.write_text("this is not Python")
 
     found = subprocess.run(
-        [sys.executable, "-B", "-c", "import dv_resend.app, charset_normalizer; print(charset_normalizer.__file__)"],
+        [sys.executable, "-B", "-c", _START],
         cwd=task,
         env={"PYTHONPATH": str(task), "AWS_DEFAULT_REGION": "eu-west-1"},
         capture_output=True,
@@ -68,7 +76,7 @@ def test_the_handler_starts_from_bytecode_alone(package: Path, tmp_path: Path) -
     )
 
     assert found.returncode == 0, found.stderr
-    assert found.stdout.startswith(str(task))
+    assert found.stdout.split() == [str(task / "charset_normalizer/__init__.py"), "co.uk"]
 
 
 def test_compiled_extensions_are_for_arm64(package: Path) -> None:
@@ -81,7 +89,12 @@ def test_what_has_no_business_on_lambda_is_not_packed(package: Path, name: str) 
 
 
 def test_no_tests_are_packed(package: Path) -> None:
-    assert not [path for path in package.rglob("*") if path.name == "tests"]
+    assert not [path for path in package.rglob("*") if re.fullmatch(r"tests?|tests?\.py|test_.*", path.name)]
+
+
+def test_the_list_of_public_suffixes_cannot_update_itself(package: Path) -> None:
+    """Nothing would call it, and it would ask the network."""
+    assert not (package / "publicsuffixlist/update.py").exists()
 
 
 def test_no_workflow_is_packed(package: Path) -> None:

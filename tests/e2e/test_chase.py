@@ -216,6 +216,21 @@ def test_order_in_process_is_waited_for_without_an_email(
     assert execution.path == [*START, *refused, *TURN[1:], "Report", "Issued"]
 
 
+def test_order_that_is_validated_already_is_waited_for_until_it_is_issued(
+    chase: Callable[..., Execution], emulator: Emulator, order_id: int
+) -> None:
+    emulator("PATCH", f"orders/{order_id}", {"names": {"example.com": "approved"}})
+    execution = chase(order_id, waits_hours=[5])
+    execution.reaches("WaitForValidation")
+    set_status(emulator, order_id, "issued")
+
+    ended, said = execution.ends()
+
+    assert (ended, said["sends"], emulator.puts) == ("SUCCEEDED", [], [])
+    refused = ["Resend", "CheckStatus", "Decide", "WaitAfterRefusal"]
+    assert execution.path == [*START, *refused, *TURN[1:], "Report", "Issued"]
+
+
 def test_chase_of_no_order_is_refused(stack: LocalStack) -> None:
     assert Execution(stack, {"waits_hours": WAITS}).ends()[0] == "InvalidRequest"
 

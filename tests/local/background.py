@@ -1,4 +1,5 @@
-"""`make up`, `make sweep`, `make chase` and `make down`: a stack that stays, what it does with its orders, and its end.
+"""`make up`, `make explain`, `make sweep`, `make chase` and `make down`: a stack that stays, what it does with its
+orders, and its end.
 
 `.local/stack.json` says where its parts are, for people and for tools.
 """
@@ -11,9 +12,10 @@ from contextlib import closing
 from pathlib import Path
 
 from local.chase import chase
+from local.explain import explain
 from local.processes import Children, Process, StartError, signals_end_the_block, signals_wait
 from local.run import EXAMPLE_BODY, EXAMPLE_ORDER
-from local.stack import FOLDER, LocalStack, generate_key, start
+from local.stack import FOLDER, RESEND_PATH, LocalStack, generate_key, start
 from local.steps import Steps
 from local.sweep import sweep
 
@@ -47,12 +49,20 @@ The API       {stack.api_url}
 Emulator      {stack.emulator_url}  (orders and outbox: open it in a browser)
 Where is what {STACK_FILE}
 
-curl -i -X PUT {stack.api_url}/services/v2/order/certificate/{EXAMPLE_ORDER}/resend-emails \\
+curl -i -X PUT {stack.api_url}{RESEND_PATH.format(EXAMPLE_ORDER)} \\
   -H 'Content-Type: application/json' \\
   -d '{json.dumps(EXAMPLE_BODY)}'
 
-`make sweep` reminds the orders that are due, `make chase` follows one. `make down` stops it.""")
+`make explain` says of each order why it waits, `make sweep` reminds those that are due, `make chase` follows one.
+`make down` stops it.""")
     return 0
+
+
+def explain_it() -> int:
+    """Say of each order of the running stack, or of one, what a resend would do; the exit code."""
+    order_id = _order_id()
+    with closing(_running("Then `make explain` says what its orders wait for.")) as stack:
+        return 0 if explain(stack, order_id) else 1
 
 
 def sweep_it() -> int:
@@ -63,12 +73,10 @@ def sweep_it() -> int:
 
 def chase_one() -> int:
     """Chase an order of the running stack; the exit code."""
-    order_id = os.environ.get("ORDER_ID", "").strip() or EXAMPLE_ORDER
-    if not order_id.isascii() or not order_id.isdigit():
-        raise StartError("ORDER_ID must be digits.")
+    order_id = _order_id() or int(EXAMPLE_ORDER)
     waits = _seconds(os.environ.get("WAITS", "").strip() or _CHASE_WAITS)
     with closing(_running("Then `make chase` follows an order of its emulator.")) as stack:
-        return 0 if chase(stack, Steps(), int(order_id), waits) else 1
+        return 0 if chase(stack, Steps(), order_id, waits) else 1
 
 
 def down() -> int:
@@ -87,6 +95,15 @@ def _running(hint: str) -> LocalStack:
         return LocalStack.from_json(STACK_FILE.read_text())
     except (KeyError, TypeError):
         raise StartError("What is up is of another version. `make down` and `make up` start it afresh.") from None
+
+
+def _order_id() -> int | None:
+    text = os.environ.get("ORDER_ID", "").strip()
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise StartError("ORDER_ID must be digits.")
+    return int(text)
 
 
 def _seconds(text: str) -> list[float]:
@@ -109,7 +126,7 @@ def _recorded(file: Path) -> list[Process]:
 
 def _main() -> int:
     try:
-        return {"up": up, "sweep": sweep_it, "chase": chase_one, "down": down}[sys.argv[1]]()
+        return {"up": up, "explain": explain_it, "sweep": sweep_it, "chase": chase_one, "down": down}[sys.argv[1]]()
     except StartError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from local.explain import WIDTH, advice, pretty, summary
 from local.processes import StartError
-from local.stack import LocalStack, local_stack
+from local.stack import RESEND_PATH, LocalStack, local_stack
 from local.steps import Steps, in_line
 from local.sweep import sweep
 
@@ -39,7 +40,7 @@ class Run(Steps):
     def against_emulator(self) -> bool:
         """Send DigiCert's example, show the email in the emulator's outbox, then sweep; whether it all worked."""
         with local_stack(on_step=self.step) as stack:
-            sent = self._put(stack, EXAMPLE_ORDER, EXAMPLE_BODY) == 204
+            sent = self._send(stack, EXAMPLE_ORDER, EXAMPLE_BODY)
             self._show_audit(stack)
             emails = stack.ask_emulator("outbox")
             self.step(f"outbox: CertCentral sent {len(emails)} email(s)")
@@ -49,27 +50,50 @@ class Run(Steps):
         return sent and bool(emails) and swept
 
     def against_certcentral(self, order_id: str, url: str, api_key: str) -> bool:
-        """Plan, ask, then resend to the default recipients of a real order; whether it worked."""
+        """Plan, ask, then resend to the default recipients of a real order; whether it worked.
+
+        Nothing is asked or sent if the plan says that it would not be sent: then its advice is the result.
+        """
         with local_stack(api_key=api_key, certcentral_url=url, on_step=self.step) as stack:
-            if self._put(stack, order_id, {}, query="?dry_run=true") != 200:
+            if not self._plan(stack, order_id):
                 return False
             if not _confirmed(order_id, url):
                 self.step("nothing was sent")
                 return sys.stdin.isatty()  # a person said no; a script forgot to say yes
-            sent = self._put(stack, order_id, {}) == 204
+            sent = self._send(stack, order_id, {})
             self._show_audit(stack)
         return sent
 
-    def _put(self, stack: LocalStack, order_id: str, body: Mapping[str, Any], query: str = "") -> int:
-        path = f"/services/v2/order/certificate/{order_id}/resend-emails{query}"
-        self.step(f"asked: PUT {stack.api_url}{path}")
-        self.detail(json.dumps(body))
-        status, headers, answer = _call(stack.api_url, "PUT", path, json.dumps(body))
-        outcome = f", Resend-Outcome: {headers['Resend-Outcome']}" if "Resend-Outcome" in headers else ""
-        self.step(f"answered: {status} {http.client.responses.get(status, '')}{outcome}")
+    def _send(self, stack: LocalStack, order_id: str, body: Mapping[str, Any]) -> bool:
+        status, answer = self._put(stack, order_id, body)
         if answer:
             self.detail(answer)
-        return status
+        return status == 204
+
+    def _plan(self, stack: LocalStack, order_id: str) -> bool:
+        """Show what a dry run found; whether the emails would be sent."""
+        status, answer = self._put(stack, order_id, {}, "?dry_run=true")
+        if status != 200:
+            self.detail(answer)
+            return False
+        plan = json.loads(answer)
+        for line in pretty(plan).splitlines():
+            self.detail(line)
+        self.step(summary(plan))
+        for line in advice(plan, WIDTH - 10):
+            self.detail(line)
+        would_be_sent: bool = plan["would_be"] == "sent"
+        if not would_be_sent:
+            self.step("nothing was sent")
+        return would_be_sent
+
+    def _put(self, stack: LocalStack, order_id: str, body: Mapping[str, Any], query: str = "") -> tuple[int, str]:
+        self.step(f"asked: PUT {stack.api_url}{RESEND_PATH.format(order_id)}{query}")
+        self.detail(json.dumps(body))
+        status, headers, answer = stack.put_resend(order_id, body, query)
+        outcome = f", Resend-Outcome: {headers['Resend-Outcome']}" if "Resend-Outcome" in headers else ""
+        self.step(f"answered: {status} {http.client.responses.get(status, '')}{outcome}")
+        return status, answer
 
     def _show_audit(self, stack: LocalStack) -> None:
         deadline = time.monotonic() + 10
@@ -124,16 +148,6 @@ def _confirmed(order_id: str, url: str) -> bool:
     except EOFError:
         return False
     return answer.strip().lower() in ("y", "yes")
-
-
-def _call(base: str, method: str, path: str, body: str | None = None) -> tuple[int, http.client.HTTPMessage, str]:
-    connection = http.client.HTTPConnection(base.removeprefix("http://"), timeout=40)
-    try:
-        connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
-        response = connection.getresponse()
-        return response.status, response.headers, response.read().decode()
-    finally:
-        connection.close()
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from local.template import ROOT
 
 FOLDER = ROOT / ".local"
 STACK_NAME = "dv-resend-local"
+RESEND_PATH = "/services/v2/order/certificate/{}/resend-emails"
 
 _REGION = "eu-west-1"
 _ACCOUNT = "123456789012"
@@ -57,6 +58,8 @@ class LocalStack:
     aws_endpoint: str
     emulator_url: str | None
     """None when the stack talks to a CertCentral of the user's choice."""
+    dns_server: str | None
+    """`host:port` of the emulator's DNS server, which the functions ask; None: they ask the system's."""
     region: str
     stack_name: str
     function: str
@@ -95,6 +98,15 @@ class LocalStack:
             answer = json.load(response)
             assert response.status == 200, answer
             return answer
+
+    def put_resend(self, order_id: object, body: object, query: str = "") -> tuple[int, http.client.HTTPMessage, str]:
+        """Send DigiCert's request to the deployed API: status, headers and body of its answer."""
+        connection = http.client.HTTPConnection(self.api_url.removeprefix("http://"), timeout=40)
+        with closing(connection):
+            path = RESEND_PATH.format(order_id) + query
+            connection.request("PUT", path, json.dumps(body), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            return response.status, response.headers, response.read().decode()
 
     @property
     def log_groups(self) -> tuple[str, str]:
@@ -202,7 +214,8 @@ def start(
     emulator = None if certcentral_url else _start_emulator(children, folder, api_key)
 
     _wait(children, aws, lambda: _answers(port, "/_ministack/health"))
-    emulator_url = _announced(children, emulator, folder / "emulator.json") if emulator else None
+    announced = _announced(children, emulator, folder / "emulator.json") if emulator else {}
+    emulator_url, dns_server = announced.get("url"), announced.get("dns")
     on_step("a local AWS is up" + (", and a CertCentral emulator" if emulator else ""))
     children.wait(build, 120)
     localize_build(folder / "build", _RUNTIME_PYTHON)
@@ -212,7 +225,11 @@ def start(
         children,
         folder,
         endpoint,
-        {"CertCentralBaseUrl": certcentral_url or f"{emulator_url}/services/v2", **parameters},
+        {
+            "CertCentralBaseUrl": certcentral_url or f"{emulator_url}/services/v2",
+            **({"DnsServers": dns_server} if dns_server else {}),
+            **parameters,
+        },
     )
     on_step(f"template.yaml is deployed with sam deploy, as stack {STACK_NAME}")
 
@@ -232,10 +249,11 @@ def start(
         outputs[name].partition(":function:")[2] for name in ("FunctionAliasArn", "SweepFunctionAliasArn")
     )
     return LocalStack(
-        api_url=_announced(children, proxy, folder / "proxy.json"),
+        api_url=_announced(children, proxy, folder / "proxy.json")["url"],
         api_host=api_host,
         aws_endpoint=endpoint,
         emulator_url=emulator_url,
+        dns_server=dns_server,
         region=_REGION,
         stack_name=STACK_NAME,
         function=alias.partition(":")[0],
@@ -358,11 +376,11 @@ def _answers(port: int, path: str) -> bool:
         connection.close()
 
 
-def _announced(children: Children, process: Process, file: Path) -> str:
-    """The address that `process` writes to `file` as soon as it listens."""
+def _announced(children: Children, process: Process, file: Path) -> dict[str, str]:
+    """The addresses that `process` writes to `file` as soon as it listens."""
     _wait(children, process, file.exists)
-    url: str = json.loads(file.read_text())["url"]
-    return url
+    addresses: dict[str, str] = json.loads(file.read_text())
+    return addresses
 
 
 def _wait(children: Children, process: Process, is_ready: Callable[[], bool], seconds: float = 30) -> None:

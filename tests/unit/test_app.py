@@ -1,6 +1,10 @@
 """The handler: every error of the design through every door, against the emulator and an AWS in this process."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -111,7 +115,11 @@ def emulator(
     _one_emulator: CertCentralEmulator,
 ) -> Iterator[CertCentralEmulator]:
     _one_emulator.reset()
-    settings(CERTCENTRAL_BASE_URL=_one_emulator.base_url, CERTCENTRAL_TIMEOUT_SECONDS="1")
+    settings(
+        CERTCENTRAL_BASE_URL=_one_emulator.base_url,
+        CERTCENTRAL_TIMEOUT_SECONDS="1",
+        DNS_SERVERS=_one_emulator.dns_server,
+    )
     yield _one_emulator
     app._adapters.cache_clear()
 
@@ -122,6 +130,17 @@ def store_key(key: str) -> None:
 
 def puts(emulator: CertCentralEmulator) -> list[dict[str, Any]]:
     return [call for call in emulator.calls if call["method"] == "PUT"]
+
+
+def named(*recipients: tuple[str, ...]) -> dict[str, Any]:
+    """The body that names recipients, each a domain and an address, and perhaps an email_domain."""
+    names = ("domain", "email", "email_domain")
+    return {"domain_approval_emails": [dict(zip(names, recipient, strict=False)) for recipient in recipients]}
+
+
+def claimed() -> list[str]:
+    """The keys of all claims, and the ids of all records of reminders."""
+    return [item["id"]["S"] for item in boto3.client("dynamodb").scan(TableName=TABLE)["Items"]]
 
 
 def fail_aws(monkeypatch: pytest.MonkeyPatch, operation: str, error: Exception) -> None:
@@ -166,6 +185,19 @@ def test_default_recipients_go_out_the_same_through_each_door(
     invoke(door(ORDER))
 
     assert [call["body"] for call in puts(emulator)] == ["{}"]
+
+
+@each_door
+def test_validation_and_order_are_looked_at_before_the_put_and_nothing_else(
+    emulator: CertCentralEmulator, invoke: Callable[..., Any], door: Callable[..., dict[str, Any]]
+) -> None:
+    invoke(door(123456789, DOCUMENTED_BODY))
+
+    assert [(call["method"], call["path"].partition("/certificate/")[2]) for call in emulator.calls] == [
+        ("GET", "123456789/validation"),
+        ("GET", "123456789"),
+        ("PUT", "123456789/resend-emails"),
+    ]
 
 
 def test_http_answers_204_without_a_body(emulator: CertCentralEmulator, invoke: Callable[..., Any]) -> None:
@@ -216,15 +248,44 @@ def test_dry_run_plans_and_sends_nothing(
     answer = invoke(door(123456789, DOCUMENTED_BODY, {"dry_run": "true"}))
 
     plan = json.loads(answer["body"]) if "statusCode" in answer else answer
-    assert plan == {
+    known = {
         "order_id": 123456789,
         "outcome": "planned",
         "recipients": ["someone@example.com", "someone@example2.com"],
         "upstream_body": DOCUMENTED_BODY,
         "would_be": "sent",
     }
-    assert (emulator.outbox, puts(emulator)) == ([], [])
-    assert boto3.client("dynamodb").scan(TableName=TABLE)["Items"] == []
+    assert known == {name: plan[name] for name in known}
+    assert plan.keys() == known.keys() | {"advice", "order", "names", "email_validation_ends"}
+    assert {name["name"]: name["mailed"] for name in plan["names"]} == {
+        "example.com": ["someone@example.com"],
+        "sub.example2.com": ["someone@example2.com"],
+    }
+    assert (emulator.outbox, puts(emulator), claimed()) == ([], [], [])
+
+
+@each_door
+def test_dry_run_answers_why_it_would_be_refused_and_does_not_raise_it(
+    emulator: CertCentralEmulator,
+    invoke: Callable[..., Any],
+    output: Callable[[], Output],
+    door: Callable[..., dict[str, Any]],
+) -> None:
+    order_id = emulator.add_order(status="issued")["id"]
+
+    answer = invoke(door(order_id, query={"dry_run": "true"}))
+
+    plan = json.loads(answer["body"]) if "statusCode" in answer else answer
+    assert answer.get("statusCode", 200) == 200
+    assert (plan["outcome"], plan["would_be"], plan["code"]) == (
+        "planned",
+        "OrderNotEligible",
+        "order_not_eligible|not_pending",
+    )
+    assert "upstream_body" not in plan
+    printed = output()
+    assert printed.audit["outcome"] == "planned"
+    assert printed.metrics.keys() == {"UpstreamLatency"}
 
 
 @each_door
@@ -292,6 +353,269 @@ def test_status_action(emulator: CertCentralEmulator, invoke: Callable[..., Any]
     assert len(emulator.calls) == 1
 
 
+# Who is not mailed
+
+
+# Of the order `multi_san`, the first name is validated.
+DONE, MAIL = ("shop.example", "admin@shop.example"), ("mail.example", "admin@mail.example")
+SOME_DONE = named(DONE, MAIL)
+
+
+@each_door
+def test_who_is_named_for_a_validated_name_is_skipped(
+    emulator: CertCentralEmulator,
+    invoke: Callable[..., Any],
+    output: Callable[[], Output],
+    door: Callable[..., dict[str, Any]],
+) -> None:
+    order_id = SEED_IDS["multi_san"]
+
+    answer = invoke(door(order_id, SOME_DONE))
+
+    assert [json.loads(call["body"]) for call in puts(emulator)] == [named(MAIL)]
+    assert [mail["to"] for mail in emulator.outbox] == [MAIL[1]]
+    if door in RAISING_DOORS.values():
+        assert (answer["outcome"], answer["recipients"]) == ("sent", [MAIL[1]])
+    else:
+        assert answer["statusCode"] == 204
+    printed = output()
+    announced, audited = (line for line in printed.lines if "message" in line)
+    for line in (announced, audited):
+        assert (line["recipients"], line["skipped"]) == ([MAIL[1]], [DONE[1]])
+    claim = ResendRequest.from_input(direct(order_id, SOME_DONE)).claim_key
+    assert (announced["message"], announced["claim"], audited["outcome"]) == ("sending", claim, "sent")
+    assert claimed() == [claim]
+
+
+@pytest.mark.parametrize("approved_meanwhile", [False, True])
+def test_repeat_of_a_request_of_which_somebody_was_skipped_is_a_duplicate(
+    emulator: CertCentralEmulator, invoke: Callable[..., Any], approved_meanwhile: bool
+) -> None:
+    names = {"a.test": "approved", "b.test": "pending", "c.test": "pending"}
+    order_id = emulator.add_order(names=names)["id"]
+    request = direct(order_id, named(*((name, f"admin@{name}") for name in names)))
+    first = invoke(request)
+    if approved_meanwhile:
+        emulator.update_order(order_id, names=names | {"b.test": "approved"})
+
+    repeat = invoke(request)
+
+    assert first["recipients"] == ["admin@b.test", "admin@c.test"]
+    assert (repeat["outcome"], repeat["sent_at"]) == ("duplicate", first["sent_at"])
+    assert repeat["recipients"] == (["admin@c.test"] if approved_meanwhile else first["recipients"])
+    assert len(puts(emulator)) == 1
+
+
+@pytest.mark.usefixtures("emulator")
+def test_audit_line_of_a_duplicate_tells_who_is_skipped_too(
+    invoke: Callable[..., Any], output: Callable[[], Output]
+) -> None:
+    for outcome in ("sent", "duplicate"):
+        invoke(direct(SEED_IDS["multi_san"], SOME_DONE))
+
+        line = output().audit
+        assert (line["outcome"], line["recipients"], line.get("skipped")) == (outcome, [MAIL[1]], [DONE[1]])
+
+
+def test_address_of_a_person_who_is_skipped_is_masked(
+    emulator: CertCentralEmulator, invoke: Callable[..., Any], output: Callable[[], Output]
+) -> None:
+    invoke(direct(SEED_IDS["multi_san"], named(("shop.example", "jane.doe@shop.example"), MAIL)))
+
+    assert output().audit["skipped"] == ["j***@shop.example"]
+    assert emulator.name_server.queries == []
+
+
+def test_each_recipient_that_may_not_be_mailed_has_its_entry_over_http(
+    emulator: CertCentralEmulator, invoke: Callable[..., Any]
+) -> None:
+    wrong = named(
+        MAIL,
+        ("mail.example", "jane.doe@example.net"),
+        ("other.example", "admin@other.example"),
+        ("api.shop.test", "admin@shop.test"),
+    )
+
+    for door in HTTP_DOORS.values():
+        answer = invoke(door(SEED_IDS["multi_san"], wrong))
+
+        assert (answer["statusCode"], answer["headers"]) == (422, {"Content-Type": "application/json"})
+        entries = json.loads(answer["body"])["errors"]
+        assert [entry["code"] for entry in entries] == [
+            "recipient_not_allowed|domain_approval_emails[1].email",
+            "recipient_not_allowed|domain_approval_emails[2].domain",
+            "recipient_not_allowed|domain_approval_emails[3].email_domain",
+        ]
+        foreign, unknown, at_parent = (entry["message"] for entry in entries)
+        assert "j***@example.net" in foreign
+        assert "jane" not in answer["body"]
+        assert "mail.example" in unknown
+        assert '"email_domain": "shop.test"' in at_parent
+    assert (puts(emulator), emulator.outbox, claimed()) == ([], [], [])
+
+
+@pytest.mark.parametrize("door", RAISING_DOORS.values(), ids=RAISING_DOORS)
+def test_recipients_that_may_not_be_mailed_are_raised_together(
+    emulator: CertCentralEmulator, invoke: Callable[..., Any], door: Callable[..., dict[str, Any]]
+) -> None:
+    recipients = [("mail.example", f"jane.doe.{number}@example.net") for number in range(50)]
+
+    with pytest.raises(errors.RecipientNotAllowed) as caught:
+        invoke(door(SEED_IDS["multi_san"], named(MAIL, *recipients)))
+
+    assert len(caught.value.entries) == 50
+    text = str(caught.value)
+    assert text.startswith("domain_approval_emails[1].email: j***@example.net ")
+    assert re.search(r" And [0-9]+ more\.$", text)
+    assert "jane" not in text
+    assert len(text) < 32 * 1024
+    assert (puts(emulator), claimed()) == ([], [])
+
+
+@each_door
+def test_without_an_answer_from_dns_nothing_is_sent_and_with_one_it_is(
+    emulator: CertCentralEmulator, invoke: Callable[..., Any], door: Callable[..., dict[str, Any]]
+) -> None:
+    emulator.dns.fault("_validation-contactemail.example.com", "servfail")
+
+    if door in RAISING_DOORS.values():
+        with pytest.raises(errors.RecipientUnverified) as caught:
+            invoke(door(123456789, DOCUMENTED_BODY))
+        said = str(caught.value)
+    else:
+        answer = invoke(door(123456789, DOCUMENTED_BODY))
+        assert answer["statusCode"] == 503
+        (entry,) = json.loads(answer["body"])["errors"]
+        assert entry["code"] == "recipient_unverified"
+        said = entry["message"]
+    assert "_validation-contactemail.example.com" in said
+    assert (puts(emulator), claimed()) == ([], [])
+
+    emulator.dns.clear_faults()
+    invoke(door(123456789, DOCUMENTED_BODY))
+    assert [mail["to"] for mail in emulator.outbox] == ["someone@example.com", "someone@example2.com"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "kind", "value"),
+    [
+        ("_validation-contactemail.www.lookup.example", "TXT", '"pki@contact.test"'),
+        ("_validation-contactemail.lookup.example", "TXT", '"PKI@contact.test"'),
+        ("www.lookup.example", "CAA", '0 contactemail "pki@contact.test"'),
+        ("lookup.example", "CAA", '0 contactemail "pki@Contact.test"'),
+    ],
+)
+def test_contact_that_dns_publishes_is_mailed_and_one_that_it_does_not_is_refused(
+    emulator: CertCentralEmulator, invoke: Callable[..., Any], owner: str, kind: str, value: str
+) -> None:
+    emulator.set_switches(foreign_address="accept")
+    order_id = emulator.add_order(names=["www.lookup.example"])["id"]
+    request = direct(order_id, named(("www.lookup.example", "pki@contact.test")))
+    with pytest.raises(errors.RecipientNotAllowed):
+        invoke(request)
+
+    emulator.dns.set(owner, kind, [value])
+
+    assert invoke(request)["outcome"] == "sent"
+    assert [mail["to"] for mail in emulator.outbox] == ["pki@contact.test"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        named(("example.com", "admin@example.com")),
+        named(("example.com", "Postmaster@example.com", "example.com")),
+    ],
+    ids=["default", "constructed", "with email_domain"],
+)
+def test_constructed_and_default_recipients_are_mailed_while_dns_is_away(
+    emulator: CertCentralEmulator, invoke: Callable[..., Any], body: dict[str, Any]
+) -> None:
+    emulator.dns.fault("example.com", "silent")
+    emulator.dns.fault("_validation-contactemail.example.com", "silent")
+
+    assert invoke(direct(ORDER, body))["outcome"] == "sent"
+    assert emulator.name_server.queries == []
+
+
+def test_with_the_check_switched_off_anybody_is_mailed_and_validated_names_are_still_skipped(
+    emulator: CertCentralEmulator, invoke: Callable[..., Any], settings: Callable[..., None]
+) -> None:
+    settings(RECIPIENT_CHECK="off")
+    emulator.set_switches(foreign_address="accept", unknown_domain="accept")
+    foreign = [("mail.example", "jane@example.net"), ("elsewhere.example", "jane@example.net")]
+
+    answer = invoke(direct(SEED_IDS["multi_san"], named(DONE, *foreign)))
+
+    assert answer["recipients"] == ["jane@example.net"] * 2
+    assert [json.loads(call["body"]) for call in puts(emulator)] == [named(*foreign)]
+    assert emulator.name_server.queries == []
+    with pytest.raises(errors.OrderNotEligible, match=r"\(order_not_eligible\|already_validated\)$"):
+        invoke(direct(SEED_IDS["multi_san"], named(DONE)))
+
+
+def test_why_the_order_is_not_eligible_is_told_rather_than_what_is_wrong_with_recipients(
+    emulator: CertCentralEmulator, invoke: Callable[..., Any]
+) -> None:
+    order_id = emulator.add_order(names={"a.test": "approved", "b.test": "pending"}, status="needs_approval")["id"]
+
+    for recipient in (("b.test", "jane@example.net"), ("c.test", "admin@c.test"), ("a.test", "admin@a.test")):
+        with pytest.raises(errors.OrderNotEligible) as caught:
+            invoke(direct(order_id, named(recipient)))
+
+        assert caught.value.reason == "needs_approval"
+
+
+# Runs the handler on some events, in a process that has loaded nothing before.
+COLD = """
+import json, sys
+import boto3
+from conftest import CANARY, SECRET_ID, create_claims_table, lambda_context
+from moto import mock_aws
+from dv_resend.app import lambda_handler
+
+with mock_aws():
+    create_claims_table(boto3.client("dynamodb"))
+    boto3.client("secretsmanager").create_secret(Name=SECRET_ID, SecretString=CANARY)
+    outcomes = [lambda_handler(event, lambda_context())["outcome"] for event in json.loads(sys.argv[1])]
+    print("ANSWER", json.dumps([outcomes, sorted({"dns", "publicsuffixlist"} & sys.modules.keys())]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("calls", "loaded"),
+    [
+        (
+            [
+                ("plain", {}),
+                ("plain", named(("example.com", "admin@example.com"))),
+                ("wildcard", named(("*.wild.example", "hostmaster@wild.example"))),
+                # CertCentral validates this one at mail.example, and at shop.test: the scopes of the validation.
+                ("multi_san", named(DONE, MAIL, ("api.shop.test", "admin@shop.test", "shop.test"))),
+            ],
+            [],
+        ),
+        ([("contact", named(("contact.example", "pki@mail.test")))], ["dns", "publicsuffixlist"]),
+    ],
+    ids=["constructed", "published"],
+)
+def test_only_an_address_that_is_not_constructed_pays_for_dns_and_the_list_of_public_suffixes(
+    emulator: CertCentralEmulator, calls: list[tuple[str, dict[str, Any]]], loaded: list[str]
+) -> None:
+    events = [direct(SEED_IDS[name], body) for name, body in calls]
+    tests = Path(__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": f"{tests.parent / 'src'}:{tests}"}
+
+    ran = subprocess.run(
+        [sys.executable, "-c", COLD, json.dumps(events)], env=environment, capture_output=True, text=True, check=False
+    )
+
+    (answer,) = [line for line in ran.stdout.splitlines() if line.startswith("ANSWER ")] or [ran.stderr[-2000:]]
+    assert json.loads(answer.removeprefix("ANSWER ")) == [["sent"] * len(calls), loaded]
+    assert len(puts(emulator)) == len(calls)
+
+
 # Every error through every door
 
 
@@ -323,6 +647,16 @@ STAGES: dict[str, Callable[[Stage], object]] = {
     "not_pending": lambda stage: stage.order(status="issued"),
     "needs_approval": lambda stage: stage.order(status="needs_approval"),
     "not_email": lambda stage: stage.order(dcv_method="dns-txt-token"),
+    "validated": lambda stage: setattr(stage, "order_id", SEED_IDS["all_approved"]),
+    "named_validated": lambda stage: (
+        setattr(stage, "order_id", SEED_IDS["multi_san"]),
+        stage.body.update(named(DONE)),
+    ),
+    "foreign": lambda stage: stage.body.update(named(("example.com", "jane.doe@example.net"))),
+    "unverified": lambda stage: (
+        stage.body.update(named(("example.com", "jane.doe@example.net"))),
+        stage.emulator.dns.fault("_validation-contactemail.example.com", "refused"),
+    ),
     "rejected": lambda stage: stage.answer(400, "invalid_email", "PUT"),
     "unknown": lambda stage: stage.emulator.inject({"fault": "reset", "method": "PUT", "mails": True}),
     "bad_key": lambda _stage: store_key("emulator-revoked-key"),
@@ -345,6 +679,10 @@ ERRORS = [
     ("not_pending", errors.OrderNotEligible, 409, "order_not_eligible|not_pending"),
     ("needs_approval", errors.OrderNotEligible, 409, "order_not_eligible|needs_approval"),
     ("not_email", errors.OrderNotEligible, 409, "order_not_eligible|not_email_dcv"),
+    ("validated", errors.OrderNotEligible, 409, "order_not_eligible|already_validated"),
+    ("named_validated", errors.OrderNotEligible, 409, "order_not_eligible|already_validated"),
+    ("foreign", errors.RecipientNotAllowed, 422, "recipient_not_allowed|domain_approval_emails[0].email"),
+    ("unverified", errors.RecipientUnverified, 503, "recipient_unverified"),
     ("rejected", errors.RequestRejected, 422, "request_rejected"),
     ("unknown", errors.OutcomeUnknown, 504, "outcome_unknown"),
     ("bad_key", errors.ApiKeyRejected, 502, "api_key_rejected"),
@@ -399,6 +737,8 @@ def test_each_error_through_each_door(
     assert len(puts(emulator)) == (1 if case in ("unknown", "rejected", "no_permission") else 0)
     printed = output()
     assert printed.audit["outcome"] == error.__name__
+    assert printed.audit["code"] == code
+    assert "jane.doe" not in str(printed.lines)
     by_service = {"service": SERVICE}
     assert [emission["dimensions"] for emission in printed.metrics["ResendFailed"]] == [
         by_service | {"reason": error.__name__},
@@ -456,7 +796,7 @@ def test_key_rotated_under_a_warm_function(emulator: CertCentralEmulator, invoke
 
     invoke(direct(emulator.add_order()["id"]))
 
-    assert [call["role"] for call in emulator.calls[2:]] == ["revoked", "valid", "valid"]
+    assert [call["role"] for call in emulator.calls[3:]] == ["revoked", "valid", "valid", "valid"]
 
 
 def test_bad_unchanged_key_costs_one_call(emulator: CertCentralEmulator, invoke: Callable[..., Any]) -> None:
@@ -592,7 +932,7 @@ def test_whatever_comes_gets_a_valid_answer_or_one_of_our_errors(
         assert str(error).isprintable()  # noqa: PT017
         return
     if "statusCode" in answer:
-        assert answer["statusCode"] in {204, 200, 400, 404, 405, 409, 500, 503}
+        assert answer["statusCode"] in {204, 200, 400, 404, 405, 409, 422, 500, 503}
         assert all(isinstance(value, str) for value in answer["headers"].values())
         assert answer["body"] == "" or "errors" in json.loads(answer["body"])
 
@@ -689,9 +1029,11 @@ EVENTS = Path(__file__).parents[2] / "events"
 SAMPLES = {path.name: json.loads(path.read_text("utf-8")) for path in sorted(EVENTS.glob("*.json"))}
 SCHEDULES = [name for name in SAMPLES if doors.recognise(SAMPLES[name]) == "schedule"]
 SWEEP = {"action": "sweep"}
-# Of the orders that the emulator starts with: due by email, due by another method, and stuck.
-DUE = {"plain", "wildcard", "multi_san", "reissue", "idn", "contact", "all_approved"}
+# Of the orders that the emulator starts with, those that the list shows as due: the first need an email.
+DUE = {"plain", "wildcard", "multi_san", "reissue", "idn", "contact"}
 NOT_BY_EMAIL = {"dns_txt", "dns_cname", "http_token"}
+VALIDATED = {"all_approved"}
+REFUSED = NOT_BY_EMAIL | VALIDATED
 
 
 @dataclass
@@ -817,15 +1159,15 @@ def test_a_sweep_queues_what_is_or_may_be_due_and_says_what_it_found(
     assert answer == {
         "listed": len(there),
         "pending_dv": sum(order["product_type"] == "dv_ssl_certificate" for order in there),
-        "due": len(DUE | NOT_BY_EMAIL),
-        "enqueued": len(DUE | NOT_BY_EMAIL),
+        "due": len(DUE | REFUSED),
+        "enqueued": len(DUE | REFUSED),
         "stuck": 1,
         "oldest_days": 45,
         "by_status": {"pending": len(there) - 1, "reissue_pending": 1},
         "stuck_orders": list(seeds("old")),
     }
     queued = [json.loads(record["body"])["order_id"] for record in line.receive()]
-    assert set(queued) == seeds(*DUE, *NOT_BY_EMAIL)
+    assert set(queued) == seeds(*DUE, *REFUSED)
     assert puts(emulator) == []
     printed = output()
     assert (printed.audit["outcome"], printed.audit["door"]) == ("swept", "schedule")
@@ -848,27 +1190,50 @@ def test_each_due_order_gets_exactly_one_email_and_a_second_sweep_sends_none(
 
     mails = [(mail["order_id"], mail["to"]) for mail in emulator.outbox]
     assert len(mails) == len(set(mails)) > 0
-    # All names of one order are approved already: nobody is left to be mailed.
-    assert {order_id for order_id, _ in mails} == seeds(*DUE - {"all_approved"})
+    assert {order_id for order_id, _ in mails} == seeds(*DUE)
     assert [call["body"] for call in puts(emulator)] == ["{}"] * len(DUE)
     outcomes = {order_id: found["outcome"] for order_id, found in audits(output).items()}
-    assert outcomes == dict.fromkeys(seeds(*DUE), "sent") | dict.fromkeys(seeds(*NOT_BY_EMAIL), "OrderNotEligible")
+    assert outcomes == dict.fromkeys(seeds(*DUE), "sent") | dict.fromkeys(seeds(*REFUSED), "OrderNotEligible")
     assert line.length == 0
 
     line.renew()
     settings(SWEEP_QUEUE_URL=line.url)
     emulator.clear_calls()
-    assert line.sweep()["enqueued"] == len(DUE | NOT_BY_EMAIL)
+    assert line.sweep()["enqueued"] == len(DUE | REFUSED)
     assert line.drain() == []
 
     assert puts(emulator) == []
     outcomes = {order_id: found["outcome"] for order_id, found in audits(output).items()}
     assert outcomes == dict.fromkeys(seeds(*DUE), "already_reminded") | dict.fromkeys(
-        seeds(*NOT_BY_EMAIL), "OrderNotEligible"
+        seeds(*REFUSED), "OrderNotEligible"
     )
     # Of those that were dealt with, only the reissue has to be asked about to know it.
     asked = {int(call["path"].rpartition("/")[2]) for call in emulator.calls if call["path"][-1].isdigit()}
-    assert asked == seeds("reissue", *NOT_BY_EMAIL)
+    assert asked == seeds("reissue", *REFUSED)
+
+
+def test_an_order_whose_names_are_all_validated_is_acknowledged_counted_and_not_recorded(
+    emulator: CertCentralEmulator, line: Line, output: Callable[[], Output]
+) -> None:
+    line.put(SEED_IDS["all_approved"], SEED_IDS["plain"])
+
+    assert line.drain() == []
+
+    printed = output()
+    refused, sent = (entry for entry in printed.lines if entry.get("message") == "audit")
+    assert (refused["order_id"], refused["outcome"], refused["code"]) == (
+        SEED_IDS["all_approved"],
+        "OrderNotEligible",
+        "order_not_eligible|already_validated",
+    )
+    assert (sent["order_id"], sent["outcome"]) == (SEED_IDS["plain"], "sent")
+    assert [emission["value"] for emission in printed.metrics["AlreadyValidated"]] == [1]
+    assert "ResendFailed" not in printed.metrics
+    # The claim and the record of the other one alone.
+    assert [str(SEED_IDS["all_approved"]) in key for key in claimed()] == [False, False]
+    assert ResendRequest(SEED_IDS["all_approved"]).claim_key not in claimed()
+    assert line.length == 0
+    assert [call["path"].split("/")[5] for call in puts(emulator)] == [str(SEED_IDS["plain"])]
 
 
 def test_only_a_function_that_sweeps_is_paced_and_its_pace_outlives_an_invocation(
@@ -895,14 +1260,14 @@ def test_only_a_function_that_sweeps_is_paced_and_its_pace_outlives_an_invocatio
 
     settings(SWEEP_QUEUE_URL="")
     line.invoke(direct(emulator.add_order()["id"]))
-    assert len(waits) == len(emulator.calls) - 2
+    assert len(waits) == len(emulator.calls) - 3
 
 
 def test_two_sweeps_at_once_queue_each_reminder_once(emulator: CertCentralEmulator, line: Line) -> None:
     for _ in range(2):
         line.sweep()
 
-    assert line.length == len(DUE | NOT_BY_EMAIL)
+    assert line.length == len(DUE | REFUSED)
     line.drain()
     assert len(puts(emulator)) == len(DUE)
 
@@ -916,6 +1281,7 @@ def test_two_sweeps_at_once_queue_each_reminder_once(emulator: CertCentralEmulat
         ("issued", "order_not_eligible|not_pending"),
         ("unknown_status", "order_not_eligible|not_pending"),
         ("dns_txt", "order_not_eligible|not_email_dcv"),
+        ("all_approved", "order_not_eligible|already_validated"),
         (None, "not_found|order"),
     ],
 )
@@ -991,7 +1357,7 @@ def test_a_revoked_key_acknowledges_nothing_and_with_a_mended_one_every_reminder
     # The key is cached; a rejected one is read anew.
     emulator.set_key(CANARY, "revoked")
 
-    assert set(line.drain()) == seeds(*DUE, *NOT_BY_EMAIL)
+    assert set(line.drain()) == seeds(*DUE, *REFUSED)
     assert line.receive() == []
     assert [found["outcome"] for found in audits(output).values()] == ["ApiKeyRejected"]
     assert emulator.outbox == []
@@ -1009,10 +1375,11 @@ def test_an_outage_loses_nothing_and_when_it_is_over_the_line_goes_on_in_order(
 ) -> None:
     first, second, third = SEED_IDS["plain"], SEED_IDS["wildcard"], SEED_IDS["idn"]
     line.put(first, second, third)
+    emulator.inject({"fault": "status", "status": 503, "path": f"/{second}/validation", "times": 1})
     emulator.inject({"fault": "status", "status": 503, "path": f"/{second}$", "times": 1})
-    emulator.inject({"fault": "status", "status": 429, "path": f"/{second}/", "times": 1})
+    emulator.inject({"fault": "status", "status": 429, "path": f"/{second}/resend", "times": 1})
 
-    for outcomes in (["sent", "CertCentralUnavailable"], ["RateLimited"]):
+    for outcomes in (["sent", "CertCentralUnavailable"], ["CertCentralUnavailable"], ["RateLimited"]):
         assert line.drain() == [second, third]
         assert line.receive() == []
         assert [found["outcome"] for found in audits(output).values()] == outcomes
@@ -1052,7 +1419,7 @@ def test_a_dry_sweep_plans_and_queues_nothing(
 
     answer = line.sweep(dry_run=True)
 
-    assert {reminder["order_id"] for reminder in answer["plan"]} == seeds(*DUE, *NOT_BY_EMAIL)
+    assert {reminder["order_id"] for reminder in answer["plan"]} == seeds(*DUE, *REFUSED)
     assert (answer["due"], answer["enqueued"]) == (len(answer["plan"]), 0)
     assert (line.length, puts(emulator)) == (0, [])
     assert output().metrics.keys() == {"UpstreamLatency"}

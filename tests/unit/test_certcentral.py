@@ -34,7 +34,7 @@ from dv_resend.errors import (
     RequestRejected,
     ResendError,
 )
-from dv_resend.models import ListedOrder
+from dv_resend.models import ListedOrder, NameStatus
 
 ORDER = 100000001
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -666,17 +666,101 @@ def test_order_status_names_every_domain(client: CertCentral, emulator: CertCent
 
     assert emulator.calls[0]["path"] == "/services/v2/order/certificate/123456789/validation"
     assert (order.status, order.dcv_method) == ("pending", "email")
-    assert dict(order.domains) == {"example.com": "pending", "example2.com": "pending"}
+    assert order.domains == (
+        NameStatus("example.com", "pending", ("example.com",)),
+        NameStatus("example2.com", "pending", ("sub.example2.com",)),
+    )
 
 
-@pytest.mark.parametrize("names", [None, {}, "x", [None, 5, {}]])
+def test_names_of_one_scope_may_have_come_differently_far(client: CertCentral, emulator: CertCentralEmulator) -> None:
+    names = {"a.example.org": "approved", "b.example.org": "pending", "*.example.org": "approved"}
+    order_id = emulator.add_order(names=names)["id"]
+
+    assert client.get_order_status(order_id, later()).domains == (
+        NameStatus("example.org", "approved", ("a.example.org", "*.example.org")),
+        NameStatus("example.org", "pending", ("b.example.org",)),
+    )
+
+
+NOTHING = NameStatus("", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("names", "domains"),
+    [
+        *((odd, ()) for odd in (None, {}, "x", 7, True, [])),
+        ([None, 5, "x", [], {}], (NOTHING,) * 5),
+        ([{"dns_names": None}, {"dns_names": "a.test"}, {"dns_names": {"a.test": 1}}], (NOTHING,) * 3),
+        ([{"dns_names": [None, 7, "", [], {}, "a.test"]}], (NameStatus("", "unknown", ("a.test",)),)),
+        ([{"name_scope": None, "status": None}, {"name_scope": 7, "status": ["approved"]}], (NOTHING,) * 2),
+        ([{"name_scope": "", "status": ""}], (NOTHING,)),
+        # A status of any case, or of tomorrow, is passed on; what it means is not decided here.
+        *(
+            ([{"name_scope": "a.test", "status": status}], (NameStatus("a.test", status),))
+            for status in ("approved", "APPROVED", "expired", "a status of tomorrow")
+        ),
+        (
+            [{"name_scope": "*.wild.test", "status": "pending", "dns_names": ["*.wild.test", "wild.test"]}],
+            (NameStatus("*.wild.test", "pending", ("*.wild.test", "wild.test")),),
+        ),
+        ([{"name_scope": "a\r\n.test", "dns_names": ["b\t.test"]}], (NameStatus("a  .test", "unknown", ("b .test",)),)),
+    ],
+    ids=ascii,
+)
 def test_odd_validations_do_not_break_the_status(
-    client: CertCentral, emulator: CertCentralEmulator, names: object
+    client: CertCentral, emulator: CertCentralEmulator, names: object, domains: tuple[NameStatus, ...]
 ) -> None:
     body = {"order_status": "issued", "dns_name_validations": names}
     emulator.inject({"fault": "status", "status": 200, "body": body})
 
-    assert client.get_order_status(ORDER, later()).status == "issued"
+    order = client.get_order_status(ORDER, later())
+
+    assert (order.status, order.domains) == ("issued", domains)
+
+
+@pytest.mark.parametrize("switch", ["empty", "absent"])
+def test_a_validation_without_names_tells_of_none(
+    client: CertCentral, emulator: CertCentralEmulator, switch: str
+) -> None:
+    emulator.set_switches(validation_names=switch)
+
+    order = client.get_order_status(ORDER, later())
+
+    assert (order.status, order.domains) == ("pending", ())
+
+
+def test_names_are_told_as_a_labels(client: CertCentral, emulator: CertCentralEmulator) -> None:
+    entry = {
+        "name_scope": "B\u00fccher.example",
+        "status": "pending",
+        "dns_names": ["*.b\u00fccher.example", "WWW.a.test"],
+    }
+    body = {"order_status": "pending", "dns_name_validations": [entry]}
+    emulator.inject({"fault": "status", "status": 200, "body": body})
+
+    (found,) = client.get_order_status(ORDER, later()).domains
+
+    assert found == NameStatus("xn--bcher-kva.example", "pending", ("*.xn--bcher-kva.example", "www.a.test"))
+
+
+def test_a_validation_without_a_status_is_told_with_what_was_answered(
+    client: CertCentral, emulator: CertCentralEmulator
+) -> None:
+    emulator.inject({"fault": "status", "status": 200, "body": {"dns_name_validations": []}})
+
+    with pytest.raises(CertCentralUnavailable) as caught:
+        client.get_order_status(ORDER, later())
+
+    assert caught.value.upstream_status == 200
+
+
+def test_a_name_is_not_cut_off(client: CertCentral, emulator: CertCentralEmulator) -> None:
+    """Cut off, it would be another name. The longest has 253 characters, and a star before it."""
+    name = "*." + ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
+    order_id = emulator.add_order(names=[name], name_scope="fqdn")["id"]
+
+    assert len(name) == 255
+    assert client.get_order_status(order_id, later()).domains == (NameStatus(name[2:], "pending", (name,)),)
 
 
 def test_gzip_is_read() -> None:

@@ -15,6 +15,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import dns.resolver
 import pytest
 import requests
 import trustme
@@ -83,6 +84,19 @@ def eventually(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def look_up(server, name, type_):
+    """The records as texts; None if the name does not exist, [] if it has none of the type."""
+    resolver = dns.resolver.Resolver(configure=False)
+    host, _, port = server.rpartition(":")
+    resolver.nameservers, resolver.port, resolver.lifetime = [host], int(port), 2
+    try:
+        return sorted(record.to_text() for record in resolver.resolve(name, type_, search=False))
+    except dns.resolver.NXDOMAIN:
+        return None
+    except dns.resolver.NoAnswer:
+        return []
 
 
 def refusal(answer):
@@ -319,6 +333,27 @@ def test_validation_has_string_ids_and_a_status_per_name(emulator, api):
         "mail.example",
         "api.shop.test",
     ]
+
+
+@pytest.mark.parametrize("status", ["approved", "pending", "expired", "submitted", "Something Else"])
+def test_a_name_may_have_any_status(emulator, api, status):
+    order = emulator.add_order(names={"a.test": status, "b.test": "approved"})["id"]
+
+    rows = api("GET", f"order/certificate/{order}/validation").json()["dns_name_validations"]
+    assert [(row["dns_names"], row["status"]) for row in rows] == [(["a.test"], status), (["b.test"], "approved")]
+
+    api.resend(order)
+    assert {mail["domain"] for mail in emulator.outbox} == (set() if status == "approved" else {"a.test"})
+
+
+def test_validation_without_its_names(emulator, api):
+    path = f"order/certificate/{SEED_IDS['multi_san']}/validation"
+    full = api("GET", path).json()
+    emulator.set_switches(validation_names="empty")
+    assert api("GET", path).json() == full | {"dns_name_validations": []}
+    emulator.set_switches(validation_names="absent")
+    del full["dns_name_validations"]
+    assert api("GET", path).json() == full
 
 
 @pytest.mark.parametrize("name", SEED)
@@ -658,6 +693,88 @@ def test_faults_match_in_order_by_method_and_path(emulator, api):
     assert get("/validation") == 200
 
 
+# --- DNS of the orders' domains ---------------------------------------------------------------------------------------
+
+
+def test_orders_domains_receive_mail_and_publish_their_contacts(emulator):
+    emulator.add_order(names=["*.A.test", "deep.sub.b.co.uk"], contacts=["PKI@Mail.test", 'odd"\\one@a.test'])
+
+    for host in ("a.test", "deep.sub.b.co.uk", "b.co.uk", "mail.test"):
+        assert look_up(emulator.dns_server, host, "MX") == [f"10 mail.{host}."]
+    assert look_up(emulator.dns_server, "sub.b.co.uk", "MX") == []
+    for name in ("a.test", "deep.sub.b.co.uk"):
+        contacts = look_up(emulator.dns_server, f"_validation-contactemail.{name}", "TXT")
+        assert contacts == ['"PKI@Mail.test"', '"odd\\"\\\\one@a.test"']
+    assert look_up(emulator.dns_server, "_validation-contactemail.b.co.uk", "TXT") is None
+    assert look_up(emulator.dns_server, "mail.a.test", "MX") is None
+
+
+def test_dns_follows_a_changed_order_at_once(emulator):
+    order = emulator.add_order(names=["a.test"])["id"]
+    assert look_up(emulator.dns_server, "_validation-contactemail.a.test", "TXT") is None
+    emulator.update_order(order, contacts=["x@a.test"])
+    assert look_up(emulator.dns_server, "_validation-contactemail.a.test", "TXT") == ['"x@a.test"']
+    emulator.update_order(order, names=["b.test"])
+    assert look_up(emulator.dns_server, "a.test", "MX") == ["10 mail.a.test."]  # still the contact's host
+    assert look_up(emulator.dns_server, "_validation-contactemail.a.test", "TXT") is None
+
+
+def test_seed_publishes_the_documented_examples_contacts_and_one_domain_without_mail(emulator):
+    emulator.update_order(DOCUMENTED_EXAMPLE, contacts=[])
+    for name in ("example.com", "example2.com"):
+        assert look_up(emulator.dns_server, f"_validation-contactemail.{name}", "TXT") == [f'"someone@{name}"']
+        assert look_up(emulator.dns_server, name, "MX") == [f"10 mail.{name}."]
+    assert look_up(emulator.dns_server, "no-mail.example", "MX") is None
+    assert SEED["no_mail"]["names"] == ["no-mail.example"]
+
+
+def test_dns_by_control_goes_over_what_the_orders_give_until_a_reset(emulator, control):
+    contact = "_validation-contactemail.contact.example"
+    assert look_up(emulator.dns_server, contact, "TXT") == ['"pki@mail.test"']
+
+    def put(name, type_, values):
+        assert control("PUT", "dns", {"name": name, "type": type_, "values": values}).status_code == 200
+
+    put(contact, "TXT", ['"other@" "mail.test"'])
+    put("contact.example", "CAA", ['0 contactemail "caa@mail.test"'])
+    put("mail.test", "MX", None)
+    put("no-mail.example", "MX", ["0 ."])
+    assert look_up(emulator.dns_server, contact, "TXT") == ['"other@" "mail.test"']
+    assert look_up(emulator.dns_server, "contact.example", "CAA") == ['0 contactemail "caa@mail.test"']
+    assert look_up(emulator.dns_server, "mail.test", "MX") is None
+    assert look_up(emulator.dns_server, "no-mail.example", "MX") == ["0 ."]
+    put(contact, "TXT", [])
+    assert look_up(emulator.dns_server, contact, "TXT") is None
+    listed = control("GET", "dns").json()
+    assert {"name": "contact.example", "type": "CAA", "values": ['0 contactemail "caa@mail.test"']} in listed
+    assert {"name": "contact.example", "type": "MX", "values": ["10 mail.contact.example."]} in listed
+    assert not [record for record in listed if record["name"] in (contact, "mail.test")]
+
+    control("POST", "reset")
+    assert emulator.name_server.queries == []
+    assert look_up(emulator.dns_server, contact, "TXT") == ['"pki@mail.test"']
+    assert look_up(emulator.dns_server, "contact.example", "CAA") == []
+    assert look_up(emulator.dns_server, "no-mail.example", "MX") is None
+
+
+def test_dns_faults_by_control(emulator, control):
+    assert control("POST", "dns/faults", {"name": "example.com", "fault": "servfail", "type": "MX"}).status_code == 200
+    with pytest.raises(dns.resolver.NoNameservers, match="SERVFAIL"):
+        look_up(emulator.dns_server, "example.com", "MX")
+    assert look_up(emulator.dns_server, "example.com", "CAA") == []
+
+    control("DELETE", "dns/faults")
+    assert look_up(emulator.dns_server, "example.com", "MX") == ["10 mail.example.com."]
+
+    control("POST", "dns/faults", {"name": "example.com", "fault": "slow", "seconds": 0.2})
+    start = time.monotonic()
+    look_up(emulator.dns_server, "example.com", "MX")
+    assert time.monotonic() - start >= 0.2
+    emulator.dns.fault("example.com", "refused")
+    emulator.reset()
+    assert look_up(emulator.dns_server, "example.com", "MX") == ["10 mail.example.com."]
+
+
 # --- Connections ------------------------------------------------------------------------------------------------------
 
 
@@ -688,6 +805,7 @@ def test_bodies_are_capped(emulator):
 def test_closing_is_quick_and_leaves_no_thread():
     before = set(threading.enumerate())
     emulator = CertCentralEmulator()
+    assert emulator.dns_server == emulator.name_server.address
     emulator.inject({"fault": "hang", "times": 1})
     emulator.inject({"fault": "slow", "seconds": 60, "times": 1})
     sockets = []
@@ -810,6 +928,19 @@ def test_control_by_http(emulator, api, control):
         ("PUT", "switches", {"self": 1}, "self"),
         ("POST", "orders", {"self": 1}, "self"),
         ("POST", "orders", {"count": 1, "apart_seconds": "x"}, "apart_seconds"),
+        ("PUT", "dns", {"name": "a.test", "type": "MX"}, "values"),
+        ("PUT", "dns", {"name": "a.test", "type": "MX", "values": "10 b.test."}, "values"),
+        ("PUT", "dns", {"name": "a.test", "type": "MX", "values": [1]}, "values"),
+        ("PUT", "dns", {"name": "a.test", "type": "MX", "values": ["b.test."]}, "values"),
+        ("PUT", "dns", {"name": "a..test", "type": "MX", "values": []}, "name"),
+        ("PUT", "dns", {"name": "a.test", "type": "X", "values": []}, "type"),
+        ("PUT", "dns", {"name": "a.test", "type": 1, "values": []}, "type"),
+        ("PUT", "dns", {"name": "a.test", "type": "MX", "values": [], "ttl": 1}, "ttl"),
+        ("POST", "dns/faults", {"name": "a.test", "fault": "nonsense"}, "fault"),
+        ("POST", "dns/faults", {"fault": "silent"}, "name"),
+        ("POST", "dns/faults", {"name": "a.test", "fault": "slow"}, "seconds"),
+        ("POST", "dns/faults", {"name": "a.test", "fault": "slow", "seconds": True}, "seconds"),
+        ("POST", "dns/faults", {"name": "a.test", "fault": "silent", "type": "X"}, "type"),
     ],
 )
 def test_wrong_control_requests_name_the_field(control, method, path, value, named):
@@ -819,7 +950,13 @@ def test_wrong_control_requests_name_the_field(control, method, path, value, nam
 
 
 def test_control_paths_that_do_not_exist(control):
-    for method, path in [("GET", "nonsense"), ("PUT", "reset"), ("PATCH", "orders/x"), ("GET", "limits")]:
+    for method, path in [
+        ("GET", "nonsense"),
+        ("PUT", "reset"),
+        ("PATCH", "orders/x"),
+        ("GET", "limits"),
+        ("DELETE", "dns"),
+    ]:
         assert control(method, path).status_code == 404
 
 
@@ -873,8 +1010,11 @@ def test_runs_as_a_process_until_it_is_told_to_stop(tmp_path, number):
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            url = json.loads(process.stdout.readline())["url"]
-            assert json.loads(announced.read_text()) == {"url": url}
+            line = json.loads(process.stdout.readline())
+            assert json.loads(announced.read_text()) == line
+            assert line.keys() == {"url", "dns"}
+            assert look_up(line["dns"], "example.com", "MX") == ["10 mail.example.com."]
+            url = line["url"]
             headers = {"X-DC-DEVKEY": "mine"}
             path = f"/services/v2/order/certificate/{FIRST_ID}/resend-emails"
             assert requests.put(url + path, json={}, headers=headers, timeout=5).status_code == 204

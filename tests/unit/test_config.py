@@ -1,5 +1,7 @@
 """The settings: every bad value is refused by name, and no value is ever echoed."""
 
+import ipaddress
+
 import pytest
 from conftest import settings_read
 from hypothesis import given, settings
@@ -13,6 +15,8 @@ QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/reminders.fifo"
 # A valid value, other than the default, of every variable that is text or a number.
 VALID = REQUIRED | {
     "SENDING": "off",
+    "RECIPIENT_CHECK": "off",
+    "DNS_SERVERS": "10.0.0.2, [fd00::2]:5353",
     "COOL_DOWN_MINUTES": "90",
     "CERTCENTRAL_TIMEOUT_SECONDS": "5",
     "REMINDER_DAYS": "2,5",
@@ -34,6 +38,8 @@ def test_only_the_secret_and_the_table_are_required_and_the_rest_has_safe_defaul
         certcentral_timeout_seconds=10.0,
         cool_down_seconds=3600,
         sending=True,
+        check_recipients=True,
+        dns_servers=(),
         reminder_days=(1, 3, 7, 14, 21),
         sweep_queue_url=None,
         sweep_requests_per_second=4.0,
@@ -48,6 +54,8 @@ def test_every_variable_is_honoured():
         CERTCENTRAL_TIMEOUT_SECONDS="2.5",
         COOL_DOWN_MINUTES="90",
         SENDING="off",
+        RECIPIENT_CHECK="off",
+        DNS_SERVERS="10.0.0.2,10.0.0.3:5353, fd00::2",
         REMINDER_DAYS="2, 5,30",
         SWEEP_QUEUE_URL=QUEUE,
         SWEEP_REQUESTS_PER_SECOND="0.5",
@@ -60,6 +68,8 @@ def test_every_variable_is_honoured():
         certcentral_timeout_seconds=2.5,
         cool_down_seconds=5400,
         sending=False,
+        check_recipients=False,
+        dns_servers=(("10.0.0.2", 53), ("10.0.0.3", 5353), ("fd00::2", 53)),
         reminder_days=(2, 5, 30),
         sweep_queue_url=QUEUE,
         sweep_requests_per_second=0.5,
@@ -95,6 +105,19 @@ def test_blanks_around_a_value_do_not_count(name):
     ("name", "value"),
     [
         *(("SENDING", value) for value in ("ON", "Off", "true", "false", "0", "1", "yes", "paused")),
+        *(("RECIPIENT_CHECK", value) for value in ("on", "OFF", "Enforce", "true", "false", "0", "warn", "enforced")),
+        *(
+            ("DNS_SERVERS", value)
+            for value in (
+                *(",", "10.0.0.2,", ",10.0.0.2", "10.0.0.2,,10.0.0.3", "10.0.0.2;10.0.0.3", "10.0.0.2/32"),
+                *("10.0.0", "10.0.0.2.3", "10.0.0.256", "10.0.0.02", "1", "...", "0x0a000002", "\u0661\u0660.0.0.2"),
+                *("10.0.0.2:", "10.0.0.2:0", "10.0.0.2:65536", "10.0.0.2:99999", "10.0.0.2:100000", "10.0.0.2:dns"),
+                *("10.0.0.2:-53", "10.0.0.2:53:53", "10.0.0.2:\u0665\u0663", ":53", "[]", "[]:53", "[10.0.0.2]:53"),
+                *("[fd00::2", "fd00::2]", "[fd00::2]53", "[fd00::2]:", "[fd00::2]:0", "[fd00::2]:65536", "fd00:::2"),
+                *("fd00::2::3", "fd00::g", "[fd00::g]:53", "[[fd00::2]]:53", "[fd00::2]:53/tcp"),
+                *("dns.example.com", "dns.example.com:53", "localhost", "system", "https://10.0.0.2/dns-query"),
+            )
+        ),
         *(("COOL_DOWN_MINUTES", value) for value in ("0", "59", "-60", "1441", "60.5", "1e2", "60m", "nan", "sixty")),
         *(
             ("CERTCENTRAL_TIMEOUT_SECONDS", value)
@@ -132,6 +155,43 @@ def test_the_limits_themselves_are_allowed(name, value, parsed):
     field = "cool_down_seconds" if name == "COOL_DOWN_MINUTES" else name.lower()
 
     assert getattr(config(**{name: value}), field) == parsed
+
+
+@pytest.mark.parametrize(
+    ("value", "servers"),
+    [
+        ("10.0.0.2", [("10.0.0.2", 53)]),
+        ("10.0.0.2:53", [("10.0.0.2", 53)]),
+        ("127.0.0.1:1", [("127.0.0.1", 1)]),
+        ("127.0.0.1:65535", [("127.0.0.1", 65535)]),
+        ("fd00::2", [("fd00::2", 53)]),
+        ("[fd00::2]", [("fd00::2", 53)]),
+        ("[fd00::2]:5353", [("fd00::2", 5353)]),
+        ("::1", [("::1", 53)]),
+        ("[::1]:5353", [("::1", 5353)]),
+        # Without brackets all of it is the address (RFC 3986, 3.2.2).
+        ("fd00::2:53", [("fd00::2:53", 53)]),
+        ("[::ffff:10.0.0.2]:53", [("::ffff:10.0.0.2", 53)]),
+        ("FD00:0:0:0:0:0:0:2", [("fd00::2", 53)]),
+        ("10.0.0.2,10.0.0.3", [("10.0.0.2", 53), ("10.0.0.3", 53)]),
+        (" 10.0.0.3:5353 ,  [fd00::2]:54,fd00::3 ", [("10.0.0.3", 5353), ("fd00::2", 54), ("fd00::3", 53)]),
+        # In the order in which they are to be asked.
+        ("10.0.0.9,10.0.0.1", [("10.0.0.9", 53), ("10.0.0.1", 53)]),
+    ],
+)
+def test_dns_servers_are_addresses_with_or_without_ports(value, servers):
+    assert config(DNS_SERVERS=value).dns_servers == tuple(servers)
+
+
+@pytest.mark.parametrize("value", ["10.0.0.1 5", "10.0.0.2:5 3", "10.0. 0.2", "fd00::2 0"])
+def test_dns_servers_with_blanks_inside_are_refused(value):
+    with pytest.raises(ConfigurationError):
+        config(DNS_SERVERS=value)
+
+
+@pytest.mark.parametrize(("value", "checks"), [("enforce", True), ("off", False), ("", True)])
+def test_recipients_are_checked_unless_it_is_switched_off(value, checks):
+    assert config(RECIPIENT_CHECK=value).check_recipients is checks
 
 
 @pytest.mark.parametrize(
@@ -214,7 +274,7 @@ def test_a_secret_pasted_into_the_wrong_variable_is_not_echoed(name):
 
 
 @settings(deadline=None, derandomize=True)
-@given(st.dictionaries(st.sampled_from(sorted(VARIABLES)), st.text() | st.from_regex(r"https?://.*")))
+@given(st.dictionaries(st.sampled_from(sorted(VARIABLES)), st.text() | st.from_regex(r"https?://.*|[0-9a-f.:\[\], ]*")))
 def test_any_environment_gives_a_config_or_a_configuration_error_that_names_a_variable(values):
     try:
         found = Config.from_environment(REQUIRED | values)
@@ -228,6 +288,7 @@ def test_any_environment_gives_a_config_or_a_configuration_error_that_names_a_va
         assert found.reminder_days == tuple(sorted(set(found.reminder_days)))
         assert found.reminder_days
         assert 0.1 <= found.sweep_requests_per_second <= 50
+        assert all(ipaddress.ip_address(host) and 0 < port < 65536 for host, port in found.dns_servers)
         assert found.sweep_queue_url is None or found.sweep_queue_url
 
     assert message is None or any(name in message for name in VARIABLES)

@@ -18,13 +18,15 @@ from dv_resend.errors import (
     OrderNotFound,
     OutcomeUnknown,
     RateLimited,
+    RecipientNotAllowed,
     RequestRejected,
     ResendError,
     ResendInProgress,
     UpstreamError,
 )
+from dv_resend.explain import ResendPlan
 from dv_resend.models import (
-    ResendPlan,
+    Order,
     ResendRequest,
     ResendResult,
     StatusRequest,
@@ -561,6 +563,12 @@ def test_the_caller_of_payload_1_is_what_the_gateway_says(identity, authorizer, 
 SENT_AT = 1795446245  # 2026-11-23T15:04:05Z
 
 
+def error_of(kind, message="Bad."):
+    if kind is RecipientNotAllowed:
+        return kind([("domain_approval_emails[0].email", message)])
+    return kind("locale", message) if kind in (InvalidRequest, OrderNotEligible) else kind(message)
+
+
 def answer_codes(response):
     return [entry["code"] for entry in json.loads(response["body"])["errors"]]
 
@@ -581,7 +589,7 @@ def test_a_duplicate_is_409_and_says_when_it_was_sent_and_how_long_to_wait():
 
 
 def test_a_dry_run_is_200_with_the_plan():
-    plan = ResendPlan(EXAMPLE, "sent")
+    plan = ResendPlan(EXAMPLE, Order(123456789, "pending", "dv_ssl_certificate", "email"), (), SENT_AT, "sent")
 
     response = doors.http_answer(plan)
 
@@ -590,15 +598,41 @@ def test_a_dry_run_is_200_with_the_plan():
     assert json.loads(response["body"]) == plan.to_json()
 
 
+def test_a_dry_run_that_found_a_refusal_is_200_too_and_names_it():
+    order = Order(123456789, "issued", "dv_ssl_certificate", "email")
+    refusal = OrderNotEligible("not_pending", "Order 123456789 is issued.")
+
+    response = doors.http_answer(ResendPlan(EXAMPLE, order, (), SENT_AT, "OrderNotEligible", refusal))
+
+    assert (response["statusCode"], response["headers"]["Resend-Outcome"]) == (200, "planned")
+    answer = json.loads(response["body"])
+    assert (answer["would_be"], answer["code"]) == ("OrderNotEligible", "order_not_eligible|not_pending")
+    assert "upstream_body" not in answer
+
+
 @pytest.mark.parametrize("kind", ResendError.__subclasses__())
 def test_every_error_answers_with_its_status_and_code_in_digicerts_shape(kind):
-    error = kind("locale", "Bad.") if kind in (InvalidRequest, OrderNotEligible) else kind("Bad.")
+    error = error_of(kind)
 
     response = doors.http_error(error)
 
     assert response["statusCode"] == kind.http_status
     assert response["headers"]["Content-Type"] == "application/json"
-    assert json.loads(response["body"]) == {"errors": [{"code": error.code, "message": error.message}]}
+    assert json.loads(response["body"]) == {"errors": [{"code": error.code, "message": error.entries[0][1]}]}
+    assert error.entries[0][1] == "locale: Bad." if kind is InvalidRequest else "Bad."
+
+
+@pytest.mark.parametrize("count", [1, 2, 21, 250])
+def test_each_refused_recipient_has_an_entry_of_its_own(count):
+    refused = [(f"domain_approval_emails[{number}].email", f"Reason {number}.") for number in range(count)]
+
+    response = doors.http_error(RecipientNotAllowed(refused))
+
+    assert response["statusCode"] == 422
+    assert json.loads(response["body"])["errors"] == [
+        {"code": f"recipient_not_allowed|domain_approval_emails[{number}].email", "message": f"Reason {number}."}
+        for number in range(count)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -723,10 +757,15 @@ UPSTREAM = st.lists(st.builds(UpstreamError, TEXTS, TEXTS), max_size=3).map(tupl
 ERRORS = st.one_of(
     st.builds(InvalidRequest, TEXTS, TEXTS),
     st.builds(OrderNotEligible, TEXTS, TEXTS),
+    st.builds(RecipientNotAllowed, st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=30)),
     st.builds(
         lambda kind, message, retry_after, said: kind(message, retry_after=retry_after, upstream_errors=said),
         st.sampled_from(
-            [kind for kind in ResendError.__subclasses__() if kind not in (InvalidRequest, OrderNotEligible)]
+            [
+                kind
+                for kind in ResendError.__subclasses__()
+                if kind not in (InvalidRequest, OrderNotEligible, RecipientNotAllowed)
+            ]
         ),
         TEXTS,
         st.none() | st.integers(1, 10**6),

@@ -7,6 +7,7 @@ from dv_resend.errors import (
     InvalidRequest,
     OrderNotEligible,
     RateLimited,
+    RecipientNotAllowed,
     RequestRejected,
     ResendError,
     UpstreamError,
@@ -17,6 +18,8 @@ CONTRACT = {
     "InvalidRequest": (400, "invalid_request", False, "order"),
     "OrderNotFound": (404, "not_found|order", False, "order"),
     "OrderNotEligible": (409, "order_not_eligible", False, "order"),
+    "RecipientNotAllowed": (422, "recipient_not_allowed", False, "order"),
+    "RecipientUnverified": (503, "recipient_unverified", True, "order"),
     "RequestRejected": (422, "request_rejected", False, "order"),
     "ResendInProgress": (409, "resend_in_progress", True, "order"),
     "OutcomeUnknown": (504, "outcome_unknown", False, "order"),
@@ -44,11 +47,12 @@ def test_each_class_carries_its_contract(name, contract):
     assert (kind.http_status, kind.base_code, kind.retryable, kind.scope) == contract
 
 
-@pytest.mark.parametrize("name", sorted(set(CONTRACT) - {"InvalidRequest", "OrderNotEligible"}))
+@pytest.mark.parametrize("name", sorted(set(CONTRACT) - {"InvalidRequest", "OrderNotEligible", "RecipientNotAllowed"}))
 def test_the_code_of_a_class_without_detail_is_its_base_code(name):
     error = getattr(errors, name)("Something is wrong.")
 
     assert error.code == CONTRACT[name][1]
+    assert error.entries == [(error.code, "Something is wrong.")]
     assert str(error) == error.message == "Something is wrong."
 
 
@@ -65,11 +69,46 @@ def test_an_invalid_request_names_its_field_in_code_and_text():
     assert str(error) == "domain_approval_emails[0].email: must be one email address."
 
 
-def test_an_ineligible_order_carries_the_reason_in_its_code():
+def test_an_ineligible_order_carries_the_reason_in_its_code_and_in_its_text_which_state_machines_read():
     error = OrderNotEligible("not_dv", "Order 1 is an OV order.")
 
     assert (error.reason, error.code) == ("not_dv", "order_not_eligible|not_dv")
-    assert str(error) == "Order 1 is an OV order."
+    assert error.entries == [("order_not_eligible|not_dv", "Order 1 is an OV order.")]
+    assert error.message == "Order 1 is an OV order."
+    assert str(error) == "Order 1 is an OV order. (order_not_eligible|not_dv)"
+
+
+def refused(count):
+    return [(f"domain_approval_emails[{number}].email", f"reason {number}.") for number in range(count)]
+
+
+def test_a_refusal_of_recipients_names_each_with_its_reason():
+    error = RecipientNotAllowed(refused(2))
+
+    assert error.entries == [
+        ("recipient_not_allowed|domain_approval_emails[0].email", "reason 0."),
+        ("recipient_not_allowed|domain_approval_emails[1].email", "reason 1."),
+    ]
+    assert error.code == "recipient_not_allowed|domain_approval_emails[0].email"
+    assert (
+        str(error)
+        == error.message
+        == "domain_approval_emails[0].email: reason 0. domain_approval_emails[1].email: reason 1."
+    )
+    assert error.refused == tuple(refused(2))
+
+
+@pytest.mark.parametrize("count", [1, 2, 20, 250])
+@pytest.mark.parametrize("length", [10, 1000, 9000])
+def test_the_text_of_a_refusal_of_many_is_bounded_and_says_how_many_more_there_are(count, length):
+    error = RecipientNotAllowed([(f"domain_approval_emails[{n}].email", f"{'w' * length}.") for n in range(count)])
+
+    shown = str(error).count("domain_approval_emails[")
+    assert shown >= 1
+    assert len(str(error)) < 20_000
+    assert str(error).endswith(f" And {count - shown} more." if shown < count else "w.")
+    # Only the text: over HTTP each is told.
+    assert len(error.entries) == count
 
 
 def test_the_text_of_an_error_carries_what_certcentral_said():

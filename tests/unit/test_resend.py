@@ -6,9 +6,13 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from conftest import TABLE, create_claims_table
+from fakes import LOOKS, ORDER, PUT, VALIDATION, CertCentral, Dns
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from moto import mock_aws
 
 from dv_resend.claims import Claims
+from dv_resend.eligibility import without_validated
 from dv_resend.errors import (
     ApiKeyRejected,
     CertCentralUnavailable,
@@ -19,22 +23,26 @@ from dv_resend.errors import (
     OutcomeUnknown,
     PermissionDenied,
     RateLimited,
+    RecipientNotAllowed,
+    RecipientUnverified,
     RequestRejected,
+    ResendError,
     ResendInProgress,
     SecretUnavailable,
     SendingPaused,
 )
-from dv_resend.models import Order, ResendPlan, ResendRequest, ResendResult
-from dv_resend.resend import Invocation, check_eligible, resend
+from dv_resend.models import HeldClaim, NameStatus, Order, OrderStatus, ResendRequest, ResendResult
+from dv_resend.recipients import Contacts
+from dv_resend.resend import Invocation, resend
 
 NOW = 1_795_446_245
 COOL_DOWN = 3600
+# Only DNS can tell that this address may be mailed.
 REQUEST = ResendRequest.from_input(
     {"order_id": 7, "domain_approval_emails": [{"domain": "example.com", "email": "jane@example.com"}], "locale": "en"}
 )
-DRY_RUN = ResendRequest.from_input({"order_id": 7, **REQUEST.upstream_body, "dry_run": True})
 FORCED = ResendRequest.from_input({"order_id": 7, **REQUEST.upstream_body, "force": True})
-ELIGIBLE = Order(order_id=7, status="pending", product_type="dv_ssl_certificate", dcv_method="email")
+ISSUED = Order(7, "issued", "dv_ssl_certificate", "email")
 
 SURELY_NOT_SENT = [
     OrderNotFound("x"),
@@ -46,31 +54,6 @@ SURELY_NOT_SENT = [
     SecretUnavailable("x"),
     ConfigurationError("x"),
 ]
-
-
-class CertCentral:
-    """Stands in for the client: notes its calls in the journal, and raises what it is told to."""
-
-    def __init__(self, journal):
-        self.journal = journal
-        self.order = ELIGIBLE
-        self.on_get = None
-        self.on_put = None
-
-    def get_order(self, order_id, ends_at):
-        self.journal.append(("GET", order_id, ends_at))
-        if self.on_get is not None:
-            raise self.on_get
-        return self.order
-
-    def resend_emails(self, order_id, body, ends_at):
-        self.journal.append(("PUT", order_id, body, ends_at))
-        if self.on_put is not None:
-            raise self.on_put
-
-    @property
-    def puts(self):
-        return [entry for entry in self.journal if entry[0] == "PUT"]
 
 
 class Journaled:
@@ -122,24 +105,28 @@ def certcentral(journal):
 
 
 @pytest.fixture
+def dns(journal):
+    return Dns(journal, {"example.com": Contacts(txt=("jane@example.com",))})
+
+
+@pytest.fixture
 def table(dynamodb, journal):
     return Journaled(dynamodb, journal)
 
 
 @pytest.fixture
-def run(certcentral, table, journal):
+def run(certcentral, dns, table, journal):
     """Run the use case at ``NOW + at``, in an invocation that has 29 s; an announcement stands in the journal."""
     claims = Claims(TABLE, COOL_DOWN, table)
 
-    def announce(claim_key):
-        journal.append(("announce", claim_key))
-
-    def call(request=REQUEST, *, at=0, delivery_id="call-1", sending=True, seconds=29):
+    def call(request=REQUEST, *, at=0, delivery_id="call-1", sending=True, check_recipients=True, seconds=29):
         return resend(
             request,
-            Invocation(NOW + at + seconds, delivery_id, announce),
+            Invocation(NOW + at + seconds, delivery_id, lambda announced: journal.append(("announce", announced))),
             certcentral=certcentral,
             claims=claims,
+            dns=dns,
+            check_recipients=check_recipients,
             sending=sending,
             clock=lambda: NOW + at,
         )
@@ -153,20 +140,40 @@ def failed(run, kind, *arguments, **options):
     return caught.value
 
 
+def steps(journal):
+    return [entry[0] for entry in journal]
+
+
+def asking(*recipients, **more):
+    """Build a request to named recipients, each a domain and an address, and perhaps an email_domain."""
+    names = ("domain", "email", "email_domain")
+    emails = [dict(zip(names, recipient, strict=False)) for recipient in recipients]
+    return ResendRequest.from_input({"order_id": 7, "domain_approval_emails": emails, **more})
+
+
 # The order of things
 
 
-def test_the_order_is_checked_then_claimed_then_announced_then_sent_then_recorded(run, journal):
+def test_recipients_and_order_are_checked_then_it_is_claimed_announced_sent_and_recorded(run, journal):
     run()
 
     ends_at = NOW + 29
     assert journal == [
-        ("GET", 7, ends_at),
+        (VALIDATION, 7, ends_at),
+        ("DNS", ["example.com"]),
+        (ORDER, 7, ends_at),
         ("put_item",),
-        ("announce", REQUEST.claim_key),
-        ("PUT", 7, REQUEST.upstream_body, ends_at),
+        ("announce", REQUEST),
+        (PUT, 7, REQUEST.upstream_body, ends_at),
         ("update_item",),
     ]
+
+
+def test_default_recipients_need_no_dns(run, journal, dns):
+    run(ResendRequest(7))
+
+    assert steps(journal) == [*LOOKS, "put_item", "announce", PUT, "update_item"]
+    assert dns.opened == 0
 
 
 def test_a_sent_resend_says_when_and_how_long_the_cool_down_lasts(run):
@@ -179,22 +186,31 @@ def test_default_recipients_are_sent_as_an_empty_object(run, certcentral):
     assert certcentral.puts[0][2] == {}
 
 
-@pytest.mark.parametrize(
-    "error", [OrderNotFound("x"), RateLimited("x"), CertCentralUnavailable("x"), ValueError("x")], ids=ascii
-)
-def test_when_the_order_cannot_be_checked_nothing_is_claimed_or_sent(run, certcentral, journal, error):
-    certcentral.on_get = error
+NOT_LOOKED_AT = [OrderNotFound("x"), RateLimited("x"), CertCentralUnavailable("x"), ValueError("x")]
+
+
+@pytest.mark.parametrize("error", NOT_LOOKED_AT, ids=ascii)
+def test_when_the_validation_cannot_be_looked_at_nothing_else_is_done(run, certcentral, journal, error):
+    certcentral.on_validation = error
 
     assert failed(run, type(error)) is error
-    assert [entry[0] for entry in journal] == ["GET"]
+    assert steps(journal) == [VALIDATION]
+
+
+@pytest.mark.parametrize("error", NOT_LOOKED_AT, ids=ascii)
+def test_when_the_order_cannot_be_checked_nothing_is_claimed_or_sent(run, certcentral, journal, error):
+    certcentral.on_order = error
+
+    assert failed(run, type(error)) is error
+    assert steps(journal) == [VALIDATION, "DNS", ORDER]
 
 
 def test_an_order_that_is_not_eligible_is_neither_claimed_nor_sent(run, certcentral, journal):
-    certcentral.order = Order(7, "issued", "dv_ssl_certificate", "email")
+    certcentral.order = ISSUED
 
     failed(run, OrderNotEligible)
 
-    assert [entry[0] for entry in journal] == ["GET"]
+    assert steps(journal) == [VALIDATION, "DNS", ORDER]
 
 
 def test_without_claims_nothing_is_sent(run, certcentral, table):
@@ -205,109 +221,325 @@ def test_without_claims_nothing_is_sent(run, certcentral, table):
     assert certcentral.puts == []
 
 
-# Eligibility
+# Recipients who are skipped
 
 
-@pytest.mark.parametrize("status", ["pending", "reissue_pending"])
-@pytest.mark.parametrize("product_type", ["dv_ssl_certificate", "DV_SSL_CERTIFICATE", "Dv_Ssl_Certificate"])
-def test_a_pending_dv_order_with_email_dcv_is_eligible(status, product_type):
-    check_eligible(Order(7, status, product_type, "email"))
+ADMIN, WWW = ("example.com", "admin@example.com"), ("www.example.com", "hostmaster@www.example.com")
+BOTH = asking(ADMIN, WWW)
+ALREADY = "order_not_eligible|already_validated"
+
+
+def test_a_named_recipient_whose_name_is_validated_is_skipped(run, certcentral):
+    certcentral.approve("example.com")
+
+    result = run(BOTH)
+
+    assert [entry[2] for entry in certcentral.puts] == [asking(WWW).upstream_body]
+    assert (result.outcome, result.to_json()["recipients"]) == ("sent", [WWW[1]])
+    assert [recipient.email for recipient in result.request.skipped] == [ADMIN[1]]
+
+
+def test_who_is_skipped_is_announced_before_the_sending(run, certcentral, journal):
+    certcentral.approve("example.com")
+
+    run(BOTH)
+
+    (announced,) = [entry[1] for entry in journal if entry[0] == "announce"]
+    assert (announced.addresses, [recipient.email for recipient in announced.skipped]) == ([WWW[1]], [ADMIN[1]])
+
+
+def test_the_same_request_is_a_repeat_also_when_more_names_are_validated_by_then(run, certcentral, items):
+    run(BOTH)
+    certcentral.approve("example.com")
+
+    repeat = run(BOTH, at=600)
+
+    assert (repeat.outcome, repeat.sent_at, repeat.request.addresses) == ("duplicate", NOW, [WWW[1]])
+    assert [item["id"]["S"] for item in items()] == [BOTH.claim_key]
+    assert len(certcentral.puts) == 1
+
+
+def test_a_name_of_which_no_entry_is_approved_is_not_skipped(run, certcentral):
+    certcentral.domains = (
+        NameStatus("example.com", "approved", ("example.com",)),
+        NameStatus("example.com", "pending", ("www.example.com",)),
+    )
+
+    assert run(asking(WWW)).request.addresses == [WWW[1]]
+
+
+def test_default_recipients_are_left_to_digicert_while_a_name_is_not_validated(run, certcentral):
+    certcentral.approve("example.com")
+
+    result = run(ResendRequest(7))
+
+    assert (result.request.addresses, certcentral.puts[0][2]) == ("default", {})
+
+
+@pytest.mark.parametrize("request_", [ResendRequest(7), BOTH, asking(ADMIN), FORCED], ids=ascii)
+@pytest.mark.parametrize("check_recipients", [True, False])
+def test_an_order_whose_names_are_all_validated_is_refused(run, certcentral, journal, request_, check_recipients):
+    certcentral.approve("example.com", "www.example.com")
+
+    error = failed(run, OrderNotEligible, request_, check_recipients=check_recipients)
+
+    assert error.code == ALREADY
+    assert "All names of order 7" in error.message
+    assert steps(journal) == LOOKS
+
+
+@pytest.mark.parametrize("request_", [asking(ADMIN), REQUEST, FORCED], ids=ascii)
+@pytest.mark.parametrize("check_recipients", [True, False])
+def test_when_all_who_are_named_would_be_skipped_nobody_else_is_mailed_instead(
+    run, certcentral, journal, request_, check_recipients
+):
+    certcentral.approve("example.com")
+
+    error = failed(run, OrderNotEligible, request_, check_recipients=check_recipients)
+
+    assert error.code == ALREADY
+    assert "still waits for others" in error.message
+    assert steps(journal) == LOOKS
+
+
+@pytest.mark.parametrize("request_", [ResendRequest(7), BOTH], ids=ascii)
+def test_an_order_of_which_no_name_is_told_is_not_taken_for_validated(run, certcentral, request_):
+    certcentral.domains = ()
+
+    assert run(request_).request == request_
+    assert len(certcentral.puts) == 1
+
+
+# Recipients who are refused
+
+
+FOREIGN = ("www.example.com", "admin@example.net")
+
+
+def test_recipients_that_may_not_be_mailed_are_all_told_and_nothing_is_claimed_or_sent(run, journal):
+    request = asking(ADMIN, FOREIGN, WWW, ("other.example", "admin@other.example"), ("www.example.com", ADMIN[1]))
+
+    error = failed(run, RecipientNotAllowed, request)
+
+    assert [code for code, _ in error.entries] == [
+        "recipient_not_allowed|domain_approval_emails[1].email",
+        "recipient_not_allowed|domain_approval_emails[3].domain",
+        "recipient_not_allowed|domain_approval_emails[4].email_domain",
+    ]
+    assert steps(journal) == [VALIDATION, "DNS", ORDER]
+
+
+def test_a_field_is_named_as_the_caller_counts_whoever_is_skipped_before(run, certcentral):
+    certcentral.approve("example.com")
+
+    error = failed(run, RecipientNotAllowed, asking(ADMIN, FOREIGN))
+
+    assert error.code == "recipient_not_allowed|domain_approval_emails[1].email"
+
+
+def test_who_is_skipped_need_not_be_allowed(run, certcentral, dns):
+    certcentral.approve("example.com")
+
+    result = run(asking(("example.com", "stranger@example.net"), WWW))
+
+    assert (result.request.addresses, dns.opened) == ([WWW[1]], 0)
+
+
+def test_without_an_answer_from_dns_nothing_is_claimed_or_sent(run, dns, journal):
+    dns.published["example.com"] = Contacts(failure="DNS did not answer for TXT of x (LifetimeTimeout)")
+
+    error = failed(run, RecipientUnverified)
+
+    assert "LifetimeTimeout" in error.message
+    assert steps(journal) == [VALIDATION, "DNS", ORDER]
+
+
+def test_dns_is_asked_once_and_only_about_those_whom_it_alone_can_tell(run, dns, journal):
+    dns.published["www.example.com"] = Contacts(caa=("jane@example.com",))
+
+    run(asking(ADMIN, WWW, ("www.example.com", "jane@example.com"), ("example.com", "jane@example.com")))
+
+    assert [entry for entry in journal if entry[0] == "DNS"] == [("DNS", ["example.com", "www.example.com"])]
+    assert dns.opened == 1
 
 
 @pytest.mark.parametrize(
-    ("product_type", "status", "dcv_method", "reason"),
+    "recipient",
     [
-        ("ssl_certificate", "pending", "email", "not_dv"),
-        ("ev_ssl_certificate", "pending", "email", "not_dv"),
-        ("code_signing_certificate", "pending", "email", "not_dv"),
-        ("dv_ssl_certificate_x", "pending", "email", "not_dv"),
-        ("", "pending", "email", "not_dv"),
-        (None, "pending", "email", "not_dv"),
-        ("dv_ssl_certificate", "needs_approval", "email", "needs_approval"),
-        *(
-            ("dv_ssl_certificate", status, "email", "not_pending")
-            for status in ("issued", "rejected", "canceled", "expired", "revoked", "processing", "waiting_pickup")
-        ),
-        ("dv_ssl_certificate", "Pending order", "email", "not_pending"),
-        ("dv_ssl_certificate", "", "email", "not_pending"),
-        ("dv_ssl_certificate", None, "email", "not_pending"),
-        *(
-            ("dv_ssl_certificate", "pending", method, "not_email_dcv")
-            for method in ("dns-txt-token", "dns-cname-token", "http-token", "", None)
-        ),
-        # What would not change first: the kind of order, then its status, then the method.
-        ("ssl_certificate", "needs_approval", "http-token", "not_dv"),
-        ("ssl_certificate", "issued", "http-token", "not_dv"),
-        ("dv_ssl_certificate", "needs_approval", "http-token", "needs_approval"),
-        ("dv_ssl_certificate", "issued", "http-token", "not_pending"),
-        (None, None, None, "not_dv"),
-    ],
-    ids=ascii,
-)
-def test_any_other_order_is_not_and_the_reason_is_named(product_type, status, dcv_method, reason):
-    with pytest.raises(OrderNotEligible) as caught:
-        check_eligible(Order(7, status, product_type, dcv_method))
-
-    assert caught.value.code == f"order_not_eligible|{reason}"
-    assert "Order 7" in caught.value.message
-    assert "None" not in caught.value.message
-
-
-def test_an_order_of_another_type_is_pointed_to_the_domain_level_resend():
-    with pytest.raises(OrderNotEligible, match=r"/services/v2/domain/\{domain_id\}/dcv/emails"):
-        check_eligible(Order(7, "pending", "ssl_certificate", "email"))
-
-
-# Dry runs
-
-
-def test_a_dry_run_checks_and_reads_but_neither_writes_nor_sends(run, journal, items):
-    plan = run(DRY_RUN)
-
-    assert plan == ResendPlan(DRY_RUN, "sent")
-    assert [entry[0] for entry in journal] == ["GET", "get_item"]
-    assert items() == []
-
-
-def test_a_dry_run_of_an_order_that_is_not_eligible_says_so(run, certcentral):
-    certcentral.order = Order(7, "issued", "dv_ssl_certificate", "email")
-
-    failed(run, OrderNotEligible, DRY_RUN)
-
-
-@pytest.mark.parametrize(
-    ("left", "at", "would_be", "until"),
-    [
-        ("sent", 10, "duplicate", NOW + COOL_DOWN),
-        ("sent", COOL_DOWN, "sent", None),
-        ("unknown", 10, "OutcomeUnknown", NOW + COOL_DOWN),
-        ("killed", 10, "ResendInProgress", NOW + 29),
-        ("killed", 29, "OutcomeUnknown", NOW + COOL_DOWN),
-        ("killed", COOL_DOWN, "sent", None),
+        ADMIN,
+        WWW,
+        ("*.example.com", "Postmaster@Example.com"),
+        # The validation has this scope, so that not even the list of public suffixes is needed.
+        ("www.example.com", "webmaster@example.com", "example.com"),
     ],
 )
-def test_a_dry_run_foretells_what_a_call_would_find(run, certcentral, table, left, at, would_be, until):
-    leave(run, certcentral, table, left)
+def test_constructed_addresses_have_nothing_to_do_with_dns(run, certcentral, dns, recipient):
+    assert run(asking(recipient)).outcome == "sent"
 
-    assert run(DRY_RUN, at=at) == ResendPlan(DRY_RUN, would_be, until)
+    assert dns.opened == 0
+    assert len(certcentral.puts) == 1
 
 
-@pytest.mark.parametrize(
-    ("left", "at", "would_be"),
-    [("sent", 10, "sent"), ("unknown", 10, "sent"), ("killed", 10, "ResendInProgress"), ("killed", 29, "sent")],
+def test_with_the_check_switched_off_whoever_is_named_is_mailed_unless_validated(run, certcentral, dns):
+    certcentral.approve("example.com")
+    request = asking(ADMIN, FOREIGN, ("other.example", "jane@other.example"))
+
+    result = run(request, check_recipients=False)
+
+    assert result.request.addresses == ["admin@example.net", "jane@other.example"]
+    assert certcentral.puts[0][2] == {
+        "domain_approval_emails": [
+            {"domain": "www.example.com", "email": "admin@example.net"},
+            {"domain": "other.example", "email": "jane@other.example"},
+        ]
+    }
+    assert dns.opened == 0
+
+
+INELIGIBLE = {
+    "not_dv": Order(7, "pending", "ssl_certificate", "email"),
+    "needs_approval": Order(7, "needs_approval", "dv_ssl_certificate", "email"),
+    "not_pending": ISSUED,
+    "not_email_dcv": Order(7, "pending", "dv_ssl_certificate", "dns-txt-token"),
+}
+
+
+@pytest.mark.parametrize("reason", INELIGIBLE)
+@pytest.mark.parametrize("wrong", ["foreign", "unverified", "all validated", "named ones validated"])
+def test_why_the_order_is_not_eligible_goes_before_what_is_wrong_with_the_recipients(
+    run, certcentral, dns, reason, wrong
+):
+    certcentral.order = INELIGIBLE[reason]
+    request = REQUEST
+    match wrong:
+        case "foreign":
+            request = asking(FOREIGN)
+        case "unverified":
+            dns.published["example.com"] = Contacts(failure="x")
+        case "all validated":
+            certcentral.approve("example.com", "www.example.com")
+        case "named ones validated":
+            certcentral.approve("example.com")
+
+    assert failed(run, OrderNotEligible, request).reason == reason
+    assert certcentral.puts == []
+
+
+# Properties of skipping and refusing
+
+
+class HeldClaims:
+    """Stands in for claims: every one is free."""
+
+    def acquire(self, key, *, now, deadline, **_more):
+        return HeldClaim(key, "sending", "owner", int(deadline), int(now) + COOL_DOWN)
+
+    def record_sent(self, *_arguments):
+        pass
+
+
+PURE = settings(deadline=None, derandomize=True, max_examples=300)
+NAMES = ["example.com", "www.example.com", "*.example.com", "shop.test", "a.shop.test", "xn--mnchen-3ya.example"]
+DOMAINS = st.lists(
+    st.builds(
+        NameStatus,
+        st.sampled_from([*NAMES, "WWW.example.com", "unknown"]),
+        st.sampled_from(["approved", "Approved", "pending", "expired", "unknown"]),
+        st.lists(st.sampled_from([*NAMES, "SHOP.test", "unknown"]), max_size=3).map(tuple),
+    ),
+    max_size=6,
+).map(tuple)
+NAMED = st.lists(
+    st.tuples(
+        st.sampled_from(NAMES),
+        st.sampled_from(["admin", "jane", "Hostmaster"]),
+        st.sampled_from(["example.com", "www.example.com", "shop.test", "example.net"]),
+    ).map(lambda parts: (parts[0], f"{parts[1]}@{parts[2]}")),
+    min_size=1,
+    max_size=6,
 )
-def test_a_forced_dry_run_foretells_what_a_forced_call_would_find(run, certcentral, table, left, at, would_be):
-    forced = ResendRequest.from_input({"order_id": 7, **REQUEST.upstream_body, "force": True, "dry_run": True})
-    leave(run, certcentral, table, left)
-
-    assert run(forced, at=at, delivery_id="call-2").would_be == would_be
 
 
-def test_a_redelivered_forced_dry_run_foretells_a_duplicate(run):
-    forced = ResendRequest.from_input({"order_id": 7, **REQUEST.upstream_body, "force": True, "dry_run": True})
-    run(FORCED, delivery_id="call-2")
+def bare(name):
+    return name.lower().removeprefix("*.")
 
-    assert run(forced, at=10, delivery_id="call-2").would_be == "duplicate"
+
+def is_validated(name, domains):
+    found = [
+        domain.status.lower() for domain in domains if bare(name) in [bare(n) for n in (domain.scope, *domain.names)]
+    ]
+    return set(found) == {"approved"}
+
+
+@PURE
+@given(DOMAINS, NAMED, st.sampled_from([None, "en"]), st.booleans())
+def test_a_resend_to_named_recipients_never_mails_anybody_else(domains, named, locale, check_recipients):
+    """An empty object upstream would mail everybody."""
+    certcentral = CertCentral()
+    certcentral.domains = domains
+    request = asking(*named, **({"locale": locale} if locale else {}))
+    dns = Dns(published={"example.com": Contacts(txt=("jane@example.com",)), "shop.test": Contacts(failure="x")})
+    result = refusal = None
+    try:
+        result = resend(
+            request,
+            Invocation(NOW + 29, "call"),
+            certcentral=certcentral,
+            claims=HeldClaims(),
+            dns=dns,
+            check_recipients=check_recipients,
+            sending=True,
+            clock=lambda: NOW,
+        )
+    except ResendError as error:
+        refusal = error
+
+    if refusal is not None:
+        assert type(refusal) in (OrderNotEligible, RecipientNotAllowed, RecipientUnverified)
+        assert certcentral.puts == []
+        return
+    (body,) = [put[2] for put in certcentral.puts]
+    mailed = [(entry["domain"], entry["email"]) for entry in body["domain_approval_emails"]]
+    wanted = [(recipient.domain, recipient.email) for recipient in request.recipients]
+    assert mailed == [entry for entry in wanted if not is_validated(entry[0], domains)]
+    assert mailed
+    assert result.request.addresses == [email for _, email in mailed]
+    assert result.request.claim_key == request.claim_key
+    assert body.get("locale") == locale
+
+
+@PURE
+@given(DOMAINS, NAMED)
+def test_skipping_keeps_the_claim_and_loses_nobody(domains, named):
+    request = asking(*named)
+    validation = OrderStatus(7, "pending", "email", domains)
+    refusal = left = None
+    try:
+        left = without_validated(request, validation)
+    except OrderNotEligible as error:
+        refusal = error
+
+    validated = [is_validated(recipient.domain, domains) for recipient in request.recipients]
+    everything = bool(domains) and all(domain.status.lower() == "approved" for domain in domains)
+    assert (refusal is not None) == (everything or all(validated))
+    if left is not None:
+        assert left.recipients
+        assert set(left.recipients) | set(left.skipped) == set(request.recipients)
+        assert len(left.recipients) + len(left.skipped) == len(request.recipients)
+        assert left.claim_key == request.claim_key
+
+
+# The stop switch
+
+
+@pytest.mark.parametrize("request_", [REQUEST, FORCED], ids=["plain", "forced"])
+def test_while_sending_is_off_nothing_is_called_at_all(run, journal, request_):
+    failed(run, SendingPaused, request_, sending=False)
+
+    assert journal == []
+
+
+# Repeats
 
 
 def leave(run, certcentral, table, state):
@@ -321,36 +553,6 @@ def leave(run, certcentral, table, state):
         run()
     certcentral.on_put = None
     table.down = set()
-
-
-# The stop switch
-
-
-@pytest.mark.parametrize("request_", [REQUEST, FORCED], ids=["plain", "forced"])
-def test_while_sending_is_off_nothing_is_called_at_all(run, journal, request_):
-    failed(run, SendingPaused, request_, sending=False)
-
-    assert journal == []
-
-
-@pytest.mark.parametrize(
-    ("left", "would_be", "until"),
-    [(None, "sent", None), ("sent", "duplicate", NOW + COOL_DOWN), ("killed", "ResendInProgress", NOW + 29)],
-)
-def test_a_dry_run_while_sending_is_off_still_foretells_and_says_so(run, certcentral, table, left, would_be, until):
-    if left is not None:
-        leave(run, certcentral, table, left)
-
-    assert run(DRY_RUN, at=10, sending=False) == ResendPlan(DRY_RUN, would_be, until, paused=True)
-
-
-def test_a_dry_run_while_sending_is_off_still_checks_the_order(run, certcentral):
-    certcentral.order = Order(7, "issued", "dv_ssl_certificate", "email")
-
-    failed(run, OrderNotEligible, DRY_RUN, sending=False)
-
-
-# Repeats
 
 
 def test_a_repeat_is_a_duplicate_with_the_first_time(run, certcentral):
@@ -394,7 +596,7 @@ def test_a_repeat_announces_nothing(run, journal):
 
     run(at=600)
 
-    assert [entry[0] for entry in journal] == ["GET", "put_item"]
+    assert steps(journal) == [VALIDATION, "DNS", ORDER, "put_item"]
 
 
 @pytest.mark.parametrize("outcome", ["sent", "unknown"])

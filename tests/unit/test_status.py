@@ -3,7 +3,7 @@
 import pytest
 
 from dv_resend.errors import OrderNotFound
-from dv_resend.models import OrderStatus
+from dv_resend.models import NameStatus, OrderStatus
 from dv_resend.status import status
 
 
@@ -24,9 +24,9 @@ class CertCentral:
 @pytest.mark.parametrize(
     "answer",
     [
-        OrderStatus(7, "pending", "email", (("example.com", "pending"), ("www.example.com", "approved"))),
+        OrderStatus(7, "pending", "email", (NameStatus("a.example", "pending"), NameStatus("b.example", "approved"))),
         OrderStatus(7, "issued", None, ()),
-        OrderStatus(7, "a status of tomorrow", "a method of tomorrow", (("unknown", "unknown"),)),
+        OrderStatus(7, "a status of tomorrow", "a method of tomorrow", (NameStatus("unknown", "unknown"),)),
     ],
     ids=["usual", "bare", "new values"],
 )

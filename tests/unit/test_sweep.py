@@ -9,6 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from conftest import TABLE, create_claims_table
+from fakes import LOOKS, ORDER, PUT, VALIDATION, CertCentral, no_dns
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
@@ -462,31 +463,6 @@ def test_while_sending_is_off_nothing_is_looked_at_or_queued():
 # One reminder
 
 
-class CertCentral:
-    """Stands in for the client: notes its calls in the journal, and raises what it is told to."""
-
-    def __init__(self, journal):
-        self.journal = journal
-        self.order = Order(7, "pending", DV, "email", ago(3))
-        self.on_get = None
-        self.on_put = None
-
-    def get_order(self, order_id, ends_at):
-        self.journal.append(("GET", order_id, ends_at))
-        if self.on_get is not None:
-            raise self.on_get
-        return self.order
-
-    def resend_emails(self, order_id, body, ends_at):
-        self.journal.append(("PUT", order_id, body, ends_at))
-        if self.on_put is not None:
-            raise self.on_put
-
-    @property
-    def calls(self):
-        return [entry[0] for entry in self.journal if entry[0] in ("GET", "PUT")]
-
-
 class Down:
     """The claims table's client; ``down`` holds ids whose writes fail."""
 
@@ -531,7 +507,7 @@ def claims(table):
 
 @pytest.fixture
 def certcentral():
-    return CertCentral([])
+    return CertCentral(anchor=ago(3))
 
 
 @pytest.fixture
@@ -556,7 +532,7 @@ def run(certcentral, claims):
         now = NOW.timestamp() + at
         return remind(
             reminder,
-            Invocation(now + 29, "call", lambda key: certcentral.journal.append(("announce", key))),
+            Invocation(now + 29, "call", lambda announced: certcentral.journal.append(("announce", announced))),
             certcentral=certcentral,
             claims=claims,
             days=days,
@@ -573,9 +549,15 @@ def by_hand(certcentral, claims):
 
     def call(request, at=0):
         now = NOW.timestamp() + at
-        invocation = Invocation(now + 29, "by hand")
         return resend(
-            request, invocation, certcentral=certcentral, claims=claims, sending=True, clock=lambda: now
+            request,
+            Invocation(now + 29, "by hand"),
+            certcentral=certcentral,
+            claims=claims,
+            dns=no_dns,
+            check_recipients=True,
+            sending=True,
+            clock=lambda: now,
         ).outcome
 
     return call
@@ -586,9 +568,10 @@ def test_a_due_reminder_mails_the_default_recipients_once_and_is_recorded(run, c
 
     ends_at = NOW.timestamp() + 29
     assert certcentral.journal == [
-        ("GET", 7, ends_at),
-        ("announce", ResendRequest(7).claim_key),
-        ("PUT", 7, {}, ends_at),
+        (VALIDATION, 7, ends_at),
+        (ORDER, 7, ends_at),
+        ("announce", ResendRequest(7)),
+        (PUT, 7, {}, ends_at),
     ]
     assert records() == [RECORD]
 
@@ -622,7 +605,7 @@ def test_what_the_order_says_now_decides(run, certcentral, records, anchor, outc
     certcentral.order = Order(7, status, DV, "email", anchor)
 
     assert run(reminder) == outcome
-    assert (certcentral.calls, records()) == (["GET"], [])
+    assert (certcentral.calls, records()) == (LOOKS, [])
 
 
 def test_a_message_that_waited_into_the_next_day_sends_that_days_reminder(run, certcentral, records):
@@ -633,7 +616,7 @@ def test_a_message_that_waited_into_the_next_day_sends_that_days_reminder(run, c
 
     assert run(Reminder(7, ago(7).date(), 7), at=60) == "already_reminded"
     assert run(Reminder(7, ago(7).date(), 3), at=90) == "already_reminded"
-    assert certcentral.calls == ["GET", "PUT", "GET"]
+    assert certcentral.calls == [*LOOKS, PUT, *LOOKS]
 
 
 def test_a_reissue_counts_from_its_own_day(run, certcentral, records):
@@ -644,7 +627,7 @@ def test_a_reissue_counts_from_its_own_day(run, certcentral, records):
 
     # A second sweep on the same day cannot know, and asks; it does not mail.
     assert run(Reminder(7), at=2 * COOL_DOWN) == "already_reminded"
-    assert certcentral.calls == ["GET", "PUT", "GET"]
+    assert certcentral.calls == [*LOOKS, PUT, *LOOKS]
 
 
 def test_a_newer_reissue_is_reminded_of_anew(run, certcentral, records):
@@ -670,7 +653,7 @@ def test_a_manual_default_resend_inside_the_cool_down_counts_as_the_reminder(run
     by_hand(ResendRequest(7), at=-60)
 
     assert run() == "duplicate"
-    assert certcentral.calls == ["GET", "PUT", "GET"]
+    assert certcentral.calls == [*LOOKS, PUT, *LOOKS]
     assert records() == [RECORD]
     assert run(at=COOL_DOWN) == "already_reminded"
 
@@ -679,7 +662,7 @@ def test_a_manual_default_resend_before_that_does_not(run, by_hand, certcentral)
     by_hand(ResendRequest(7), at=-COOL_DOWN)
 
     assert run() == "sent"
-    assert certcentral.calls.count("PUT") == 2
+    assert certcentral.calls.count(PUT) == 2
 
 
 @pytest.mark.parametrize(
@@ -691,7 +674,7 @@ def test_a_manual_resend_of_other_emails_does_not(run, by_hand, certcentral, req
     by_hand(request_, at=-60)
 
     assert run() == "sent"
-    assert certcentral.calls.count("PUT") == 2
+    assert certcentral.calls.count(PUT) == 2
 
 
 def test_a_manual_default_resend_after_the_reminder_is_a_duplicate(run, by_hand):
@@ -708,7 +691,7 @@ def test_an_unknown_outcome_is_recorded_and_not_tried_again(run, certcentral, re
 
     certcentral.on_put = None
     assert run(at=2 * COOL_DOWN) == "already_reminded"
-    assert certcentral.calls == ["GET", "PUT"]
+    assert certcentral.calls == [*LOOKS, PUT]
 
 
 def test_an_earlier_unknown_outcome_is_the_reminders_too(run, by_hand, certcentral, records):
@@ -719,7 +702,7 @@ def test_an_earlier_unknown_outcome_is_the_reminders_too(run, by_hand, certcentr
     with pytest.raises(OutcomeUnknown):
         run()
 
-    assert certcentral.calls.count("PUT") == 1
+    assert certcentral.calls.count(PUT) == 1
     assert records() == [RECORD]
 
 
@@ -744,7 +727,59 @@ def test_an_order_that_no_email_helps_is_refused_with_the_reason_and_not_recorde
         run()
 
     assert caught.value.reason == reason
-    assert (certcentral.calls, records()) == (["GET"], [])
+    assert (certcentral.calls, records()) == (LOOKS, [])
+
+
+@pytest.mark.parametrize(
+    "anchor", [ago(3), ago(0), ago(6), ago(400), None], ids=["due", "young", "between", "stuck", "unknown"]
+)
+@pytest.mark.parametrize("reminder", [REMINDER, Reminder(7)], ids=ascii)
+def test_an_order_whose_names_are_all_validated_is_refused_whatever_is_due_and_not_recorded(
+    run, certcentral, records, anchor, reminder
+):
+    certcentral.order = Order(7, "pending", DV, "email", anchor)
+    certcentral.approve("example.com", "www.example.com")
+
+    with pytest.raises(OrderNotEligible) as caught:
+        run(reminder)
+
+    assert caught.value.code == "order_not_eligible|already_validated"
+    assert (certcentral.calls, records()) == (LOOKS, [])
+
+
+def test_why_an_order_is_not_eligible_goes_before_that_it_is_validated(run, certcentral):
+    certcentral.order = Order(7, "issued", DV, "email", ago(3))
+    certcentral.approve("example.com", "www.example.com")
+
+    with pytest.raises(OrderNotEligible) as caught:
+        run()
+
+    assert caught.value.reason == "not_pending"
+
+
+@pytest.mark.parametrize("approved", [(), ("example.com",)])
+def test_an_order_with_a_name_left_to_validate_is_reminded_of_at_digicerts_choice(run, certcentral, records, approved):
+    certcentral.approve(*approved)
+
+    assert run() == "sent"
+    assert certcentral.puts[0][2] == {}
+    assert records() == [RECORD]
+
+
+def test_an_order_of_which_no_name_is_told_is_reminded_of(run, certcentral):
+    certcentral.domains = ()
+
+    assert run() == "sent"
+
+
+def test_a_reminder_that_was_refused_as_validated_is_sent_once_a_name_waits_again(run, certcentral, records):
+    certcentral.approve("example.com", "www.example.com")
+    with pytest.raises(OrderNotEligible):
+        run()
+    certcentral.approve("example.com")
+
+    assert run(at=60) == "sent"
+    assert records() == [RECORD]
 
 
 @pytest.mark.parametrize(
@@ -752,13 +787,14 @@ def test_an_order_that_no_email_helps_is_refused_with_the_reason_and_not_recorde
     [RateLimited("x"), CertCentralUnavailable("x"), ApiKeyRejected("x"), OrderNotFound("x"), ValueError("x")],
     ids=ascii,
 )
-def test_when_the_order_cannot_be_looked_at_nothing_is_recorded(run, certcentral, records, error):
-    certcentral.on_get = error
+@pytest.mark.parametrize(("look", "calls"), [("on_validation", [VALIDATION]), ("on_order", LOOKS)])
+def test_when_the_order_cannot_be_looked_at_nothing_is_recorded(run, certcentral, records, error, look, calls):
+    setattr(certcentral, look, error)
 
     with pytest.raises(type(error)):
         run()
 
-    assert (certcentral.calls, records()) == (["GET"], [])
+    assert (certcentral.calls, records()) == (calls, [])
 
 
 @pytest.mark.parametrize(
@@ -789,19 +825,19 @@ def test_a_resend_in_progress_is_left_to_finish_and_not_recorded(run, by_hand, c
     assert records() == []
 
     assert run(at=31) == "duplicate"
-    assert "PUT" not in certcentral.calls
+    assert PUT not in certcentral.calls
 
 
 def test_a_reminder_that_cannot_be_recorded_is_not_sent_and_comes_back(run, table, certcentral, records):
     table.down = {RECORD}
     with pytest.raises(ClaimsUnavailable):
         run()
-    assert "PUT" not in certcentral.calls
+    assert PUT not in certcentral.calls
     assert records() == []
 
     table.down = set()
     assert run(at=30) == "sent"
-    assert certcentral.calls.count("PUT") == 1
+    assert certcentral.calls.count(PUT) == 1
     assert records() == [RECORD]
 
 
@@ -811,7 +847,7 @@ def test_without_claims_nothing_is_sent(run, table, certcentral):
     with pytest.raises(ClaimsUnavailable):
         run()
 
-    assert "PUT" not in certcentral.calls
+    assert PUT not in certcentral.calls
 
 
 def test_a_worker_killed_in_the_put_leaves_a_doubt_that_is_recorded_when_the_message_comes_back(
@@ -832,7 +868,7 @@ def test_a_worker_killed_in_the_put_leaves_a_doubt_that_is_recorded_when_the_mes
         run(at=180)
     assert records() == [RECORD]
     assert run(at=2 * COOL_DOWN) == "already_reminded"
-    assert certcentral.calls.count("PUT") == 1
+    assert certcentral.calls.count(PUT) == 1
 
 
 # Property: sweeps and deliveries in any order, with faults
@@ -841,7 +877,7 @@ def test_a_worker_killed_in_the_put_leaves_a_doubt_that_is_recorded_when_the_mes
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["sweep", "sweep", "deliver", "deliver", "deliver", "redeliver", "by hand"]),
-        st.sampled_from([None, None, None, "unknown", "refused", "unrecorded"]),
+        st.sampled_from([None, None, None, "unknown", "refused", "unrecorded", "validated"]),
         # Hours until the next step.
         st.sampled_from([0, 0, 0.1, 1, 5, 24, 24, 48]),
     ),
@@ -856,17 +892,18 @@ def test_no_order_of_sweeps_and_deliveries_mails_a_reminder_twice(table, claims,
     empty(table._client)
     table.down = set()
     anchor, now = ago(age), NOW
-    certcentral = CertCentral([])
+    certcentral = CertCentral()
     certcentral.order = Order(7, status, DV, "email", anchor)
     waiting, mails = [], []  # mails: (moment, the record it stands for or None if by hand)
 
     for step, fault, hours in steps:
         certcentral.on_put = {"unknown": OutcomeUnknown("x"), "refused": RateLimited("x")}.get(fault)
-        before = certcentral.calls.count("PUT")
+        certcentral.approve(*(["example.com", "www.example.com"] if fault == "validated" else []))
+        before = certcentral.calls.count(PUT)
         invocation = Invocation(now.timestamp() + 29, "call")
         options = {"certcentral": certcentral, "claims": claims, "sending": True, "clock": now.timestamp}
         day = next((day for day in reversed(DAYS) if anchor + timedelta(days=day) <= now), None)
-        with contextlib.suppress(OutcomeUnknown, RateLimited, ClaimsUnavailable):
+        with contextlib.suppress(OutcomeUnknown, RateLimited, ClaimsUnavailable, OrderNotEligible):
             if step == "sweep":
                 queue = Queue()
                 queue.send = lambda reminders, _swept_on: waiting.extend(reminders) or len(reminders)
@@ -882,13 +919,14 @@ def test_no_order_of_sweeps_and_deliveries_mails_a_reminder_twice(table, claims,
                     clock=now.timestamp,
                 )
             elif step == "by hand":
-                resend(ResendRequest(7), invocation, **options)
+                resend(ResendRequest(7), invocation, dns=no_dns, check_recipients=True, **options)
             elif waiting:
                 reminder = waiting[0] if step == "redeliver" else waiting.pop(0)
                 table.down = {f"7#{anchor.date()}#{day}" for day in DAYS} if fault == "unrecorded" else set()
                 remind(reminder, invocation, days=DAYS, **options)
         table.down = set()
-        if certcentral.calls.count("PUT") > before and fault != "refused":
+        if certcentral.calls.count(PUT) > before and fault != "refused":
+            assert fault != "validated", "nobody need be mailed"
             recent = [moment for moment, _ in mails if now < moment + timedelta(seconds=COOL_DOWN)]
             assert not recent, "two emails within the cool-down"
             mails.append((now, day if step != "by hand" and fault != "unrecorded" else None))

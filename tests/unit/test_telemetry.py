@@ -1,5 +1,6 @@
 """What an operator sees: one audit line per decision, and the metrics that alarms name."""
 
+import dataclasses
 import datetime as dt
 import logging
 import os
@@ -17,15 +18,17 @@ from dv_resend.errors import (
     OrderNotEligible,
     OutcomeUnknown,
     RateLimited,
+    RecipientNotAllowed,
     RequestRejected,
     ResendError,
     UpstreamError,
 )
+from dv_resend.explain import ResendPlan
 from dv_resend.models import (
+    Order,
     OrderStatus,
     Reminder,
     ReminderResult,
-    ResendPlan,
     ResendRequest,
     ResendResult,
     StatusRequest,
@@ -45,6 +48,12 @@ REQUEST = ResendRequest.from_input(
     }
 )
 SENT = ResendResult(REQUEST, "sent", 1795446245, 3600)
+ORDER = Order(7, "pending", "dv_ssl_certificate", "email")
+REFUSAL = OrderNotEligible("already_validated", "x")
+PLANS = [
+    ResendPlan(REQUEST, ORDER, (), 1795446245, "sent"),
+    ResendPlan(REQUEST, ORDER, (), 1795446245, "OrderNotEligible", REFUSAL),
+]
 REMINDER = Reminder(7, dt.date(2026, 11, 20), 3)
 COUNTS = {"listed": 9, "pending_dv": 6, "due": 4, "enqueued": 4, "stuck": 2, "oldest_days": 45}
 SUMMARY = SweepSummary(**COUNTS, by_status={"pending": 8, "under_review": 1}, stuck_orders=[11, 12])
@@ -70,6 +79,8 @@ def facts(output):
 
 
 def error_of(kind):
+    if kind is RecipientNotAllowed:
+        return kind([("field", "x"), ("another", "y")])
     return kind("field", "x") if kind in (InvalidRequest, OrderNotEligible) else kind("x")
 
 
@@ -95,7 +106,7 @@ def test_the_line_of_a_sent_resend_says_who_mailed_whom(output):
     [
         (SENT, "sent"),
         (ResendResult(REQUEST, "duplicate", 1795446245, 60), "duplicate"),
-        (ResendPlan(REQUEST, "sent"), "planned"),
+        *((plan, "planned") for plan in PLANS),
         (OrderStatus(7, "pending", "email", ()), "status"),
         *(
             (ReminderResult(7, outcome), outcome)
@@ -124,20 +135,22 @@ def test_the_outcome_of_a_failure_is_its_class_and_its_code_stands_beside(output
 
 
 def test_default_recipients_are_called_default(output):
-    audit(ResendRequest(7)).succeeded(SENT)
+    audit(request := ResendRequest(7)).succeeded(dataclasses.replace(SENT, request=request))
 
     assert output().audit["recipients"] == "default"
 
 
 def test_flags_are_noted_when_set(output):
-    audit(ResendRequest(7, dry_run=True, force=True)).succeeded(SENT)
+    audit(request := ResendRequest(7, dry_run=True, force=True)).succeeded(dataclasses.replace(SENT, request=request))
 
     line = facts(output)
     assert (line["dry_run"], line["force"]) == (True, True)
 
 
 def test_who_asked_stands_beside_who_called(output):
-    audit(ResendRequest(7, requested_by="the web team")).succeeded(SENT)
+    audit(request := ResendRequest(7, requested_by="the web team")).succeeded(
+        dataclasses.replace(SENT, request=request)
+    )
 
     line = output().audit
     assert (line["caller"], line["requested_by"]) == ("arn:aws:iam::123456789012:user/jane", "the web team")
@@ -177,14 +190,58 @@ def test_the_line_of_a_sweep_is_its_summary(output):
     }
 
 
+def skipping(request):
+    """Give the same request, as it is sent when the first recipient's name is validated already."""
+    return dataclasses.replace(request, recipients=request.recipients[1:], skipped=request.recipients[:1])
+
+
 def test_what_is_about_to_be_sent_is_announced_with_its_claim(output):
-    audit().announce("0" * 64)
+    audit().announce(REQUEST)
 
     (line,) = output().lines
-    assert (line["message"], line["outcome"], line["claim"]) == ("sending", "sending", "0" * 64)
+    assert (line["message"], line["outcome"], line["claim"]) == ("sending", "sending", REQUEST.claim_key)
     assert line["recipients"] == ["j***@example.com", "Hostmaster@example.com"]
+    assert "skipped" not in line
     assert (line["order_id"], line["caller"]) == (7, "arn:aws:iam::123456789012:user/jane")
     assert emitted(output) == {}
+
+
+def test_who_is_skipped_is_told_beside_those_who_are_mailed_before_and_after_the_sending(output):
+    line = audit()
+    line.announce(skipping(REQUEST))
+    line.succeeded(ResendResult(skipping(REQUEST), "sent", 1795446245, 3600))
+
+    told = [(line["message"], line["recipients"], line["skipped"]) for line in output().lines]
+    assert told == [
+        ("sending", ["Hostmaster@example.com"], ["j***@example.com"]),
+        ("audit", ["Hostmaster@example.com"], ["j***@example.com"]),
+    ]
+
+
+def test_who_is_skipped_is_also_told_when_the_outcome_is_not_known(output):
+    line = audit()
+    line.announce(skipping(REQUEST))
+    line.failed(OutcomeUnknown("x"))
+
+    found = output().audit
+    assert (found["recipients"], found["skipped"]) == (["Hostmaster@example.com"], ["j***@example.com"])
+
+
+def test_a_reminder_is_announced_as_the_reminder_that_it_is(output):
+    line = audit(REMINDER)
+    line.announce(ResendRequest(7))
+    line.succeeded(ReminderResult(7, "sent"))
+
+    told = [(line["message"], line["recipients"], line["reminder_day"]) for line in output().lines]
+    assert told == [("sending", "default", 3), ("audit", "default", 3)]
+
+
+def test_the_line_of_refused_recipients_names_the_first_field_and_no_address(output):
+    audit().failed(RecipientNotAllowed([("domain_approval_emails[0].email", "not jane.doe@example.com.")]))
+
+    line = output().audit
+    assert line["code"] == "recipient_not_allowed|domain_approval_emails[0].email"
+    assert "jane.doe" not in str(line)
 
 
 def test_what_is_not_known_is_left_out(output):
@@ -246,7 +303,7 @@ def one(value=1, **dimensions):
     [
         (SENT, {"ResendSent": [one()]}),
         (ResendResult(REQUEST, "duplicate", 1795446245, 60), {"ResendDuplicate": [one()]}),
-        (ResendPlan(REQUEST, "sent"), {}),
+        *((plan, {}) for plan in PLANS),
         (OrderStatus(7, "pending", "email", ()), {}),
         (ReminderResult(7, "sent"), {"ResendSent": [one()]}),
         (ReminderResult(7, "duplicate"), {"ResendDuplicate": [one()]}),
@@ -288,6 +345,32 @@ def test_a_failure_is_counted_in_all_and_by_reason(output, kind):
     assert counted == ({special[kind]: [one()]} if kind in special else {})
 
 
+@pytest.mark.parametrize(
+    ("reason", "counted"),
+    [
+        ("already_validated", {"AlreadyValidated": [one()]}),
+        *((reason, {}) for reason in ("not_dv", "not_pending", "x")),
+    ],
+)
+def test_an_order_that_a_sweep_cannot_help_is_no_failure_and_one_that_needs_no_help_is_counted(output, reason, counted):
+    line = audit(REMINDER)
+    line.door = "sqs"
+
+    line.failed(OrderNotEligible(reason, "x"))
+
+    assert emitted(output) == counted
+
+
+@pytest.mark.parametrize("door", ["http", "direct", "event"])
+def test_somebody_who_asks_for_a_validated_order_is_refused_like_any_other(output, door):
+    line = audit()
+    line.door = door
+
+    line.failed(REFUSAL)
+
+    assert emitted(output) == {"ResendFailed": [one(reason="OrderNotEligible"), one()]}
+
+
 def test_a_bug_is_counted_as_a_failure(output):
     audit().failed(ValueError("x"))
 
@@ -326,6 +409,7 @@ def test_metric_names_are_fixed_because_alarms_name_them():
         "OutcomeUnknown",
         "ApiKeyRejected",
         "RateLimited",
+        "AlreadyValidated",
         "UpstreamLatency",
         "PendingOrders",
         "RemindersEnqueued",

@@ -17,16 +17,19 @@ from dv_resend.errors import (
     OutcomeUnknown,
     PermissionDenied,
     RateLimited,
+    RecipientNotAllowed,
     ResendError,
     ResendInProgress,
 )
-from dv_resend.models import Reminder, ReminderResult
+from dv_resend.models import Reminder, ReminderResult, ResendRequest
 from dv_resend.worker import work
 
 OUTCOMES = ["sent", "duplicate", "already_reminded", "not_due", "stuck"]
 
 
 def error_of(kind, **known):
+    if kind is RecipientNotAllowed:
+        return kind([("field", "x")])
     return kind("field", "x") if kind in (InvalidRequest, OrderNotEligible) else kind("x", **known)
 
 
@@ -53,7 +56,7 @@ class Remind:
 
     def __call__(self, reminder, audit):
         self.seen.append(reminder.order_id)
-        audit.announce("0" * 64)
+        audit.announce(ResendRequest(reminder.order_id))
         answer = self.answers.get(reminder.order_id, "sent")
         if isinstance(answer, BaseException):
             raise answer
@@ -153,6 +156,17 @@ def test_a_message_with_an_endless_day_is_none_of_ours():
     body = '{"order_id": 1, "anchor": "2026-11-20", "day": Infinity}'
 
     assert worked(Remind(), message(1, body=body), message(2)) == []
+
+
+def test_an_order_that_is_validated_already_is_acknowledged_and_the_next_has_its_turn(output):
+    remind, queue = Remind({1: OrderNotEligible("already_validated", "x")}), Queue()
+
+    assert worked(remind, *batch(2), queue=queue) == []
+
+    refused, sent = audits(output)
+    assert (refused["outcome"], refused["code"]) == ("OrderNotEligible", "order_not_eligible|already_validated")
+    assert sent["outcome"] == "sent"
+    assert (remind.seen, queue.held) == ([1, 2], [])
 
 
 # What stops the line
@@ -315,9 +329,11 @@ def test_what_certcentral_answered_to_one_is_not_told_of_the_next(output):
 
 
 def test_each_message_is_counted(output):
-    remind = Remind({2: "duplicate", 3: error_of(OrderNotEligible), 4: "stuck", 5: "not_due", 6: RateLimited("x")})
+    answers = {2: "duplicate", 3: error_of(OrderNotEligible), 4: "stuck", 5: "not_due"}
+    validated = {6: OrderNotEligible("already_validated", "x"), 7: OrderNotEligible("already_validated", "x")}
+    remind = Remind(answers | validated | {8: RateLimited("x")})
 
-    worked(remind, *batch(8))
+    worked(remind, *batch(9))
     telemetry.flush()
 
     counted = output().metrics
@@ -325,6 +341,7 @@ def test_each_message_is_counted(output):
         "ResendSent": [1],
         "ResendDuplicate": [1],
         "StuckOrders": [1],
+        "AlreadyValidated": [[1, 1]],
         "RateLimited": [1],
         # By reason, then in all. An order that an email cannot help is no failure: nobody has asked for one.
         "ResendFailed": [1, 1],
