@@ -4,12 +4,12 @@ from collections.abc import Collection, Iterator
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from dv_resend.errors import OrderNotEligible, RecipientNotAllowed, RecipientUnverified
+from dv_resend.errors import OrderNotEligible, RecipientNotAllowed
 from dv_resend.models import bare, utc
 from dv_resend.recipients import MAX_SHOWN
 
 if TYPE_CHECKING:
-    from dv_resend.explain import ResendPlan
+    from dv_resend.explain import Refusal, ResendPlan
 
 # How long a link may be used (BR 3.2.2.4.4, .13 and .14: the random value, from its creation).
 LINK_DAYS = 30
@@ -45,12 +45,11 @@ def advise(plan: "ResendPlan") -> list[str]:
 
 
 def _hindrances(plan: "ResendPlan") -> Iterator[str]:
-    """Say what would keep anything from being sent."""
-    match plan.refusal:
-        case RecipientNotAllowed(refused=refused):
-            yield from (f"{path}: {why}" for path, why in refused)
-        case OrderNotEligible() | RecipientUnverified() as refusal:
-            yield refusal.message
+    """Say what would keep anything from being sent, or should."""
+    yield from _said(plan.refusal)
+    if plan.doubt is not None:
+        for said in _said(plan.doubt):
+            yield f"The check of recipients is switched off (RECIPIENT_CHECK=off); it would say: {said}"
     if plan.paused:
         yield "Sending is switched off (SENDING=off): nothing would be sent now."
     until = utc(plan.until) if plan.until is not None else ""
@@ -66,6 +65,16 @@ def _hindrances(plan: "ResendPlan") -> Iterator[str]:
             yield "The same emails are being sent right now. Look again shortly."
 
 
+def _said(refusal: "Refusal | None") -> list[str]:
+    match refusal:
+        case RecipientNotAllowed(refused=refused):
+            return [f"{path}: {why}" for path, why in refused]
+        case None:
+            return []
+        case _:
+            return [refusal.message]
+
+
 def _mailboxes(plan: "ResendPlan") -> Iterator[str]:
     """Say which mailboxes cannot be reached."""
     named = set()
@@ -74,9 +83,10 @@ def _mailboxes(plan: "ResendPlan") -> Iterator[str]:
         if name.mailed != "default":
             hosts = {address.rpartition("@")[2] for address in name.mailed}
             named |= {host for host in hosts if name.takes_mail.get(host) is False}
-        elif name.takes_mail.get(host := bare(name.name)) is False:
+        # By default, mail goes to the name or to where it is validated: which, is not documented.
+        elif all(name.takes_mail.get(bare(place), False) is False for place in {name.name, name.scope or name.name}):
             elsewhere = [other for other, takes_mail in name.takes_mail.items() if takes_mail]
-            unreachable.setdefault(_some(elsewhere), set()).add(host)
+            unreachable.setdefault(_some(elsewhere), set()).add(bare(name.name))
     if named:
         yield f"There is no MX record at {_some(named)}: an address there gets no mail. Name another one."
     for reachable, hosts in unreachable.items():
@@ -86,10 +96,13 @@ def _mailboxes(plan: "ResendPlan") -> Iterator[str]:
             else "Publish one, or a contact (TXT at _validation-contactemail under the name), or " + _OTHER_METHOD
         )
         yield f"There is no MX record at {_some(hosts)}: the default addresses there get no mail. {remedy}"
-    found = [answer for name in plan.names for answer in name.takes_mail.items()]
-    unknown = {host for host, takes_mail in found if takes_mail is None}
-    if unknown:
-        yield f"DNS did not say who takes mail for {_some(unknown)}: look again later, or check DNS_SERVERS."
+    untold = {host for name in plan.names for host, takes_mail in name.takes_mail.items() if takes_mail is None}
+    untold |= {bare(name.name) for name in plan.names if not name.contacts_known}
+    if untold:
+        yield (
+            f"DNS did not tell all in time of {_some(untold)}: more may be accepted, or not take mail. Look again; if "
+            "it stays so, check DNS_SERVERS."
+        )
 
 
 def _age(plan: "ResendPlan") -> Iterator[str]:
@@ -98,12 +111,13 @@ def _age(plan: "ResendPlan") -> Iterator[str]:
         return
     if plan.age_days > LINK_DAYS:
         yield (
-            f"This order is {plan.age_days} days old: its links may have expired, as they live {LINK_DAYS} days, and "
-            f"DigiCert does not say whether a resend renews them. If a fresh email's link is refused, {_OTHER_METHOD}"
+            f"This order has waited for {plan.age_days} days: its links may have expired, as they live {LINK_DAYS} "
+            "days, and DigiCert does not say whether a resend renews them. If a fresh email's link is refused, "
+            + _OTHER_METHOD
         )
     elif plan.age_days > LINK_DAYS - SOON_DAYS:
         yield (
-            f"This order is {plan.age_days} days old: its links may expire on {plan.links_expire}. "
+            f"This order has waited for {plan.age_days} days: its links may expire on {plan.links_expire}. "
             "Have it approved before."
         )
 
@@ -113,6 +127,12 @@ def _recipients(plan: "ResendPlan") -> Iterator[str]:
     validated = {name.name for name in plan.names if name.validated}
     if validated:
         yield f"Nobody need be mailed about {_some(validated)}: validated already."
+    forgotten = {name.name for name in plan.names if name.waits and not name.mailed}
+    if forgotten:
+        yield (
+            f"Nobody would be mailed about {_some(forgotten)}, which still wait: name somebody for them too, or leave "
+            "the recipients out."
+        )
     if not plan.request.recipients:
         yield (
             "Nobody is named: DigiCert chooses, among the accepted addresses, whom it mails about each name that is "

@@ -100,15 +100,14 @@ class CertCentral:
     def get_order(self, order_id: int, ends_at: float) -> Order:
         """Return what decides whether a resend helps (order info page). Safe to repeat."""
         data = self._get(_Call("GET", f"/order/certificate/{order_id}"), ends_at)
-        # Where the order id stands, a certificate's serial number is accepted too (order info page).
-        if str(data.get("id", order_id)) != str(order_id):
-            raise OrderNotFound(f"CertCentral answered with another order than {order_id}; check the order id.")
+        _require_same_order(data.get("id", order_id), order_id)
         return Order(
             order_id=order_id,
             status=_word(data.get("status")),
             product_type=_word(_object(data.get("product")).get("type")),
             dcv_method=_word(data.get("dcv_method")),
             anchor=_anchor(data),
+            names=_names(_object(data.get("certificate")).get("dns_names")),
         )
 
     def list_orders(self, statuses: Iterable[str], offset: int, ends_at: float) -> list[ListedOrder]:
@@ -127,17 +126,15 @@ class CertCentral:
     def get_order_status(self, order_id: int, ends_at: float) -> OrderStatus:
         """Return how far validation has come (validation status page). Safe to repeat."""
         data = self._get(_Call("GET", f"/order/certificate/{order_id}/validation"), ends_at)
-        status = _word(data.get("order_status"))
-        if status is None:
-            raise CertCentralUnavailable(
-                "CertCentral's answer holds no order status; try again later.", upstream_status=requests.codes.ok
-            )
+        _require_same_order(data.get("order_id", order_id), order_id)
         names = data.get("dns_name_validations")
         return OrderStatus(
             order_id=order_id,
-            status=status,
+            status=_word(data.get("order_status")),
             dcv_method=_word(data.get("order_dcv_method")),
-            domains=tuple(_name_status(entry) for entry in map(_object, names if isinstance(names, list) else [])),
+            domains=tuple(
+                _name_status(entry, self._clock()) for entry in map(_object, names if isinstance(names, list) else [])
+            ),
         )
 
     def resend_emails(self, order_id: int, body: dict[str, object], ends_at: float) -> None:
@@ -480,14 +477,25 @@ def _anchor(order: dict[str, Any]) -> datetime | None:
     return max(reissues, default=None)
 
 
-def _name_status(entry: dict[str, Any]) -> NameStatus:
-    listed = entry.get("dns_names")
-    names = [_word(name, MAX_NAME) for name in (listed if isinstance(listed, list) else [])]
+def _name_status(entry: dict[str, Any], now: float) -> NameStatus:
+    expires = _moment(entry.get("approval_expiration_date"))
     return NameStatus(
         scope=a_label(_word(entry.get("name_scope"), MAX_NAME) or ""),
         status=_word(entry.get("status")) or "unknown",
-        names=tuple(a_label(name) for name in names if name is not None),
+        names=_names(entry.get("dns_names")),
+        expired=expires is not None and expires.timestamp() <= now,
     )
+
+
+def _names(value: object) -> tuple[str, ...]:
+    words = [_word(name, MAX_NAME) for name in (value if isinstance(value, list) else [])]
+    return tuple(a_label(name) for name in words if name is not None)
+
+
+def _require_same_order(answered: object, order_id: int) -> None:
+    # Where the order id stands, a certificate's serial number is accepted too (order info page).
+    if str(answered) != str(order_id):
+        raise OrderNotFound(f"CertCentral answered with another order than {order_id}; check the order id.")
 
 
 def _listed_order(row: dict[str, Any]) -> ListedOrder:

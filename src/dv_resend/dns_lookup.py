@@ -5,7 +5,7 @@ The resolver is imported only when it is asked: most requests need none.
 
 import time
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from dv_resend.errors import InvalidRequest
@@ -32,11 +32,9 @@ class DnsLookup:
     """
 
     def __init__(self, servers: tuple[tuple[str, int], ...]) -> None:
-        """Start the clock, once the resolver is imported."""
-        import dns.resolver  # noqa: F401
-
+        """Ask nothing yet: the clock starts with the first question, when all that takes its time is imported."""
         self._servers = servers
-        self._ends_at = time.monotonic() + LOOKUP_SECONDS
+        self._ends_at: float | None = None
 
     def contacts(self, names: Iterable[str]) -> dict[str, Contacts]:
         """Find the published contacts of each of the ``names``, the first ones first."""
@@ -96,36 +94,42 @@ class DnsLookup:
         wanted = list(dict.fromkeys(questions))
         if not wanted:
             return {}
+        resolver = self._resolver
+        if self._ends_at is None:
+            self._ends_at = time.monotonic() + LOOKUP_SECONDS
         with ThreadPoolExecutor(min(len(wanted), _MAX_THREADS)) as pool:
-            return dict(zip(wanted, pool.map(self._answer, wanted), strict=True))
+            return dict(zip(wanted, pool.map(partial(self._answer, resolver, self._ends_at), wanted), strict=True))
 
-    def _answer(self, question: Question) -> list[Any] | str:
+    def _answer(self, resolver: "Resolver | None", ends_at: float, question: Question) -> list[Any] | str:
         """Return the records; none if there are none, or no such name."""
         import dns.exception
         import dns.name
         import dns.resolver
 
         name, kind = question
+        left = ends_at - time.monotonic()
+        if resolver is None or left <= 0:
+            return f"{kind.name} of {name} was not asked " + ("in time" if resolver else "(no resolver is configured)")
         try:
             asked = dns.name.from_text(f"{name}.")
         except dns.exception.DNSException:
             return []  # with the prefix too long for a name: nobody can have published it
-        left = self._ends_at - time.monotonic()
         try:
-            if left <= 0:
-                raise dns.exception.Timeout
-            return list(self._resolver.resolve(asked, kind, raise_on_no_answer=False, search=False, lifetime=left))
+            return list(resolver.resolve(asked, kind, raise_on_no_answer=False, search=False, lifetime=left))
         except dns.resolver.NXDOMAIN:
             return []
         except (dns.exception.DNSException, OSError) as error:
             return f"DNS did not answer for {kind.name} of {name} ({type(error).__name__})"
 
     @cached_property
-    def _resolver(self) -> "Resolver":
+    def _resolver(self) -> "Resolver | None":
         import dns.nameserver
         import dns.resolver
 
-        resolver = dns.resolver.Resolver(configure=not self._servers)
+        try:
+            resolver = dns.resolver.Resolver(configure=not self._servers)
+        except dns.resolver.NoResolverConfiguration:
+            return None
         if self._servers:
             resolver.nameservers = [dns.nameserver.Do53Nameserver(host, port) for host, port in self._servers]
         resolver.timeout = _TRY_SECONDS

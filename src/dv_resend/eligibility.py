@@ -1,9 +1,12 @@
 """Which orders an email can help, and which of their names still need one. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
+from dv_resend import recipients
 from dv_resend.errors import OrderNotEligible
 from dv_resend.models import Order, OrderStatus, ResendRequest
+from dv_resend.recipients import Contacts
 
 # Compared without case. Never a list of product ids: products come and go, the type stays
 # (CertCentral's product and order pages).
@@ -44,6 +47,26 @@ def check_eligible(order: Order) -> None:
         )
 
 
+def decide(
+    request: ResendRequest,
+    order: Order,
+    validation: OrderStatus,
+    contacts: Mapping[str, Contacts],
+    *,
+    check_recipients: bool,
+) -> ResendRequest:
+    """Return what is left of ``request`` to be sent, or raise why it may not be.
+
+    ``validation`` is completed with the order's own names. Raises `OrderNotEligible`, `RecipientNotAllowed`,
+    `RecipientUnverified`. What is wrong with the order as a whole goes before what is wrong with a recipient.
+    """
+    check_eligible(order)
+    left = without_validated(request, validation)
+    if check_recipients:
+        recipients.check(left.recipients, validation, contacts)
+    return left
+
+
 def without_validated(request: ResendRequest, validation: OrderStatus) -> ResendRequest:
     """Skip the named recipients whose name is validated; raise `OrderNotEligible` if nothing is left to validate."""
     skipped = tuple(recipient for recipient in request.recipients if validation.validated(recipient.domain))
@@ -56,8 +79,13 @@ def without_validated(request: ResendRequest, validation: OrderStatus) -> Resend
     if skipped and len(skipped) == len(request.recipients):
         raise OrderNotEligible(
             "already_validated",
-            f"The names that were asked for are validated already, though order {request.order_id} still waits for "
-            "others. Name those, or nobody.",
+            f"The names that were asked for are validated already. Order {request.order_id} still waits for "
+            f"{_waiting(validation)}: name somebody for those, or leave the recipients out.",
         )
     left = tuple(recipient for recipient in request.recipients if recipient not in skipped)
     return replace(request, recipients=left, skipped=skipped)
+
+
+def _waiting(validation: OrderStatus) -> str:
+    names = [name for name in validation.names or [] if not validation.validated(name)]
+    return (", ".join(names[: recipients.MAX_SHOWN]) or "others") + (" …" if len(names) > recipients.MAX_SHOWN else "")

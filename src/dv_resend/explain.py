@@ -1,22 +1,26 @@
 """The use case of a dry run: what a resend would do now, and why an email may not help."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
 from dv_resend.advice import EMAIL_VALIDATION_ENDS, LINK_DAYS, advise
 from dv_resend.eligibility import check_eligible, without_validated
-from dv_resend.errors import OrderNotEligible, RecipientNotAllowed, RecipientUnverified
-from dv_resend.models import Claim, NameStatus, Order, OrderStatus, ResendRequest, bare, utc
-from dv_resend.recipients import Contacts, authorization_names, check, constructed
+from dv_resend.errors import OrderNotEligible, RecipientNotAllowed, RecipientUnverified, SendingPaused
+from dv_resend.models import Claim, Order, OrderStatus, Recipient, ResendRequest, bare, utc
+from dv_resend.recipients import MAX_SHOWN, Contacts, authorization_names, check, constructed, places_to_look_up
 
 if TYPE_CHECKING:
     from dv_resend.certcentral import CertCentral
     from dv_resend.claims import Claims
     from dv_resend.dns_lookup import DnsLookup
     from dv_resend.resend import Invocation
+
+# A step of a workflow takes 256 KiB. What is left out is validated, or more of the same.
+MAX_NAMES = 50
 
 type Refusal = OrderNotEligible | RecipientNotAllowed | RecipientUnverified
 
@@ -26,16 +30,23 @@ class NameReport:
     """What is known of one name of the order: who may be mailed about it, who would be, and whose host takes mail.
 
     ``accepted`` stands by the name itself first; an address at a parent needs that parent as its ``email_domain``.
-    ``mailed`` is ``"default"`` when nobody was named: then DigiCert chooses. ``takes_mail`` is by host; ``None`` means
-    that DNS did not tell.
+    ``mailed`` is ``"default"`` when nobody was named: then DigiCert chooses, at the name or at the ``scope`` of its
+    validation. ``takes_mail`` is by host; ``None`` means that DNS did not tell, as ``contacts_known`` does of contacts.
     """
 
     name: str
     status: str
+    validated: bool = False
+    scope: str = ""
     accepted: tuple[str, ...] = ()
     mailed: Literal["default"] | tuple[str, ...] = ()
     takes_mail: Mapping[str, bool | None] = field(default_factory=dict)
-    validated: bool = False
+    contacts_known: bool = True
+
+    @property
+    def waits(self) -> bool:
+        """Whether an email about it could help. An entry of CertCentral's that was not readable has no such name."""
+        return not self.validated and "." in self.name
 
     @property
     def hosts(self) -> list[str]:
@@ -58,9 +69,9 @@ class NameReport:
 class ResendPlan:
     """What a dry run found: the call that would be made, or what would keep it from being made, and until when.
 
-    ``would_be`` is the outcome, or the name of the error. ``paused`` says that sending is switched off, so that nothing
-    at all would be sent now. ``at`` is when it was found, ``until`` when a repeat may send again, both in seconds since
-    the epoch.
+    ``would_be`` is the outcome, or the name of the error, ``refusal`` the error itself; ``doubt`` is what the check of
+    recipients would say were it not switched off. ``paused`` says that sending is. ``at`` is when it was found,
+    ``until`` when a repeat may send again, both in seconds since the epoch.
     """
 
     request: ResendRequest
@@ -69,6 +80,7 @@ class ResendPlan:
     at: float
     would_be: str
     refusal: Refusal | None = None
+    doubt: Refusal | None = None
     until: int | None = None
     paused: bool = False
     outcome: Literal["planned"] = "planned"
@@ -99,10 +111,12 @@ class ResendPlan:
                 "age_days": self.age_days,
                 "links_expire": self.links_expire.isoformat() if self.links_expire else None,
             },
-            "names": [name.to_json() for name in self.names],
+            "names": [name.to_json() for name in sorted(self.names, key=attrgetter("validated"))[:MAX_NAMES]],
             "email_validation_ends": EMAIL_VALIDATION_ENDS.isoformat(),
             "recipients": self.request.addresses,
         }
+        if len(self.names) > MAX_NAMES:
+            plan["more_names"] = len(self.names) - MAX_NAMES
         if self.refusal is None:
             plan["upstream_body"] = self.request.upstream_body
         else:
@@ -132,51 +146,56 @@ def explain(
     """
     validation = certcentral.get_order_status(request.order_id, invocation.ends_at)
     order = certcentral.get_order(request.order_id, invocation.ends_at)
+    validation = validation.completed(order)
+    names = _names(validation)
     try:
         check_eligible(order)
-        request = without_validated(request, validation)
-    except OrderNotEligible as not_eligible:
-        names = tuple(
-            NameReport(name, domain.status, validated=domain.validated) for domain, name in _names(validation)
-        )
-        return ResendPlan(request, order, names, clock(), "OrderNotEligible", not_eligible, paused=not sending)
+        left = without_validated(request, validation)
+    except OrderNotEligible as reason:
+        return ResendPlan(request, order, tuple(names), clock(), type(reason).__name__, reason, paused=not sending)
 
     lookup = dns()
-    outstanding = [bare(name) for domain, name in _names(validation) if _waits(domain)]
     # First those that decide: there may be too many to ask about all.
-    contacts = lookup.contacts([*(recipient.place for recipient in request.recipients), *outstanding])
-    refusal = _refused(request, validation, contacts) if check_recipients else None
-    names = _report(request if refusal is None else None, validation, contacts, lookup)
+    places = [*places_to_look_up(left.recipients, validation), *(bare(name.name) for name in names if name.waits)]
+    contacts = lookup.contacts(places)
+    objection = _objection(left.recipients, validation, contacts)
+    refusal = objection if check_recipients else None
+    reports = _report(left if refusal is None else None, names, contacts, lookup)
     now = clock()
-    would_be, until = _repeat(request, claims.read(request.claim_key), invocation, now)
+    would_be, until = _repeat(left, claims.read(left.claim_key), invocation, now)
     if refusal is not None:
         would_be, until = type(refusal).__name__, None
-    return ResendPlan(request, order, names, now, would_be, refusal, until, paused=not sending)
+    elif not sending and would_be == "sent":
+        would_be = SendingPaused.__name__
+    doubt = None if check_recipients else objection
+    return ResendPlan(left, order, reports, now, would_be, refusal, doubt, until, paused=not sending)
 
 
-def _names(validation: OrderStatus) -> list[tuple[NameStatus, str]]:
-    """List the names of the order, each with the entry that covers it."""
-    return [(domain, name) for domain in validation.domains for name in domain.all_names or ("unknown",)]
-
-
-def _waits(domain: NameStatus) -> bool:
-    return bool(domain.all_names) and not domain.validated
+def _names(validation: OrderStatus) -> list[NameReport]:
+    """List the names of the order, as far as it is told."""
+    return [
+        NameReport(
+            name, domain.status, domain.validated if name == "unknown" else validation.validated(name), domain.scope
+        )
+        for domain in validation.domains
+        for name in domain.all_names or ("unknown",)
+    ]
 
 
 def _report(
-    request: ResendRequest | None, validation: OrderStatus, contacts: Mapping[str, Contacts], lookup: "DnsLookup"
+    request: ResendRequest | None, names: list[NameReport], contacts: Mapping[str, Contacts], lookup: "DnsLookup"
 ) -> tuple[NameReport, ...]:
-    """Report on each name; without a ``request``, nobody would be mailed."""
+    """Say who may be mailed about each name, and who would be; without a ``request``, nobody."""
     reports = [
-        NameReport(
+        replace(
             name,
-            domain.status,
-            accepted=_accepted(name, contacts[bare(name)]),
-            mailed=_mailed(request, name, domain) if request is not None else (),
+            accepted=_accepted(name.name, contacts[bare(name.name)]),
+            mailed=() if request is None else _mailed(request, name),
+            contacts_known=contacts[bare(name.name)].failure is None,
         )
-        if _waits(domain)
-        else NameReport(name, domain.status, validated=domain.validated)
-        for domain, name in _names(validation)
+        if name.waits
+        else name
+        for name in names
     ]
     takes_mail = lookup.take_mail(host for report in reports for host in report.hosts)
     return tuple(replace(report, takes_mail={host: takes_mail[host] for host in report.hosts}) for report in reports)
@@ -184,24 +203,24 @@ def _report(
 
 def _accepted(name: str, contacts: Contacts) -> tuple[str, ...]:
     addresses = [address for place in authorization_names(name) for address in constructed(place)]
-    return tuple(dict.fromkeys([*addresses, *contacts.addresses]))
+    return tuple(dict.fromkeys([*addresses, *contacts.addresses[:MAX_SHOWN]]))
 
 
-def _mailed(request: ResendRequest, name: str, domain: NameStatus) -> Literal["default"] | tuple[str, ...]:
+def _mailed(request: ResendRequest, name: NameReport) -> Literal["default"] | tuple[str, ...]:
     """List who would be mailed about a name, or about the scope at which it is validated."""
     if not request.recipients:
         return "default"
-    places = {bare(name), bare(domain.scope)}
+    places = {bare(name.name), bare(name.scope)}
     return tuple(recipient.email for recipient in request.recipients if bare(recipient.domain) in places)
 
 
-def _refused(
-    request: ResendRequest, validation: OrderStatus, contacts: Mapping[str, Contacts]
+def _objection(
+    recipients: Sequence[Recipient], validation: OrderStatus, contacts: Mapping[str, Contacts]
 ) -> RecipientNotAllowed | RecipientUnverified | None:
     try:
-        check(request.recipients, validation, lambda _places: contacts)
-    except (RecipientNotAllowed, RecipientUnverified) as refusal:
-        return refusal
+        check(recipients, validation, contacts)
+    except (RecipientNotAllowed, RecipientUnverified) as objection:
+        return objection
     return None
 
 

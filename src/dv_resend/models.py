@@ -56,8 +56,8 @@ class Recipient:
 
     @property
     def _identity(self) -> tuple[str, str, str]:
-        # Naming the domain itself as the place of the address asks for the same email as not naming any.
-        return self.domain, self.email.casefold(), self.place
+        # A name with and without its wildcard, and with and without itself as the place, asks for the same email.
+        return bare(self.domain), self.email.casefold(), self.place
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class ResendRequest:
 
         Skipped recipients count: the same request, repeated after one more name was validated, is still a repeat.
         """
-        recipients = sorted(recipient._identity for recipient in self.recipients + self.skipped)
+        recipients = sorted({recipient._identity for recipient in self.recipients + self.skipped})
         locale = (self.locale or "").casefold().replace("-", "_")
         identity = json.dumps([self.order_id, recipients, locale])
         return hashlib.sha256(identity.encode()).hexdigest()
@@ -152,6 +152,8 @@ class Order:
     dcv_method: str | None
     anchor: datetime | None = None
     """When the request was made that waits for validation: the order itself, or its newest reissue."""
+    names: tuple[str, ...] = ()
+    """In A-label form."""
 
 
 @dataclass(frozen=True)
@@ -284,36 +286,50 @@ class StatusRequest:
 class NameStatus:
     """How far the validation at one ``scope`` has come; ``names`` are those of the order that it covers.
 
-    All in A-label form. Both are empty if CertCentral's answer was not readable there.
+    All in A-label form. Both are empty if CertCentral's answer was not readable there. ``expired`` says that its
+    approval is over.
     """
 
     scope: str
     status: str
     names: tuple[str, ...] = ()
+    expired: bool = False
 
     @property
     def validated(self) -> bool:
         """Whether nothing is left to do. Only this status is known for sure (validation status page)."""
-        return self.status.casefold() == "approved"
+        return self.status.casefold() == "approved" and not self.expired
 
     @property
     def all_names(self) -> tuple[str, ...]:
         """The names of the order, or else the scope; none if nobody knows."""
         return self.names or ((self.scope,) if self.scope else ())
 
+    def lists(self, name: str) -> bool:
+        """Whether ``name``, with or without ``*.``, is among the names."""
+        return bare(name) in map(bare, self.names)
+
     def covers(self, name: str) -> bool:
-        """Whether ``name``, with or without ``*.``, is validated here."""
-        return bare(name) in map(bare, (self.scope, *self.names))
+        """Whether ``name`` is among the names, or the scope itself."""
+        return self.lists(name) or bare(name) == bare(self.scope)
 
 
 @dataclass(frozen=True)
 class OrderStatus:
-    """How far the validation of an order has come: of the whole, and of each name."""
+    """How far the validation of an order has come: of the whole, and of each name. An absent value is ``None``."""
 
     order_id: int
-    status: str
+    status: str | None
     dcv_method: str | None
     domains: tuple[NameStatus, ...]
+
+    def completed(self, order: "Order") -> "OrderStatus":
+        """Add the names that only the order itself tells: nobody knows how far they have come."""
+        if not order.names:
+            return self
+        readable = tuple(domain for domain in self.domains if domain.all_names)
+        missing = tuple(name for name in order.names if not any(domain.covers(name) for domain in readable))
+        return replace(self, domains=(*readable, *(NameStatus("", "unknown", (name,)) for name in missing)))
 
     @property
     def names(self) -> list[str] | None:
@@ -328,8 +344,9 @@ class OrderStatus:
         return self.names is not None and all(domain.validated for domain in self.domains)
 
     def validated(self, name: str) -> bool:
-        """Whether ``name`` is validated wherever the order has it."""
-        found = [domain for domain in self.domains if domain.covers(name)]
+        """Whether ``name`` is validated wherever the order lists it, or else at the scope of that name."""
+        found = [domain for domain in self.domains if domain.lists(name)]
+        found = found or [domain for domain in self.domains if domain.covers(name)]
         return bool(found) and all(domain.validated for domain in found)
 
     def to_json(self) -> dict[str, object]:
@@ -378,7 +395,7 @@ def bare(name: str) -> str:
 def a_label(name: str) -> str:
     """Put a name of CertCentral's into the form in which names are compared, as far as it is one."""
     try:
-        return _domain(name, "name", wildcard=True)
+        return _domain(name.removesuffix("."), "name", wildcard=True)
     except InvalidRequest:
         return name.lower()
 

@@ -7,7 +7,7 @@ mail everybody when a named address is not allowed (said of the domain-level cal
 Pure, but for the list of public suffixes, which comes with a package and is imported only when it is needed.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -58,50 +58,50 @@ class Verdict:
         return not self.why
 
 
-LookUp = Callable[[Iterable[str]], Mapping[str, Contacts]]
-
-
-def check(recipients: Sequence[Recipient], order: OrderStatus, look_up: LookUp) -> None:
+def check(recipients: Sequence[Recipient], order: OrderStatus, contacts: Mapping[str, Contacts]) -> None:
     """Raise unless each of the ``recipients`` may be mailed about its name of the ``order``.
 
-    `RecipientNotAllowed` says why not; `RecipientUnverified` means that DNS did not tell. ``look_up`` gives the
-    contacts of names, and is asked only about addresses that are not constructed.
+    `RecipientNotAllowed` says why not; `RecipientUnverified` means that nobody could tell. ``contacts`` are those of
+    `places_to_look_up`.
     """
-    verdicts = judge(recipients, order, look_up)
-    refused = [
-        (f"{recipient.path}.{verdict.field}", verdict.why)
-        for recipient, verdict in zip(recipients, verdicts, strict=True)
-        if not verdict.is_allowed and verdict.reason != "unverified"
-    ]
+    if recipients and order.names is None:
+        raise RecipientUnverified(
+            f"CertCentral does not say which names order {order.order_id} has, so named recipients cannot be checked. "
+            "Nothing was sent; try later, or name nobody."
+        )
+    refused, unverified = [], []
+    for recipient in recipients:
+        verdict = judge(recipient, order, contacts)
+        if verdict.reason == "unverified":
+            unverified.append(verdict.why)
+        elif not verdict.is_allowed:
+            refused.append((f"{recipient.path}.{verdict.field}", verdict.why))
     if refused:
         raise RecipientNotAllowed(refused)
-    for verdict in verdicts:
-        if not verdict.is_allowed:
-            raise RecipientUnverified(
-                f"{verdict.why} Nothing was sent; try again later, or name a constructed address."
-            )
+    if unverified:
+        raise RecipientUnverified(f"{unverified[0]} Nothing was sent; try later, or name a constructed address.")
 
 
-def judge(recipients: Sequence[Recipient], order: OrderStatus, look_up: LookUp) -> list[Verdict]:
-    """Judge each of the ``recipients``; ask ``look_up``, once, about those that only DNS can tell."""
-    verdicts = [judge_without_dns(recipient, order) for recipient in recipients]
-    places = {recipient.place for recipient, verdict in zip(recipients, verdicts, strict=True) if verdict is None}
-    contacts = look_up(sorted(places)) if places else {}
-    return [
-        judge_by_contacts(recipient, contacts[recipient.place]) if verdict is None else verdict
-        for recipient, verdict in zip(recipients, verdicts, strict=True)
-    ]
+def places_to_look_up(recipients: Sequence[Recipient], order: OrderStatus) -> list[str]:
+    """Name the places whose contacts decide about those ``recipients`` that only DNS can tell about."""
+    undecided = (recipient for recipient in recipients if _judge_address(recipient, order) is None)
+    return list(dict.fromkeys(recipient.place for recipient in undecided))
 
 
-def judge_without_dns(recipient: Recipient, order: OrderStatus) -> Verdict | None:
-    """Judge what needs no network; ``None`` if only DNS can tell."""
-    name, place = bare(recipient.domain), recipient.place
-    names = order.names
-    if names is not None and not any(domain.covers(name) for domain in order.domains):
+def judge(recipient: Recipient, order: OrderStatus, contacts: Mapping[str, Contacts]) -> Verdict:
+    """Say whether a recipient may be mailed about its name of the ``order``, whose names are known."""
+    name, names = bare(recipient.domain), order.names or []
+    if not any(domain.covers(name) for domain in order.domains):
         listed = ", ".join(names[:MAX_SHOWN]) + (" …" if len(names) > MAX_SHOWN else "")
         why = f"{recipient.domain} is no name of this order. Its names are: {listed}."
         return Verdict("not_on_order", why, "domain")
-    # Where CertCentral itself validates, and at the name, no list is needed.
+    return _judge_address(recipient, order) or _judge_by_contacts(recipient, contacts[recipient.place])
+
+
+def _judge_address(recipient: Recipient, order: OrderStatus) -> Verdict | None:
+    """Judge what needs no network; ``None`` if only DNS can tell."""
+    name, place = bare(recipient.domain), recipient.place
+    # At the name, and where CertCentral itself validates, no list is needed.
     owned = {name, *(bare(domain.scope) for domain in order.domains)}
     if place not in owned and is_public_suffix(place):
         return Verdict("public_suffix", _others_names(place, name), "email_domain")
@@ -121,7 +121,7 @@ def judge_without_dns(recipient: Recipient, order: OrderStatus) -> Verdict | Non
     return Verdict("needs_email_domain", why, "email_domain")
 
 
-def judge_by_contacts(recipient: Recipient, contacts: Contacts) -> Verdict:
+def _judge_by_contacts(recipient: Recipient, contacts: Contacts) -> Verdict:
     """Judge an address that is not constructed by what DNS publishes at the place where it is looked for."""
     email, place = recipient.email.casefold(), recipient.place
     if email in map(str.casefold, contacts.txt):

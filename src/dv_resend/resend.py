@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dv_resend import recipients
-from dv_resend.eligibility import check_eligible, without_validated
+from dv_resend.eligibility import decide
 from dv_resend.errors import OutcomeUnknown, ResendError, ResendInProgress, SendingPaused
 from dv_resend.models import Claim, HeldClaim, ResendRequest, ResendResult, utc
 
@@ -64,17 +64,12 @@ def resend(
     if not sending:
         raise SendingPaused("Sending is switched off (SENDING=off); nothing was sent. Try again when it is on.")
     validation = certcentral.get_order_status(request.order_id, invocation.ends_at)
-    refusal = None
-    try:
-        request = without_validated(request, validation)
-        if check_recipients:
-            recipients.check(request.recipients, validation, lambda names: dns().contacts(names))
-    except ResendError as error:
-        refusal = error
-    # The last call before the sending; and what it says of the order as a whole goes before what is wrong in it.
-    check_eligible(certcentral.get_order(request.order_id, invocation.ends_at))
-    if refusal is not None:
-        raise refusal
+    outstanding = [each for each in request.recipients if not validation.validated(each.domain)]
+    places = recipients.places_to_look_up(outstanding, validation) if check_recipients else []
+    contacts = dns().contacts(places) if places else {}
+    # The last call before the sending.
+    order = certcentral.get_order(request.order_id, invocation.ends_at)
+    request = decide(request, order, validation.completed(order), contacts, check_recipients=check_recipients)
     return send(request, invocation, certcentral=certcentral, claims=claims, clock=clock)
 
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from dv_resend.errors import CertCentralUnavailable
 from dv_resend.models import OrderStatus
 
 if TYPE_CHECKING:
@@ -13,4 +14,7 @@ def status(order_id: int, ends_at: float, *, certcentral: "CertCentral") -> Orde
 
     Raises the errors of `CertCentral`.
     """
-    return certcentral.get_order_status(order_id, ends_at)
+    found = certcentral.get_order_status(order_id, ends_at)
+    if found.status is None:
+        raise CertCentralUnavailable("CertCentral's answer holds no order status; try again later.")
+    return found

@@ -96,7 +96,6 @@ def remind(
     validation = certcentral.get_order_status(reminder.order_id, invocation.ends_at)
     order = certcentral.get_order(reminder.order_id, invocation.ends_at)
     check_eligible(order)
-    request = without_validated(request, validation)
     # What the order says now decides: the message may have waited long, or not have known.
     now = datetime.fromtimestamp(clock(), UTC)
     if order.anchor is None:
@@ -105,6 +104,7 @@ def remind(
     if day is None:
         is_stuck = reminders.stuck(order.anchor, now, days)
         return ReminderResult(reminder.order_id, "stuck" if is_stuck else "not_due")
+    request = without_validated(request, validation.completed(order))
     record = record_id(reminder.order_id, order.anchor.astimezone(UTC).date(), day)
     if record != reminder.record_id and claims.reminded(record):
         return _already_reminded(request, claims, clock())

@@ -135,6 +135,7 @@ def test_never_approved(chase: Callable[..., Execution], emulator: Emulator, ord
     assert ended == "NotApproved"
     assert execution.path == [*START, *TURN, "NextReminder", *TURN, "NotApproved"]
     assert (said["result"], said["checks"], len(emulator.puts)) == ("not_approved", 2, 1)
+    assert "reason" not in said
 
 
 @pytest.mark.parametrize(("status", "times"), [(429, 2), (503, 3)], ids=["rate-limited", "away-for-a-while"])
@@ -229,6 +230,20 @@ def test_order_that_is_validated_already_is_waited_for_until_it_is_issued(
     assert (ended, said["sends"], emulator.puts) == ("SUCCEEDED", [], [])
     refused = ["Resend", "CheckStatus", "Decide", "WaitAfterRefusal"]
     assert execution.path == [*START, *refused, *TURN[1:], "Report", "Issued"]
+
+
+def test_order_that_is_validated_but_never_issued_ends_with_that_reason(
+    chase: Callable[..., Execution], emulator: Emulator, order_id: int
+) -> None:
+    emulator("PATCH", f"orders/{order_id}", {"names": {"example.com": "approved"}})
+
+    execution = chase(order_id, waits_hours=[5])
+    ended, said = execution.ends()
+
+    assert (ended, said["result"], said["sends"], emulator.puts) == ("NotApproved", "not_approved", [], [])
+    assert said["reason"].endswith("(order_not_eligible|already_validated)")
+    refused = ["Resend", "CheckStatus", "Decide", "WaitAfterRefusal"]
+    assert execution.path == [*START, *refused, *TURN[1:], "NotApproved"]
 
 
 def test_chase_of_no_order_is_refused(stack: LocalStack) -> None:

@@ -102,6 +102,25 @@ def test_a_constructed_address_at_a_parent_is_refused_with_the_exact_email_domai
     assert len(emulator.outbox) == 1
 
 
+@pytest.mark.parametrize("told", ["full", "empty", "absent"])
+def test_a_mistyped_domain_mails_nobody_whatever_certcentral_tells_of_the_validation(
+    put: Callable[..., requests.Response], emulator: Emulator, example: int, told: str
+) -> None:
+    # CertCentral may leave out the domain, and then mail everybody.
+    emulator("PUT", "switches", {"validation_names": told, "unknown_domain": "ignore"})
+    right, typo = ({"domain": name, "email": f"admin@{name}"} for name in ("example.com", "exmaple.com"))
+
+    refused = put(example, {"domain_approval_emails": [right, typo]})
+
+    assert refused.status_code == 422
+    (error,) = refused.json()["errors"]
+    assert error["code"] == "recipient_not_allowed|domain_approval_emails[1].domain"
+    assert "example.com, sub.example2.com" in error["message"]
+    assert (emulator.puts, emulator.outbox) == ([], [])
+    assert put(example, {"domain_approval_emails": [right]}).status_code == 204
+    assert [mail["to"] for mail in emulator.outbox] == ["admin@example.com"]
+
+
 def test_validated_names_are_skipped_and_then_nothing_is_left(
     put: Callable[..., requests.Response], emulator: Emulator, example: int
 ) -> None:

@@ -31,15 +31,20 @@ def name_of(
     takes_mail: Mapping[str, bool | None] | None = None,
     *,
     validated: bool = False,
+    scope: str = "",
+    contacts_known: bool = True,
 ) -> NameReport:
+    if validated:
+        return NameReport(name, "approved", validated=True, scope=scope)
     host = name.removeprefix("*.")
     return NameReport(
         name,
-        "approved" if validated else "pending",
-        () if validated else (f"admin@{host}",),
-        () if validated else mailed,
-        {} if validated else {host: True} if takes_mail is None else takes_mail,
-        validated=validated,
+        "pending",
+        scope=scope,
+        accepted=(f"admin@{host}",),
+        mailed=mailed,
+        takes_mail={host: True} if takes_mail is None else takes_mail,
+        contacts_known=contacts_known,
     )
 
 
@@ -141,7 +146,7 @@ def test_an_address_that_could_not_be_verified_is_explained_first_and_then_what_
         refusal=RecipientUnverified("DNS did not answer."),
     )
 
-    assert said(advise(plan), "DNS did not answer.", "DNS did not say who takes mail for example.com", SUNSET)
+    assert said(advise(plan), "DNS did not answer.", "DNS did not tell all in time of example.com:", SUNSET)
 
 
 def test_while_sending_is_off_that_is_said() -> None:
@@ -177,7 +182,13 @@ def test_an_earlier_resend_is_told_before_all_that_concerns_the_email(
     advice = advise(plan_of(name_of(takes_mail={"example.com": False}), would_be=would_be, until=UNTIL, age=34))
 
     assert said(
-        advice, beginning, "There is no MX record at example.com", "This order is 34", CHOOSES, DELIVERY, SUNSET
+        advice,
+        beginning,
+        "There is no MX record at example.com",
+        "This order has waited for 34 days",
+        CHOOSES,
+        DELIVERY,
+        SUNSET,
     ), advice
     assert all(essential in advice[0] for essential in essentials)
 
@@ -227,13 +238,19 @@ def test_a_named_address_whose_host_takes_no_mail_is_to_be_replaced() -> None:
 
     advice = advise(plan_of(*names, request=NAMED))
 
-    assert said(advice, "There is no MX record at a.test, dead.test: an address there", DELIVERY, SUNSET), advice
+    assert said(
+        advice,
+        "There is no MX record at a.test, dead.test: an address there",
+        "Nobody would be mailed about c.test,",
+        DELIVERY,
+        SUNSET,
+    ), advice
 
 
 def test_a_named_address_whose_host_is_unknown_is_not_to_be_replaced_yet() -> None:
     advice = advise(plan_of(name_of("a.test", ("admin@a.test",), {"a.test": None}), request=NAMED))
 
-    assert said(advice, "DNS did not say who takes mail for a.test", DELIVERY, SUNSET), advice
+    assert said(advice, "DNS did not tell all in time of a.test:", DELIVERY, SUNSET), advice
 
 
 def test_hosts_that_dns_said_nothing_about_are_told_once_after_those_without_mail() -> None:
@@ -247,7 +264,7 @@ def test_hosts_that_dns_said_nothing_about_are_told_once_after_those_without_mai
     assert said(
         advice,
         "There is no MX record at b.test",
-        "DNS did not say who takes mail for a.test, test:",
+        "DNS did not tell all in time of a.test, test:",
         CHOOSES,
         DELIVERY,
         SUNSET,
@@ -281,6 +298,105 @@ def test_validated_names_and_their_hosts_are_no_matter() -> None:
     assert said(advise(plan_of(done, name_of())), "Nobody need be mailed", CHOOSES, DELIVERY, SUNSET)
 
 
+@pytest.mark.parametrize("name", ["www.example.com", "*.www.example.com"])
+@pytest.mark.parametrize(
+    ("at_the_name", "at_the_scope", "is_told"),
+    [(False, True, False), (True, False, False), (False, None, False), (None, False, False), (False, False, True)],
+)
+def test_only_a_name_without_mail_at_itself_and_where_it_is_validated_is_unreachable(
+    name: str, at_the_name: bool | None, at_the_scope: bool | None, is_told: bool
+) -> None:
+    takes_mail = {"www.example.com": at_the_name, "example.com": at_the_scope}
+
+    advice = advise(plan_of(name_of(name, takes_mail=takes_mail, scope="example.com")))
+
+    alarms = [sentence for sentence in advice if "no MX record" in sentence]
+    assert bool(alarms) is is_told
+    assert all(sentence.startswith("There is no MX record at www.example.com: the default") for sentence in alarms)
+
+
+@pytest.mark.parametrize("scope", ["", "www.example.com", "*.www.example.com"])
+def test_a_parent_that_is_not_where_the_name_is_validated_is_only_a_remedy(scope: str) -> None:
+    takes_mail = {"www.example.com": False, "example.com": True}
+
+    advice = advise(plan_of(name_of("www.example.com", takes_mail=takes_mail, scope=scope)))
+
+    assert "the default addresses there get no mail. Name an accepted address at example.com instead." in advice[0]
+
+
+def test_contacts_that_dns_did_not_tell_are_told_with_the_hosts_it_did_not() -> None:
+    names = [
+        name_of("*.c.test", contacts_known=False),
+        name_of("a.test", takes_mail={"a.test": True, "test": None}),
+        name_of("b.test"),
+    ]
+
+    advice = advise(plan_of(*names))
+
+    assert said(advice, "DNS did not tell all in time of c.test, test: more may be accepted", CHOOSES, DELIVERY, SUNSET)
+
+
+# Names that would be forgotten
+
+
+def test_outstanding_names_about_which_nobody_would_be_mailed_are_told() -> None:
+    names = [
+        name_of(mailed=("admin@example.com",)),
+        name_of("b.test", ()),
+        name_of("*.a.test", ()),
+        name_of("done.test", validated=True),
+        # An entry that nobody could read is no name.
+        replace(name_of("c.test", ()), name="unknown"),
+    ]
+
+    advice = advise(plan_of(*names, request=NAMED))
+
+    assert said(
+        advice,
+        "Nobody need be mailed about done.test",
+        "Nobody would be mailed about *.a.test, b.test,",
+        DELIVERY,
+        SUNSET,
+    ), advice
+
+
+def test_many_forgotten_names_are_cut_short() -> None:
+    names = [name_of(f"n{number:02}.test", ()) for number in range(11)]
+
+    advice = advise(plan_of(name_of(mailed=("admin@example.com",)), *names, request=NAMED))
+
+    assert "n09.test …, which still wait" in advice[0]
+    assert "n10.test" not in advice[0]
+
+
+def test_nobody_is_forgotten_when_digicert_chooses_or_when_nothing_would_be_sent() -> None:
+    refusal = RecipientNotAllowed([("x", "no.")])
+    refused = plan_of(name_of(mailed=()), request=NAMED, would_be="RecipientNotAllowed", refusal=refusal)
+
+    assert said(advise(plan_of(name_of(), name_of("b.test"))), CHOOSES, DELIVERY, SUNSET)
+    assert said(advise(refused), "x: no.", SUNSET)
+
+
+# The check is switched off
+
+
+def test_what_the_check_would_say_were_it_on_is_told_of_each_recipient() -> None:
+    doubt = RecipientNotAllowed([("domain_approval_emails[0].email", "is wrong."), ("x", "no.")])
+
+    advice = advise(plan_of(name_of(mailed=("admin@example.com",)), request=NAMED, doubt=doubt, paused=True))
+
+    off = "The check of recipients is switched off (RECIPIENT_CHECK=off); it would say: "
+    assert said(
+        advice, f"{off}domain_approval_emails[0].email: is wrong.", f"{off}x: no.", "Sending is", DELIVERY, SUNSET
+    ), advice
+
+
+def test_that_the_check_could_not_tell_is_told_too() -> None:
+    advice = advise(plan_of(request=NAMED, doubt=RecipientUnverified("DNS did not answer.")))
+
+    assert advice[0].endswith("(RECIPIENT_CHECK=off); it would say: DNS did not answer.")
+
+
 # Age
 
 
@@ -295,7 +411,13 @@ def test_a_young_order_has_links_that_live(age: float) -> None:
 def test_links_that_are_about_to_expire_are_told_with_the_day(age: float, days: int, expire: str) -> None:
     advice = advise(plan_of(age=age))
 
-    assert said(advice, f"This order is {days} days old: its links may expire on {expire}", CHOOSES, DELIVERY, SUNSET)
+    assert said(
+        advice,
+        f"This order has waited for {days} days: its links may expire on {expire}",
+        CHOOSES,
+        DELIVERY,
+        SUNSET,
+    ), advice
 
 
 @pytest.mark.parametrize(("age", "days"), [(31, 31), (34, 34), (34.9, 34), (400, 400)])
@@ -304,7 +426,9 @@ def test_links_that_may_have_expired_are_told_with_what_is_not_known_and_the_oth
 ) -> None:
     advice = advise(plan_of(age=age))
 
-    assert said(advice, f"This order is {days} days old: its links may have expired", CHOOSES, DELIVERY, SUNSET), advice
+    assert said(
+        advice, f"This order has waited for {days} days: its links may have expired", CHOOSES, DELIVERY, SUNSET
+    ), advice
     assert f"{LINK_DAYS} days" in advice[0]
     assert DNS_METHOD in advice[0]
 
@@ -316,7 +440,7 @@ def test_an_unknown_age_is_not_talked_about() -> None:
 def test_hosts_without_mail_go_before_the_age() -> None:
     advice = advise(plan_of(name_of(takes_mail={"example.com": False}), age=34))
 
-    assert said(advice, "There is no MX record", "This order is 34 days old", CHOOSES, DELIVERY, SUNSET), advice
+    assert said(advice, "There is no MX record", "This order has waited for 34 days", CHOOSES, DELIVERY, SUNSET), advice
 
 
 def test_the_age_of_an_order_is_no_matter_while_its_recipients_are_refused() -> None:
@@ -377,29 +501,28 @@ def test_after_the_end_an_order_that_an_email_cannot_help_is_answered_with_that_
 # Whatever the plan
 
 
-REFUSALS = st.sampled_from(
-    [
-        None,
-        None,
-        NEEDS_APPROVAL,
-        RecipientUnverified("DNS did not answer."),
-        RecipientNotAllowed([("domain_approval_emails[0].email", "is wrong.")]),
-    ]
-)
+DOUBTS = [
+    RecipientUnverified("DNS did not answer."),
+    RecipientNotAllowed([("domain_approval_emails[0].email", "is wrong."), ("domain_approval_emails[2].email", "no.")]),
+]
+REFUSALS = st.sampled_from([None, None, NEEDS_APPROVAL, *DOUBTS])
 MX = st.sampled_from([True, False, None])
 NAMES = st.lists(
     st.builds(
-        lambda number, mailed, own, parent, validated: name_of(
+        lambda number, mailed, own, parent, scope, **known: name_of(
             f"n{number}.example.com",
             mailed,
             {f"n{number}.example.com": own, "example.com": parent},
-            validated=validated,
+            scope=scope,
+            **known,
         ),
         st.integers(0, 3),
         st.sampled_from(["default", (), ("admin@example.com",)]),
         MX,
         MX,
-        st.booleans(),
+        st.sampled_from(["", "example.com", "com"]),
+        validated=st.booleans(),
+        contacts_known=st.booleans(),
     ),
     max_size=4,
     unique_by=lambda name: name.name,
@@ -410,7 +533,8 @@ NAMES = st.lists(
 @given(
     NAMES,
     REFUSALS,
-    st.sampled_from(["sent", "duplicate", "OutcomeUnknown", "ResendInProgress"]),
+    st.sampled_from([None, None, *DOUBTS]),
+    st.sampled_from(["sent", "duplicate", "OutcomeUnknown", "ResendInProgress", "SendingPaused"]),
     st.booleans(),
     st.one_of(st.none(), st.floats(-2, 500)),
     st.datetimes(datetime(2026, 1, 1), datetime(2029, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
@@ -418,6 +542,7 @@ NAMES = st.lists(
 def test_advice_is_plain_sentences_each_said_once_and_the_most_useful_first(
     names: list[NameReport],
     refusal: Any,
+    doubt: Any,
     would_be: str,
     paused: bool,
     age: float | None,
@@ -428,8 +553,9 @@ def test_advice_is_plain_sentences_each_said_once_and_the_most_useful_first(
         age=age,
         at=at,
         would_be=would_be if refusal is None else type(refusal).__name__,
-        until=None if would_be == "sent" or refusal is not None else UNTIL,
+        until=None if would_be in ("sent", "SendingPaused") or refusal is not None else UNTIL,
         refusal=refusal,
+        doubt=None if refusal is not None else doubt,
         paused=paused,
     )
 
@@ -445,12 +571,14 @@ def test_advice_is_plain_sentences_each_said_once_and_the_most_useful_first(
 _BEGINNINGS = [
     ("Email validation ended",),
     ("domain_approval_emails", "Order 7", "DNS did not answer"),
+    ("The check of recipients is switched off",),
     ("Sending is switched off",),
     ("The same emails", "An earlier resend"),
     ("There is no MX",),
-    ("DNS did not say",),
-    ("This order is",),
+    ("DNS did not tell all",),
+    ("This order has waited",),
     ("Nobody need be mailed",),
+    ("Nobody would be mailed",),
     ("Nobody is named",),
     ("The emails come from",),
     ("Email validation ends",),

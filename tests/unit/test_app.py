@@ -329,7 +329,8 @@ def test_dry_run_while_sending_is_off_says_so(
     answer = invoke(door(ORDER, query={"dry_run": "true"}))
 
     plan = json.loads(answer["body"]) if "statusCode" in answer else answer
-    assert (plan["outcome"], plan["would_be"], plan["paused"]) == ("planned", "sent", True)
+    assert (plan["outcome"], plan["would_be"], plan["paused"]) == ("planned", "SendingPaused", True)
+    assert plan["upstream_body"] == {}
     assert puts(emulator) == []
 
 
@@ -553,6 +554,197 @@ def test_with_the_check_switched_off_anybody_is_mailed_and_validated_names_are_s
     assert emulator.name_server.queries == []
     with pytest.raises(errors.OrderNotEligible, match=r"\(order_not_eligible\|already_validated\)$"):
         invoke(direct(SEED_IDS["multi_san"], named(DONE)))
+
+
+RIGHT, TYPO = ("b.test", "admin@b.test"), ("bb.test", "admin@bb.test")
+
+
+# Of an order with a.test and b.test.
+ROWS: dict[str, Any] = {
+    "empty": [],
+    "null": None,
+    "an object": {"a.test": "pending"},
+    "unreadable": [None, 7, {}, {"name_scope": None, "dns_names": [None]}, {"dns_names": "b.test"}],
+    "unreadable and approved": [{"status": "approved"}, {"status": "approved", "dns_names": {}}],
+    "partly": [{"name_scope": "a.test", "status": "approved", "dns_names": ["a.test"]}],
+    "partly readable": [{"name_scope": "a.test", "status": "approved", "dns_names": ["a.test"]}, {}],
+}
+
+
+class Untold:
+    """What CertCentral's validation may leave out, or may have had added, of an order with a.test and b.test."""
+
+    def __init__(self, emulator: CertCentralEmulator) -> None:
+        self._emulator = emulator
+        self.order_id = emulator.add_order(names=["a.test", "b.test"])["id"]
+        # What must not be sent: the emulator then mails everybody, as CertCentral may.
+        emulator.set_switches(unknown_domain="ignore", foreign_address="ignore")
+
+    def validation(self, rows: str) -> None:
+        if rows in ("absent", "empty"):
+            self._emulator.set_switches(validation_names=rows)
+            return
+        body = {"order_id": str(self.order_id), "order_status": "pending", "dns_name_validations": ROWS[rows]}
+        self._emulator.inject(
+            {"fault": "status", "status": 200, "body": body, "method": "GET", "path": "/validation$", "times": None}
+        )
+
+    def order_without_names(self) -> None:
+        fields = {"status": "pending", "dcv_method": "email", "product": {"type": "dv_ssl_certificate"}}
+        body = {"id": self.order_id, **fields, "certificate": {"common_name": "a.test"}}
+        self._emulator.inject(
+            {"fault": "status", "status": 200, "body": body, "method": "GET", "path": r"/\d+$", "times": None}
+        )
+
+
+@pytest.fixture
+def untold(emulator: CertCentralEmulator) -> Untold:
+    return Untold(emulator)
+
+
+EVERY_GAP = pytest.mark.parametrize("rows", ["absent", *ROWS])
+
+
+def test_a_domain_that_is_not_on_the_order_might_mail_everybody(
+    untold: Untold, emulator: CertCentralEmulator, invoke: Callable[..., Any], settings: Callable[..., None]
+) -> None:
+    """What the tests below are about: so it is without the check."""
+    settings(RECIPIENT_CHECK="off")
+
+    invoke(direct(untold.order_id, named(TYPO)))
+
+    assert len(emulator.outbox) > 1
+
+
+@EVERY_GAP
+@each_door
+def test_a_typo_mails_nobody_whatever_the_validation_leaves_out(
+    untold: Untold,
+    emulator: CertCentralEmulator,
+    invoke: Callable[..., Any],
+    door: Callable[..., dict[str, Any]],
+    rows: str,
+) -> None:
+    untold.validation(rows)
+    request = door(untold.order_id, named(RIGHT, TYPO))
+
+    if door in RAISING_DOORS.values():
+        with pytest.raises(errors.RecipientNotAllowed) as caught:
+            invoke(request)
+        codes = [code for code, _ in caught.value.entries]
+    else:
+        answer = invoke(request)
+        assert answer["statusCode"] == 422
+        codes = [error["code"] for error in json.loads(answer["body"])["errors"]]
+    assert codes == ["recipient_not_allowed|domain_approval_emails[1].domain"]
+    assert (emulator.outbox, puts(emulator), claimed()) == ([], [], [])
+
+
+@EVERY_GAP
+def test_the_right_domain_is_mailed_about_whatever_the_validation_leaves_out(
+    untold: Untold, emulator: CertCentralEmulator, invoke: Callable[..., Any], rows: str
+) -> None:
+    untold.validation(rows)
+
+    assert invoke(direct(untold.order_id, named(RIGHT)))["outcome"] == "sent"
+    assert [mail["to"] for mail in emulator.outbox] == [RIGHT[1]]
+
+
+# If all rows are readable, they are taken for all.
+@pytest.mark.parametrize("rows", sorted({"absent", *ROWS} - {"partly"}))
+@each_door
+def test_while_neither_answer_tells_all_names_nobody_who_is_named_is_mailed(
+    untold: Untold,
+    emulator: CertCentralEmulator,
+    invoke: Callable[..., Any],
+    door: Callable[..., dict[str, Any]],
+    rows: str,
+) -> None:
+    untold.validation(rows)
+    untold.order_without_names()
+
+    for recipient in (TYPO, RIGHT):
+        request = door(untold.order_id, named(recipient))
+        if door in RAISING_DOORS.values():
+            with pytest.raises(errors.RecipientUnverified, match="does not say which names order"):
+                invoke(request)
+        else:
+            assert invoke(request)["statusCode"] == 503
+    assert (emulator.outbox, puts(emulator), claimed()) == ([], [], [])
+    planned = invoke(direct(untold.order_id, named(RIGHT), {"dry_run": "true"}))
+    assert planned["would_be"] == "RecipientUnverified"
+    # Who names nobody means everybody.
+    assert invoke(direct(untold.order_id))["outcome"] == "sent"
+
+
+def test_readable_rows_are_taken_for_all_if_the_order_tells_no_names(
+    untold: Untold, emulator: CertCentralEmulator, invoke: Callable[..., Any]
+) -> None:
+    untold.validation("partly")
+    untold.order_without_names()
+
+    for body in ({}, named(("a.test", "admin@a.test"))):
+        with pytest.raises(errors.OrderNotEligible):
+            invoke(direct(untold.order_id, body))
+    assert (emulator.outbox, puts(emulator), claimed()) == ([], [], [])
+
+
+@EVERY_GAP
+def test_what_the_validation_leaves_out_is_not_taken_for_validated(
+    untold: Untold, emulator: CertCentralEmulator, invoke: Callable[..., Any], rows: str
+) -> None:
+    untold.validation(rows)
+
+    assert invoke(direct(untold.order_id))["outcome"] == "sent"
+    assert [call["body"] for call in puts(emulator)] == ["{}"]
+
+
+def test_an_approval_that_is_over_is_mailed_about_again(
+    emulator: CertCentralEmulator, invoke: Callable[..., Any]
+) -> None:
+    # The emulator's approvals last 199 days.
+    for age, outcome in ((198, "OrderNotEligible"), (200, "sent")):
+        order_id = emulator.add_order(names={"a.test": "approved"}, age_days=age)["id"]
+
+        planned = invoke(direct(order_id, named(("a.test", "admin@a.test")), {"dry_run": "true"}))
+
+        assert planned["would_be"] == outcome
+
+
+@each_door
+def test_names_in_one_scope_that_have_come_differently_far_are_told_apart(
+    emulator: CertCentralEmulator, invoke: Callable[..., Any], door: Callable[..., dict[str, Any]]
+) -> None:
+    order_id = emulator.add_order(names={"a.test": "approved", "www.a.test": "pending"}, name_scope="base_domain")["id"]
+
+    invoke(door(order_id, named(("a.test", "admin@a.test"), ("www.a.test", "admin@www.a.test"))))
+
+    assert [mail["to"] for mail in emulator.outbox] == ["admin@www.a.test"]
+
+
+def test_a_name_and_its_wildcard_share_a_claim(emulator: CertCentralEmulator, invoke: Callable[..., Any]) -> None:
+    order_id = emulator.add_order(names=["*.w.test"])["id"]
+    outcomes = [invoke(direct(order_id, named((name, "admin@w.test"))))["outcome"] for name in ("*.w.test", "w.test")]
+
+    assert outcomes == ["sent", "duplicate"]
+    assert len(emulator.outbox) == 1
+
+
+@each_door
+@pytest.mark.parametrize("dry_run", ["true", "false"])
+def test_a_validation_of_another_order_is_not_believed(
+    emulator: CertCentralEmulator, invoke: Callable[..., Any], door: Callable[..., dict[str, Any]], dry_run: str
+) -> None:
+    body = {"order_id": str(ORDER + 1), "order_status": "pending", "dns_name_validations": []}
+    emulator.inject({"fault": "status", "status": 200, "body": body, "method": "GET", "path": "/validation$"})
+    request = door(ORDER, query={"dry_run": dry_run})
+
+    if door in RAISING_DOORS.values():
+        with pytest.raises(errors.OrderNotFound):
+            invoke(request)
+    else:
+        assert invoke(request)["statusCode"] == 404
+    assert (puts(emulator), claimed()) == ([], [])
 
 
 def test_why_the_order_is_not_eligible_is_told_rather_than_what_is_wrong_with_recipients(

@@ -743,15 +743,109 @@ def test_names_are_told_as_a_labels(client: CertCentral, emulator: CertCentralEm
     assert found == NameStatus("xn--bcher-kva.example", "pending", ("*.xn--bcher-kva.example", "www.a.test"))
 
 
-def test_a_validation_without_a_status_is_told_with_what_was_answered(
-    client: CertCentral, emulator: CertCentralEmulator
+@pytest.mark.parametrize("odd", [{}, {"order_status": None}, {"order_status": 7}, {"order_status": ""}], ids=ascii)
+def test_a_validation_without_a_status_still_tells_of_the_names(
+    client: CertCentral, emulator: CertCentralEmulator, odd: dict[str, Any]
 ) -> None:
-    emulator.inject({"fault": "status", "status": 200, "body": {"dns_name_validations": []}})
+    names = [{"name_scope": "a.test", "status": "approved", "dns_names": ["a.test"]}]
+    emulator.inject({"fault": "status", "status": 200, "body": {"dns_name_validations": names, **odd}})
 
-    with pytest.raises(CertCentralUnavailable) as caught:
+    found = client.get_order_status(ORDER, later())
+
+    assert (found.status, found.dcv_method) == (None, None)
+    assert found.domains == (NameStatus("a.test", "approved", ("a.test",)),)
+
+
+@pytest.mark.parametrize("answered", [ORDER, str(ORDER)], ids=ascii)
+def test_a_validation_of_the_order_that_was_asked_for_is_taken_whatever_the_type_of_its_id(
+    client: CertCentral, emulator: CertCentralEmulator, answered: object
+) -> None:
+    emulator.inject({"fault": "status", "status": 200, "body": {"order_id": answered, "order_status": "pending"}})
+
+    assert client.get_order_status(ORDER, later()).status == "pending"
+
+
+@pytest.mark.parametrize("answered", [ORDER + 1, str(ORDER + 1), f"0{ORDER}", None, "", [], {}], ids=ascii)
+def test_a_validation_of_another_order_is_not_believed(
+    client: CertCentral, emulator: CertCentralEmulator, answered: object
+) -> None:
+    body = {"order_id": answered, "order_status": "pending", "dns_name_validations": []}
+    emulator.inject({"fault": "status", "status": 200, "body": body})
+
+    with pytest.raises(OrderNotFound, match=f"another order than {ORDER}"):
         client.get_order_status(ORDER, later())
 
-    assert caught.value.upstream_status == 200
+
+@pytest.mark.parametrize(
+    ("expires", "expired"),
+    [
+        (dt.timedelta(days=-1), True),
+        (dt.timedelta(minutes=-1), True),
+        (dt.timedelta(minutes=1), False),
+        (dt.timedelta(days=199), False),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("offset", [0, -7, 14])
+def test_an_approval_is_over_at_its_expiration(
+    client: CertCentral, emulator: CertCentralEmulator, expires: dt.timedelta, expired: bool, offset: int
+) -> None:
+    zone = dt.timezone(dt.timedelta(hours=offset))
+    row = {
+        "name_scope": "a.test",
+        "status": "approved",
+        "dns_names": ["a.test"],
+        "approval_expiration_date": (dt.datetime.now(zone) + expires).isoformat(timespec="seconds"),
+    }
+    emulator.inject({"fault": "status", "status": 200, "body": {"dns_name_validations": [row]}})
+
+    (found,) = client.get_order_status(ORDER, later()).domains
+
+    assert found == NameStatus("a.test", "approved", ("a.test",), expired=expired)
+    assert found.validated is not expired
+
+
+@pytest.mark.parametrize("value", [None, "", "soon", 7, [], "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"], ids=ascii)
+def test_an_expiration_that_is_none_ends_no_approval(
+    client: CertCentral, emulator: CertCentralEmulator, value: object
+) -> None:
+    row = {"name_scope": "a.test", "status": "approved", "approval_expiration_date": value}
+    emulator.inject({"fault": "status", "status": 200, "body": {"dns_name_validations": [row]}})
+
+    assert client.get_order_status(ORDER, later()).domains == (NameStatus("a.test", "approved"),)
+
+
+def test_the_names_of_the_order_are_told_by_the_order_too(client: CertCentral, emulator: CertCentralEmulator) -> None:
+    order_id = emulator.add_order(names={"a.test": "approved", "*.b.test": "pending"})["id"]
+
+    assert client.get_order(order_id, later()).names == ("a.test", "*.b.test")
+
+
+@pytest.mark.parametrize(
+    ("certificate", "names"),
+    [
+        *((odd, ()) for odd in (None, [], "a.test", 7)),
+        *(({"dns_names": odd}, ()) for odd in (None, {}, "a.test", 7, [], [None, 7, "", [], {}])),
+        ({"common_name": "a.test"}, ()),
+        ({"dns_names": [None, "A.test", "*.B\u00fccher.example.", 7]}, ("a.test", "*.xn--bcher-kva.example")),
+    ],
+    ids=ascii,
+)
+def test_odd_names_do_not_break_the_order(
+    client: CertCentral, emulator: CertCentralEmulator, certificate: object, names: tuple[str, ...]
+) -> None:
+    emulator.inject({"fault": "status", "status": 200, "body": {"id": ORDER, "certificate": certificate}})
+
+    assert client.get_order(ORDER, later()).names == names
+
+
+def test_the_last_dot_of_a_name_is_no_part_of_it(client: CertCentral, emulator: CertCentralEmulator) -> None:
+    row = {"name_scope": "Example.com.", "status": "pending", "dns_names": ["*.example.com.", "www.example.com."]}
+    emulator.inject({"fault": "status", "status": 200, "body": {"dns_name_validations": [row]}})
+
+    (found,) = client.get_order_status(ORDER, later()).domains
+
+    assert found == NameStatus("example.com", "pending", ("*.example.com", "www.example.com"))
 
 
 def test_a_name_is_not_cut_off(client: CertCentral, emulator: CertCentralEmulator) -> None:

@@ -95,6 +95,10 @@ def unanswered(found: Contacts, kind: str, name: str) -> bool:
     return (found.failure or "").startswith(f"DNS did not answer for {kind} of {name} (")
 
 
+def unasked(found: Contacts, name: str) -> bool:
+    return found.failure == f"TXT of {label(name)} was not asked in time"
+
+
 # TXT
 
 
@@ -461,7 +465,9 @@ def test_a_silent_server_costs_no_more_than_the_time_for_all_questions(
 
     # Two hundred questions at 0.1 s for a try; far from tight, as the machine may be busy.
     assert time.monotonic() - began < 10
-    assert all(unanswered(contacts, "TXT", label(name)) for name, contacts in found.items())
+    asked_about = {name for name in names if unanswered(found[name], "TXT", label(name))}
+    assert names[0] in asked_about
+    assert all(unasked(found[name], name) for name in set(names) - asked_about)
     assert mail == dict.fromkeys(names)
 
 
@@ -539,9 +545,58 @@ def test_too_late_nobody_is_asked(
 
     one = lookup()
 
-    assert one.contacts([NAME])[NAME].failure == f"DNS did not answer for TXT of {label(NAME)} (Timeout)"
+    assert one.contacts([NAME])[NAME].failure == f"TXT of {label(NAME)} was not asked in time"
     assert one.take_mail([NAME]) == {NAME: None}
     assert server.queries == []
+
+
+class Clock:
+    """A clock that goes on by itself, each time that it is looked at."""
+
+    def __init__(self, step: float) -> None:
+        self.now = 1000.0
+        self.step = step
+
+    def monotonic(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+def test_the_clock_starts_with_the_first_question_and_goes_on_through_all_others(
+    monkeypatch: pytest.MonkeyPatch, zone: Zone, lookup: Callable[[], DnsLookup], server: NameServer
+) -> None:
+    zone.set(label(NAME), "TXT", [f'"{PKI}"'])
+    zone.set(NAME, "MX", ["10 mail.test."])
+    clock = Clock(0)
+    monkeypatch.setattr(dns_lookup, "time", clock)
+    one = lookup()
+    clock.now += 3600
+
+    assert one.contacts([]) == {}
+    clock.now += 3600
+    assert one.contacts([NAME])[NAME].txt == (PKI,)
+    clock.now += dns_lookup.LOOKUP_SECONDS - 0.5
+    assert one.take_mail([NAME]) == {NAME: True}
+    server.clear_queries()
+    clock.now += 0.5
+    assert one.take_mail([NAME, WWW]) == {NAME: None, WWW: None}
+    assert unasked(one.contacts([NAME])[NAME], NAME)
+    assert server.queries == []
+
+
+@pytest.mark.usefixtures("zone")
+def test_however_many_questions_there_are_none_is_asked_after_the_end(
+    monkeypatch: pytest.MonkeyPatch, lookup: Callable[[], DnsLookup], server: NameServer
+) -> None:
+    # Each look at it takes as long as a fiftieth of the time for all.
+    monkeypatch.setattr(dns_lookup, "time", Clock(dns_lookup.LOOKUP_SECONDS / 50))
+    names = [f"n{number:03}.test" for number in range(250)]
+
+    found = lookup().contacts(names)
+
+    assert 40 <= len(server.queries) <= 50
+    assert found[names[0]] == NOTHING  # the first ones first
+    assert all(unasked(found[name], name) for name in names[50:])
 
 
 # The way to the server
@@ -611,7 +666,7 @@ def test_a_system_without_a_resolver_gives_no_answer(resolv_conf: Callable[..., 
 
     one = DnsLookup(())
 
-    assert one.contacts([WWW])[WWW].failure == f"DNS did not answer for TXT of {label(WWW)} (NoResolverConfiguration)"
+    assert one.contacts([WWW])[WWW].failure == f"TXT of {label(WWW)} was not asked (no resolver is configured)"
     assert one.take_mail([NAME]) == {NAME: None}
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,11 +25,12 @@ from dv_resend.errors import (
     ClaimsUnavailable,
     OrderNotFound,
     RateLimited,
+    RecipientNotAllowed,
     ResendError,
     SendingPaused,
 )
-from dv_resend.explain import ResendPlan, explain
-from dv_resend.models import HeldClaim, NameStatus, Order, ResendRequest, ResendResult
+from dv_resend.explain import MAX_NAMES, ResendPlan, explain
+from dv_resend.models import HeldClaim, NameStatus, Order, ResendRequest, ResendResult, bare
 from dv_resend.recipients import constructed
 from dv_resend.resend import Invocation, resend
 
@@ -38,9 +40,15 @@ DV = "dv_ssl_certificate"
 CONTACT_LABEL = "_validation-contactemail"
 
 
-def order(status: str | None = "pending", kind: str | None = DV, method: str | None = "email", age: Any = 1) -> Order:
+def order(
+    status: str | None = "pending",
+    kind: str | None = DV,
+    method: str | None = "email",
+    age: Any = 1,
+    names: Sequence[str] = (),
+) -> Order:
     anchor = None if age is None else datetime.fromtimestamp(NOW, UTC) - timedelta(age)
-    return Order(7, status, kind, method, anchor)
+    return Order(7, status, kind, method, anchor, tuple(names))
 
 
 def pending(*names: str, status: str = "pending") -> tuple[NameStatus, ...]:
@@ -323,7 +331,7 @@ def test_when_the_named_names_are_validated_but_others_are_not_that_is_told(stag
     answer = stage.explain(("example.com", "admin@example.com")).to_json()
 
     assert (answer["would_be"], answer["code"]) == ("OrderNotEligible", "order_not_eligible|already_validated")
-    assert "still waits for others" in answer["advice"][0]
+    assert "still waits for example.org:" in answer["advice"][0]
     assert answer["recipients"] == ["admin@example.com"]
 
 
@@ -384,13 +392,92 @@ def test_any_status_but_approved_is_left_to_validate(stage: Stage, status: str) 
     assert report(plan)["mailed"] == "default"
 
 
-def test_an_order_whose_names_are_not_told_is_still_explained(stage: Stage) -> None:
+def test_an_order_whose_names_are_not_told_is_still_explained_and_nobody_who_is_named_is_mailed(stage: Stage) -> None:
     stage.certcentral.domains = ()
 
-    answer = stage.explain(("example.com", "admin@example.com")).to_json()
+    default = stage.explain().to_json()
+    named = stage.explain(("example.com", "admin@example.com")).to_json()
 
-    assert (answer["would_be"], answer["names"]) == ("sent", [])
-    assert answer["upstream_body"] == asking([("example.com", "admin@example.com")])
+    assert (default["would_be"], default["names"], default["upstream_body"]) == ("sent", [], {})
+    assert (named["would_be"], named["names"], named["code"]) == ("RecipientUnverified", [], "recipient_unverified")
+    assert named["advice"][0].startswith("CertCentral does not say which names order 7 has")
+    assert "upstream_body" not in named
+
+
+@pytest.mark.parametrize(
+    "told",
+    [(), (NameStatus("", "pending"),), pending("example.org", status="approved")],
+    ids=["no rows", "unreadable", "partly"],
+)
+def test_a_name_that_only_the_order_tells_is_reported_as_waiting(stage: Stage, told: Any) -> None:
+    stage.certcentral.domains = told
+    names = [*(name for row in told for name in row.names), "*.example.com"]
+    stage.certcentral.order = order(names=names)
+
+    plan = stage.explain(("example.com", "admin@example.com"))
+    refused = stage.explain(("exmaple.com", "admin@exmaple.com"))
+
+    assert [name.name for name in plan.names] == names
+    assert report(plan, "*.example.com") | {"mx": 0} == {
+        "name": "*.example.com",
+        "status": "unknown",
+        "accepted": constructed("example.com"),
+        "mailed": ["admin@example.com"],
+        "mx": 0,
+    }
+    assert plan.would_be == "sent"
+    assert refused.to_json()["code"] == "recipient_not_allowed|domain_approval_emails[0].domain"
+
+
+def test_names_in_one_scope_that_have_come_differently_far_are_told_apart(stage: Stage) -> None:
+    stage.certcentral.domains = (
+        NameStatus("a.test", "approved", ("a.test",)),
+        NameStatus("a.test", "pending", ("www.a.test",)),
+    )
+
+    plan = stage.explain(("a.test", "admin@a.test"), ("www.a.test", "admin@www.a.test"))
+
+    assert [(name.name, name.validated, name.scope) for name in plan.names] == [
+        ("a.test", True, "a.test"),
+        ("www.a.test", False, "a.test"),
+    ]
+    assert plan.to_json()["recipients"] == ["admin@www.a.test"]
+    assert report(plan, "www.a.test")["mailed"] == ["admin@www.a.test"]
+    assert stage.explain(("a.test", "admin@a.test")).would_be == "OrderNotEligible"
+
+
+def test_an_approval_that_is_over_is_left_to_validate(stage: Stage) -> None:
+    stage.certcentral.domains = (NameStatus("example.com", "approved", ("example.com",), expired=True),)
+
+    plan = stage.explain()
+
+    assert plan.would_be == "sent"
+    assert (report(plan)["status"], report(plan)["mailed"]) == ("approved", "default")
+    assert stage.explain(("example.com", "admin@example.com")).to_json()["recipients"] == ["admin@example.com"]
+
+
+def test_outstanding_names_that_are_not_named_are_told(stage: Stage) -> None:
+    stage.certcentral.domains = pending("a.test", "*.b.test", "c.test") + pending("d.test", status="approved")
+
+    plan = stage.explain(("a.test", "admin@a.test"))
+
+    assert plan.would_be == "sent"
+    (told,) = [said for said in plan.to_json()["advice"] if said.startswith("Nobody would be mailed about")]
+    assert told.startswith("Nobody would be mailed about *.b.test, c.test, which still wait")
+    for none in (stage.explain(), stage.explain(*((name, f"admin@{name}") for name in ("a.test", "b.test", "c.test")))):
+        assert not [said for said in none.to_json()["advice"] if said.startswith("Nobody would be mailed")]
+
+
+def test_a_name_that_nobody_can_read_is_reported_as_unknown(stage: Stage) -> None:
+    stage.certcentral.domains = (NameStatus("", "pending"), *pending("example.com"))
+
+    plan = stage.explain()
+
+    assert plan.would_be == "sent"
+    assert stage.explain(("example.com", "admin@example.com")).would_be == "RecipientUnverified"
+    assert report(plan, "unknown") == {"name": "unknown", "status": "pending", "accepted": [], "mailed": [], "mx": {}}
+    assert report(plan)["accepted"] == constructed("example.com")
+    assert not [query for query in stage.server.queries if "unknown" in query.name]
 
 
 def test_a_scope_without_names_is_reported_as_a_name(stage: Stage) -> None:
@@ -428,6 +515,16 @@ def test_mailed_are_the_named_addresses_by_name_with_or_without_a_star(stage: St
     assert report(plan, "example.com")["mailed"] == ["admin@example.com", "webmaster@example.com"]
     assert report(plan, "example.org")["mailed"] == ["Hostmaster@example.org"]
     assert report(plan, "example.net")["mailed"] == []
+
+
+def test_a_wildcard_in_a_wider_scope_is_mailed_about_by_either_spelling(stage: Stage) -> None:
+    stage.certcentral.domains = (NameStatus("example.com", "pending", ("*.shop.example.com",)),)
+
+    plan = stage.explain(
+        ("*.shop.example.com", "admin@shop.example.com"), ("shop.example.com", "webmaster@shop.example.com")
+    )
+
+    assert report(plan, "*.shop.example.com")["mailed"] == ["admin@shop.example.com", "webmaster@shop.example.com"]
 
 
 def test_the_named_addresses_and_the_body_are_what_would_be_sent(stage: Stage) -> None:
@@ -477,7 +574,31 @@ def test_a_mail_host_that_dns_says_nothing_about_is_unknown(stage: Stage) -> Non
 
     assert plan.would_be == "sent"
     assert report(plan)["mx"] == {"example.com": None}
-    assert plan.to_json()["advice"][0].startswith("DNS did not say who takes mail for example.com")
+    assert plan.to_json()["advice"][0].startswith("DNS did not tell all in time of example.com:")
+
+
+def test_contacts_that_dns_says_nothing_about_may_be_more(stage: Stage) -> None:
+    stage.zone.set("example.com", "MX", ["10 mail.example.com."])
+    stage.zone.fault("example.com", "servfail", "CAA")
+
+    plan = stage.explain()
+
+    assert (plan.would_be, plan.names[0].contacts_known) == ("sent", False)
+    assert report(plan)["mx"] == {"example.com": True}
+    assert plan.to_json()["advice"][0].startswith("DNS did not tell all in time of example.com: more may be accepted")
+
+
+@pytest.mark.parametrize("scope", ["example.com", "www.example.com"])
+def test_a_name_without_an_mx_is_no_matter_if_it_is_validated_where_there_is_one(stage: Stage, scope: str) -> None:
+    stage.certcentral.domains = (NameStatus(scope, "pending", ("www.example.com",)),)
+    stage.zone.set("example.com", "MX", ["10 mail.example.com."])
+
+    plan = stage.explain()
+
+    assert report(plan, "www.example.com")["mx"] == {"www.example.com": False, "example.com": True}
+    told = [said for said in plan.to_json()["advice"] if "MX" in said]
+    assert len(told) == (0 if scope == "example.com" else 1)
+    assert all(said.endswith("Name an accepted address at example.com instead.") for said in told)
 
 
 def test_a_parent_that_alone_takes_mail_is_what_is_advised(stage: Stage) -> None:
@@ -522,9 +643,19 @@ def test_a_named_address_whose_host_takes_no_mail_is_told(stage: Stage) -> None:
     [
         (0, "2026-11-24T12:00:00Z", "2026-12-24", None),
         (25, "2026-10-30T12:00:00Z", "2026-11-29", None),
-        (26, "2026-10-29T12:00:00Z", "2026-11-28", "This order is 26 days old: its links may expire on 2026-11-28"),
-        (30, "2026-10-25T12:00:00Z", "2026-11-24", "This order is 30 days old: its links may expire on 2026-11-24"),
-        (34, "2026-10-21T12:00:00Z", "2026-11-20", "This order is 34 days old: its links may have expired"),
+        (
+            26,
+            "2026-10-29T12:00:00Z",
+            "2026-11-28",
+            "This order has waited for 26 days: its links may expire on 2026-11-28",
+        ),
+        (
+            30,
+            "2026-10-25T12:00:00Z",
+            "2026-11-24",
+            "This order has waited for 30 days: its links may expire on 2026-11-24",
+        ),
+        (34, "2026-10-21T12:00:00Z", "2026-11-20", "This order has waited for 34 days: its links may have expired"),
     ],
 )
 def test_the_age_is_told_with_the_end_of_the_links(
@@ -554,7 +685,7 @@ def test_an_unknown_age_is_null(stage: Stage) -> None:
         "age_days": None,
         "links_expire": None,
     }
-    assert not [said for said in answer["advice"] if "days old" in said]
+    assert not [said for said in answer["advice"] if "has waited" in said]
 
 
 def test_days_are_those_of_utc_whatever_the_offset_is(stage: Stage) -> None:
@@ -636,6 +767,30 @@ def test_unchecked_recipients_are_taken_as_they_are(stage: Stage) -> None:
     assert report(plan)["mailed"] == ["jane@mail.test"]
     assert report(plan)["accepted"] == constructed("example.com")
     assert report(plan)["mx"] == {"example.com": False, "mail.test": False}
+    # It is told all the same what it would say.
+    off = "The check of recipients is switched off (RECIPIENT_CHECK=off); it would say: domain_approval_emails"
+    advice: Any = answer["advice"]
+    assert [said.removeprefix(off)[:10] for said in advice[:2]] == ["[0].email:", "[1].domain"]
+    assert not [said for said in advice[2:] if "RECIPIENT_CHECK" in said]
+    assert "j***@mail.test" in advice[0]
+    assert "code" not in answer
+
+
+def test_that_unchecked_recipients_could_not_be_verified_is_told(stage: Stage) -> None:
+    stage.zone.fault(f"{CONTACT_LABEL}.example.com", "servfail")
+
+    plan = stage.explain(("example.com", "jane@mail.test"), check_recipients=False)
+
+    assert (plan.would_be, plan.refusal) == ("sent", None)
+    assert "(RECIPIENT_CHECK=off); it would say: Whether j***@mail.test" in plan.to_json()["advice"][0]
+
+
+@pytest.mark.parametrize("check_recipients", [True, False])
+def test_of_recipients_that_the_check_finds_right_nothing_is_said(stage: Stage, check_recipients: bool) -> None:
+    plan = stage.explain(("example.com", "admin@example.com"), check_recipients=check_recipients)
+
+    assert (plan.refusal, plan.doubt) == (None, None)
+    assert "RECIPIENT_CHECK" not in json.dumps(plan.to_json())
 
 
 @pytest.mark.usefixtures("dns_is_away")
@@ -741,7 +896,8 @@ def test_a_refusal_goes_before_an_earlier_resend(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("status", "recipients", "would_be"),
     [
-        ("pending", (), "sent"),
+        ("pending", (), "SendingPaused"),
+        ("pending", (("example.com", "admin@example.com"),), "SendingPaused"),
         ("issued", (), "OrderNotEligible"),
         ("pending", (("example.com", "jane@mail.test"),), "RecipientNotAllowed"),
     ],
@@ -755,6 +911,25 @@ def test_while_sending_is_off_everything_is_explained_and_that_too(
 
     assert (answer["would_be"], answer["paused"]) == (would_be, True)
     assert [said for said in answer["advice"] if "SENDING=off" in said]
+
+
+@pytest.mark.parametrize(
+    ("left", "would_be"),
+    [
+        ("expired", "SendingPaused"),
+        ("sent", "duplicate"),
+        ("unknown", "OutcomeUnknown"),
+        ("killed", "ResendInProgress"),
+    ],
+)
+def test_an_earlier_resend_is_foretold_while_sending_is_off_too(stage: Stage, left: str, would_be: str) -> None:
+    stage.leave(left)
+
+    plan = stage.explain(sending=False)
+
+    assert (plan.would_be, plan.paused) == (would_be, True)
+    assert plan.to_json()["upstream_body"] == {}
+    assert "code" not in plan.to_json()
 
 
 def test_while_sending_is_on_nothing_is_said_of_it(stage: Stage) -> None:
@@ -783,8 +958,55 @@ def test_two_hundred_and_fifty_names_are_explained(stage: Stage, monkeypatch: py
     assert all(name.mailed == ("admin@example.com",) for name in plan.names)
     assert all(name.takes_mail == {name.name: True, "example.com": True} for name in plan.names)
     assert len(answer["upstream_body"]["domain_approval_emails"]) == 250
-    # Of 6 MB that a Lambda may answer.
-    assert len(json.dumps(answer)) < 500_000
+    assert [name["name"] for name in answer["names"]] == names[:MAX_NAMES]
+    assert answer["more_names"] == 250 - MAX_NAMES
+    # Of the 256 KiB that a step of a workflow takes.
+    assert len(json.dumps(answer)) < 128 * 1024
+
+
+@pytest.mark.parametrize(("count", "more"), [(MAX_NAMES, None), (MAX_NAMES + 1, 1)])
+def test_of_many_names_those_that_wait_are_shown_first(stage: Stage, count: int, more: int | None) -> None:
+    done = [f"done{number:02}.test" for number in range(count - 2)]
+    stage.certcentral.domains = pending(*done, status="approved") + pending("b.test", "a.test")
+
+    answer = stage.explain().to_json()
+
+    names: Any = answer["names"]
+    assert [name["name"] for name in names] == ["b.test", "a.test", *done][:MAX_NAMES]
+    assert answer.get("more_names") == more
+    # Of those that are left out, too, it is told how far they have come.
+    assert [said for said in answer["advice"] if said.startswith("Nobody need be mailed about done00.test")]
+
+
+@pytest.mark.parametrize("local_part", ["admin", "jane"])
+@pytest.mark.parametrize("check_recipients", [True, False])
+def test_many_deep_names_that_are_not_on_the_order_stay_within_the_bound_of_dns(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, local_part: str, check_recipients: bool
+) -> None:
+    names = [".".join(["a"] * 120 + [f"{number}", "zz"]) for number in range(250)]
+    # A clock that goes on by itself, so that there is time for a hundred questions.
+    now = [0.0]
+
+    class Clock:
+        @staticmethod
+        def monotonic() -> float:
+            now[0] += dns_lookup.LOOKUP_SECONDS / 100
+            return now[0]
+
+    monkeypatch.setattr(dns_lookup, "time", Clock)
+
+    plan = stage.explain(*((name, f"{local_part}@{name}") for name in names), check_recipients=check_recipients)
+
+    assert len(stage.server.queries) <= 100
+    if local_part == "admin":
+        # Nothing is asked about constructed addresses, so that all that matters is told.
+        assert {query.name.removeprefix(f"{CONTACT_LABEL}.") for query in stage.server.queries} == {"example.com"}
+        assert plan.names[0].contacts_known
+    objection = plan.refusal if check_recipients else plan.doubt
+    assert isinstance(objection, RecipientNotAllowed)
+    assert {path.rpartition(".")[2] for path, _ in objection.refused} == {"domain"}
+    assert len(objection.refused) == 250
+    assert plan.would_be == ("RecipientNotAllowed" if check_recipients else "sent")
 
 
 # Nothing else than what a resend would do
@@ -821,7 +1043,10 @@ def mostly(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
         mostly("email", "http-token"),
     ),
     statuses=st.lists(STATUSES, min_size=3, max_size=3),
-    is_one_scope=st.booleans(),
+    scopes=st.sampled_from(["apart", "together", "split"]),
+    expired=mostly(None, "example.com", "www.example.com"),
+    untold=mostly(None, "row", "unreadable", "all"),
+    does_order_tell=st.booleans(),
     contacts=st.lists(CONTACTS, min_size=3, max_size=3),
     left=st.sampled_from([None, None, "sent", "unknown", "killed", "expired"]),
     forced_by=st.sampled_from([None, "call-2"]),
@@ -834,7 +1059,10 @@ def test_a_resend_does_or_raises_what_the_dry_run_has_foretold(
     recipients: list[tuple[str, ...]],
     found: Order,
     statuses: list[str],
-    is_one_scope: bool,
+    scopes: str,
+    expired: str | None,
+    untold: str | None,
+    does_order_tell: bool,
     contacts: list[str | None],
     left: str | None,
     forced_by: str | None,
@@ -842,15 +1070,22 @@ def test_a_resend_does_or_raises_what_the_dry_run_has_foretold(
     check_recipients: bool,
 ) -> None:
     stage = Stage(dynamodb, server)
-    stage.certcentral.order = found
+    stage.certcentral.order = replace(found, names=tuple(NAMES) if does_order_tell else ())
     by_name = dict(zip(NAMES, statuses, strict=True))
-    if is_one_scope:
-        stage.certcentral.domains = (
+    if scopes == "together":
+        rows = [
             NameStatus("example.com", by_name["example.com"], ("example.com", "www.example.com")),
             *pending("example.org", status=by_name["example.org"]),
-        )
+        ]
     else:
-        stage.certcentral.domains = tuple(NameStatus(name, status, (name,)) for name, status in by_name.items())
+        rows = [
+            NameStatus(".".join(name.split(".")[-2:]) if scopes == "split" else name, status, (name,))
+            for name, status in by_name.items()
+        ]
+    rows = [replace(row, expired=expired in row.names) for row in rows]
+    if untold is not None:
+        rows = {"row": rows[1:], "unreadable": [NameStatus("", "approved"), *rows[1:]], "all": []}[untold]
+    stage.certcentral.domains = tuple(rows)
     for name, contact in zip(NAMES, contacts, strict=True):
         if contact == "fault":
             stage.zone.fault(f"{CONTACT_LABEL}.{name}", "servfail")
@@ -862,12 +1097,14 @@ def test_a_resend_does_or_raises_what_the_dry_run_has_foretold(
 
     plan = stage.explain(*recipients, **asked)
     paused = stage.explain(*recipients, **asked, sending=False)
-    with pytest.raises(SendingPaused):
+    with pytest.raises(SendingPaused) as off:
         stage.resend(*recipients, **asked, sending=False)
     assert set(stage.did) <= {"GET validation", "GET order", "dns", "get_item"}
 
     answer = plan.to_json()
-    assert paused.to_json() | {"advice": 0, "paused": True} == answer | {"advice": 0, "paused": True}
+    # Of what keeps it from being sent, the switch is told last: then alone it is what a resend would raise.
+    would_be = type(off.value).__name__ if answer["would_be"] == "sent" else answer["would_be"]
+    assert paused.to_json() | {"advice": 0} == answer | {"advice": 0, "paused": True, "would_be": would_be}
     try:
         result = stage.resend(*recipients, **asked)
     except ResendError as error:
@@ -886,3 +1123,8 @@ def test_a_resend_does_or_raises_what_the_dry_run_has_foretold(
     mailed = {address for name in plan.names if name.mailed != "default" for address in name.mailed}
     assert mailed <= set(plan.request.addresses)
     assert not mailed or "upstream_body" in answer
+    # Nobody is mailed about a name that no answer has told, unless that is not to be checked.
+    told = {bare(name.name) for name in plan.names} | {bare(name.scope) for name in plan.names}
+    if check_recipients and outcome == "sent":
+        assert {bare(recipient.domain) for recipient in plan.request.recipients} <= told
+    assert plan.doubt is None or not check_recipients

@@ -31,6 +31,8 @@ from dv_resend.models import (
     utc,
 )
 
+PURE = settings(deadline=None, derandomize=True, max_examples=100)
+
 # DigiCert's own example of the call (resend-emails page).
 DOCUMENTED = {
     "domain_approval_emails": [
@@ -548,6 +550,36 @@ def test_without_recipients_or_locale_the_claim_is_another_one():
     assert len(keys) == 4
 
 
+W_TEST = {"email": "admin@w.test"}
+
+
+@pytest.mark.parametrize(
+    "recipients",
+    [
+        [W_TEST | {"domain": "w.test"}],
+        [W_TEST | {"domain": "*.w.test"}],
+        [W_TEST | {"domain": "*.W.test"}, W_TEST | {"domain": "w.test"}],
+        [W_TEST | {"domain": "w.test", "email_domain": "w.test"}, W_TEST | {"domain": "*.w.test"}],
+    ],
+    ids=["bare", "wildcard", "both", "both, with the place"],
+)
+def test_a_name_and_its_wildcard_share_a_claim_as_the_email_is_the_same(recipients):
+    request = parse(domain_approval_emails=recipients)
+
+    assert request.claim_key == parse(domain_approval_emails=[W_TEST | {"domain": "w.test"}]).claim_key
+    # What was asked for is what is sent.
+    assert len(request.upstream_body["domain_approval_emails"]) == len(recipients)
+    assert request.claim_key != parse(domain_approval_emails=[W_TEST | {"domain": "x.w.test"}]).claim_key
+
+
+@pytest.mark.parametrize("skipped", [0, 1])
+def test_a_name_and_its_wildcard_share_a_claim_also_when_one_is_skipped(skipped):
+    both = parse(domain_approval_emails=[W_TEST | {"domain": "w.test"}, W_TEST | {"domain": "*.w.test"}])
+    left = dataclasses.replace(both, recipients=(both.recipients[1 - skipped],), skipped=(both.recipients[skipped],))
+
+    assert left.claim_key == both.claim_key
+
+
 @pytest.mark.parametrize("skipped", [(0,), (1,), (0, 1)])
 def test_those_who_are_skipped_count_in_the_claim(skipped):
     """A repeat, after one more name was validated, is still a repeat."""
@@ -698,9 +730,23 @@ def order_status(*entries):
         ([("example.com", "pending", ("a.test",)), ("b.test", "approved", ("a.test",))], "a.test", False),
         ([("example.com", "approved"), ("example.com", "Approved")], "example.com", True),
         ([("other.example", "pending"), ("example.com", "approved")], "example.com", True),
+        # The entries that list it decide over those of its scope: one scope may stand there once for each status.
+        ([("a.test", "approved", ("a.test",)), ("a.test", "pending", ("www.a.test",))], "a.test", True),
+        ([("a.test", "approved", ("a.test",)), ("a.test", "pending", ("www.a.test",))], "www.a.test", False),
+        ([("a.test", "pending", ("a.test",)), ("a.test", "approved", ("www.a.test",))], "a.test", False),
+        ([("a.test", "pending", ("a.test",)), ("a.test", "approved", ("www.a.test",))], "www.a.test", True),
+        ([("a.test", "approved", ("*.a.test",)), ("a.test", "pending", ("www.a.test",))], "a.test", True),
+        ([("a.test", "approved", ("a.test",)), ("a.test", "pending", ("*.a.test",))], "a.test", False),
+        ([("a.test", "approved", ("x.a.test",)), ("a.test", "pending", ("www.a.test",))], "a.test", False),
+        # An approval that is over is none.
+        ([("a.test", "approved", ("a.test",), True)], "a.test", False),
+        ([("a.test", "approved", ("a.test",), True), ("a.test", "approved", ("www.a.test",))], "www.a.test", True),
+        ([("a.test", "approved", (), True)], "a.test", False),
     ],
 )
-def test_a_name_is_validated_if_every_entry_that_covers_it_is(entries, name, is_validated):
+def test_a_name_is_validated_if_every_entry_that_lists_it_is_or_else_every_one_of_its_scope(
+    entries, name, is_validated
+):
     assert order_status(*entries).validated(name) is is_validated
 
 
@@ -713,10 +759,108 @@ def test_a_name_is_validated_if_every_entry_that_covers_it_is(entries, name, is_
         ([("a.test", "approved"), ("unknown", "unknown")], False),
         ([("a.test", "a status of tomorrow")], False),
         ([], False),  # nobody knows
+        ([("a.test", "approved"), ("", "approved")], False),
+        ([("a.test", "approved", ("a.test",)), ("a.test", "pending", ("www.a.test",))], False),
+        ([("a.test", "approved", (), True)], False),
+        ([("a.test", "approved"), ("b.test", "approved", ("b.test",), True)], False),
     ],
 )
 def test_an_order_is_validated_if_all_of_the_names_that_are_told_are(entries, is_validated):
     assert order_status(*entries).all_validated is is_validated
+
+
+def order_of(*names):
+    return Order(1, "pending", "dv_ssl_certificate", "email", names=names)
+
+
+@pytest.mark.parametrize(
+    ("entries", "names", "completed"),
+    [
+        # Nothing to add
+        ([("a.test", "pending")], ["a.test"], [("a.test", "pending")]),
+        ([("a.test", "pending", ("*.a.test",))], ["a.test", "*.a.test"], [("a.test", "pending", ("*.a.test",))]),
+        ([("a.test", "approved", ("www.a.test",))], ["www.a.test"], [("a.test", "approved", ("www.a.test",))]),
+        # More than the order has: they stay
+        ([("a.test", "pending"), ("b.test", "pending")], ["a.test"], [("a.test", "pending"), ("b.test", "pending")]),
+        # Partly, or not at all
+        ([("a.test", "approved")], ["a.test", "b.test"], [("a.test", "approved"), ("", "unknown", ("b.test",))]),
+        ([], ["a.test", "*.b.test"], [("", "unknown", ("a.test",)), ("", "unknown", ("*.b.test",))]),
+        (
+            [("a.test", "approved", ("a.test",))],
+            ["a.test", "www.a.test"],
+            [("a.test", "approved", ("a.test",)), ("", "unknown", ("www.a.test",))],
+        ),
+        # Not readable
+        ([("", "approved")], ["a.test"], [("", "unknown", ("a.test",))]),
+        ([("", "pending"), ("a.test", "approved")], ["a.test"], [("a.test", "approved")]),
+        # The order does not tell either
+        ([("a.test", "approved")], [], [("a.test", "approved")]),
+        ([("", "pending"), ("a.test", "approved")], [], [("", "pending"), ("a.test", "approved")]),
+        ([], [], []),
+    ],
+)
+def test_what_only_the_order_tells_is_added_and_what_nobody_could_read_left_out(entries, names, completed):
+    assert order_status(*entries).completed(order_of(*names)) == order_status(*completed)
+
+
+@pytest.mark.parametrize(
+    ("entries", "names", "known"),
+    [
+        ([], [], None),
+        ([("", "approved")], [], None),
+        ([("a.test", "approved"), ("", "approved")], [], None),
+        ([], ["b.test", "a.test"], ["b.test", "a.test"]),
+        ([("", "approved")], ["a.test"], ["a.test"]),
+        ([("a.test", "approved"), ("", "approved")], ["b.test", "a.test"], ["a.test", "b.test"]),
+    ],
+)
+def test_the_names_are_known_once_one_of_both_answers_tells_them(entries, names, known):
+    assert order_status(*entries).completed(order_of(*names)).names == known
+
+
+def test_an_order_is_not_validated_while_one_of_its_own_names_is_not_told_of():
+    partly = order_status(("a.test", "approved"))
+
+    assert partly.completed(order_of("a.test")).all_validated
+    assert not partly.completed(order_of("a.test", "b.test")).all_validated
+    assert not partly.completed(order_of("a.test", "b.test")).validated("b.test")
+    assert partly.completed(order_of("a.test", "b.test")).validated("a.test")
+    assert not order_status(("", "approved")).completed(order_of("a.test")).all_validated
+
+
+ORDER_NAMES = st.sampled_from(["a.test", "*.a.test", "www.a.test", "b.test", "*.b.test"])
+ENTRIES = st.lists(
+    st.builds(
+        NameStatus,
+        st.sampled_from(["", "a.test", "b.test"]),
+        st.sampled_from(["approved", "pending"]),
+        st.lists(ORDER_NAMES, max_size=2).map(tuple),
+        st.booleans(),
+    ),
+    max_size=4,
+).map(tuple)
+
+
+@PURE
+@given(ENTRIES, st.lists(ORDER_NAMES, unique=True, max_size=4))
+def test_completing_tells_of_all_names_validates_none_and_is_done_once(entries, names):
+    before = OrderStatus(1, "pending", "email", entries)
+
+    after = before.completed(order_of(*names))
+
+    assert after.completed(order_of(*names)) == after
+    for name in ("a.test", "*.a.test", "www.a.test", "b.test", "*.b.test", "c.test"):
+        assert after.validated(name) == before.validated(name)
+    if names:
+        assert after.names is not None
+        assert all(any(entry.covers(name) for entry in after.domains) for name in names)
+    if after.all_validated:
+        assert all(after.validated(name) for name in names)
+
+
+@pytest.mark.parametrize(("status", "expired"), [("approved", True), ("APPROVED", True), ("pending", True)])
+def test_an_approval_that_is_over_is_none(status, expired):
+    assert not NameStatus("example.com", status, expired=expired).validated
 
 
 @pytest.mark.parametrize("value", ["7", 7], ids=ascii)
@@ -926,7 +1070,6 @@ def test_an_address_that_is_cut_off_is_masked_all_the_same():
 
 # Properties
 
-PURE = settings(deadline=None, derandomize=True, max_examples=100)
 
 # Few enough values for two requests to meet often.
 DOMAINS = st.sampled_from(
@@ -1059,7 +1202,7 @@ def test_the_claim_ignores_the_order_and_the_case_of_recipients(fields, random):
 @given(REQUESTS, REQUESTS, st.sets(st.sampled_from(["order_id", "domain_approval_emails", "locale"])))
 def test_two_requests_share_a_claim_exactly_if_they_send_the_same(fields, others, borrowed):
     def sends(request):
-        recipients = {(r.domain, r.email.lower(), r.email_domain or r.domain) for r in request.recipients}
+        recipients = {(bare(r.domain), r.email.lower(), r.email_domain or bare(r.domain)) for r in request.recipients}
         return request.order_id, recipients, (request.locale or "").lower().replace("-", "_")
 
     request = ResendRequest.from_input(fields)

@@ -13,7 +13,7 @@ from nameserver import NameServer, Zone
 
 from dv_resend.dns_lookup import DnsLookup
 from dv_resend.errors import InvalidRequest, RecipientNotAllowed, RecipientUnverified
-from dv_resend.models import NameStatus, OrderStatus, Recipient, ResendRequest
+from dv_resend.models import NameStatus, Order, OrderStatus, Recipient, ResendRequest
 from dv_resend.recipients import (
     Contacts,
     Verdict,
@@ -22,13 +22,13 @@ from dv_resend.recipients import (
     constructed,
     is_public_suffix,
     judge,
-    judge_without_dns,
+    places_to_look_up,
 )
 
 CONTACT_LABEL = "_validation-contactemail"
 FIVE = ["admin", "administrator", "hostmaster", "postmaster", "webmaster"]
 ALLOWED = {"constructed", "txt_contact", "caa_contact"}
-# Only these reasons may cost a look-up.
+# Only these reasons are found by a look-up.
 ASKED = {"txt_contact", "caa_contact", "not_published", "unverified"}
 PURE = settings(deadline=None, max_examples=100)
 
@@ -66,6 +66,12 @@ class Published:
         return {place: self.contacts.get(place, Contacts()) for place in wanted}
 
 
+def judged_by(recipient: Recipient, of: OrderStatus, look_up: Callable[..., Mapping[str, Contacts]]) -> Verdict:
+    """Look up what must be, and judge."""
+    places = places_to_look_up([recipient], of)
+    return judge(recipient, of, look_up(places) if places else {})
+
+
 # The table
 
 
@@ -90,6 +96,8 @@ class Case:
     records: Mapping[str, str] = field(default_factory=dict)
     down: Sequence[tuple[str, str]] = ()
     order: OrderStatus | None = None
+    # The look-up goes before the order's names are all known.
+    costs_a_look_up: bool = False
 
     @property
     def order_status(self) -> OrderStatus:
@@ -524,6 +532,7 @@ CASES = [
         "not_on_order",
         names=["example.com"],
         txt={"example.net": "pki@mail.test"},
+        costs_a_look_up=True,
     ),
     Case(
         "not_on_the_order_goes_before_public_suffix",
@@ -547,15 +556,13 @@ CASES = [
         "constructed",
         names=["example.com", "example.org"],
     ),
-    Case("order_without_names", "example.com", "admin@example.com", "constructed", order=order()),
-    Case("order_without_names_and_an_unknown_address", "example.com", "pki@mail.test", "not_published", order=order()),
     Case(
-        "order_without_names_and_a_public_suffix",
-        "example.co.uk",
-        "admin@co.uk",
-        "public_suffix",
-        "co.uk",
-        order=order(),
+        "name_that_only_the_order_tells",
+        "www.example.com",
+        "admin@example.com",
+        "constructed",
+        "example.com",
+        order=order(NameStatus("example.org", "pending"), NameStatus("", "unknown", ("www.example.com",))),
     ),
     Case(
         "scope_without_names",
@@ -637,12 +644,12 @@ def test_each_address_gets_the_documented_verdict(
     except InvalidRequest as refused:
         got, is_allowed = refused.field.removeprefix("domain_approval_emails[0]."), False
     else:
-        (verdict,) = judge(recipients, case.order_status, lookup.contacts)
+        verdict = judged_by(recipients[0], case.order_status, lookup.contacts)
         got, is_allowed = verdict.reason, verdict.is_allowed
 
     assert got == case.expected
     assert is_allowed == (case.expected in ALLOWED)
-    assert bool(server.queries) == (case.expected in ASKED)
+    assert bool(server.queries) == (case.expected in ASKED or case.costs_a_look_up)
 
 
 def test_the_table_is_as_long_as_promised_and_knows_every_reason() -> None:
@@ -701,11 +708,19 @@ def test_a_ca_constructs_five_addresses() -> None:
 # check: what callers are told
 
 
+def checked(
+    recipients: Sequence[Recipient], of: OrderStatus, look_up: Callable[..., Mapping[str, Contacts]] = Published()
+) -> None:
+    """Look up what must be, and check."""
+    places = places_to_look_up(recipients, of)
+    check(recipients, of, look_up(places) if places else {})
+
+
 def refused(
     recipients: Sequence[Recipient], of: OrderStatus, look_up: Callable[..., Mapping[str, Contacts]] = Published()
 ) -> RecipientNotAllowed:
     with pytest.raises(RecipientNotAllowed) as caught:
-        check(recipients, of, look_up)
+        checked(recipients, of, look_up)
     return caught.value
 
 
@@ -713,27 +728,25 @@ def unverified(
     recipients: Sequence[Recipient], of: OrderStatus, look_up: Callable[..., Mapping[str, Contacts]]
 ) -> RecipientUnverified:
     with pytest.raises(RecipientUnverified) as caught:
-        check(recipients, of, look_up)
+        checked(recipients, of, look_up)
     return caught.value
 
 
 def test_nobody_named_is_nothing_to_check() -> None:
-    look_up = Published()
-
-    check((), by_fqdn("example.com"), look_up)
-
-    assert look_up.asked == []
+    assert places_to_look_up((), by_fqdn("example.com")) == []
+    for of in (by_fqdn("example.com"), order(), order(NameStatus("", "pending"))):
+        check((), of, {})
 
 
 def test_constructed_addresses_are_never_looked_up() -> None:
-    look_up = Published()
     recipients = named(
         ("example.com", "admin@example.com"), ("www.example.com", "webmaster@example.com", "example.com")
     )
 
-    check(recipients, by_fqdn("example.com", "www.example.com"), look_up)
+    ordered = by_fqdn("example.com", "www.example.com")
 
-    assert look_up.asked == []
+    assert places_to_look_up(recipients, ordered) == []
+    check(recipients, ordered, {})
 
 
 def test_all_others_are_looked_up_together_each_place_once() -> None:
@@ -747,9 +760,9 @@ def test_all_others_are_looked_up_together_each_place_once() -> None:
         ("c.test", "admin@c.test"),
     )
 
-    check(recipients, by_fqdn("example.com", "www.example.com", "b.test", "*.b.test", "c.test"), look_up)
+    checked(recipients, by_fqdn("example.com", "www.example.com", "b.test", "*.b.test", "c.test"), look_up)
 
-    assert look_up.asked == [["b.test", "example.com"]]
+    assert look_up.asked == [["example.com", "b.test"]]
 
 
 def test_a_refusal_that_needs_no_dns_asks_for_the_others_only() -> None:
@@ -813,7 +826,7 @@ def test_what_is_added_as_told_is_then_allowed() -> None:
     told = re.search(r'"email_domain": "(.+)"', why)
     assert told is not None
 
-    check(named((*entry, told[1])), by_fqdn("a.b.example.com"), Published())
+    check(named((*entry, told[1])), by_fqdn("a.b.example.com"), {})
 
 
 def test_an_email_domain_too_much_is_told_to_be_left_out() -> None:
@@ -938,7 +951,7 @@ def test_a_refusal_goes_before_an_address_that_is_unverified(reverse: bool) -> N
 def test_a_contact_that_was_found_is_allowed_although_another_question_was_not_answered() -> None:
     found = Contacts(caa=("jane@mail.test",), failure="no answer")
 
-    check(named(("example.com", "jane@mail.test")), by_fqdn("example.com"), Published({"example.com": found}))
+    check(named(("example.com", "jane@mail.test")), by_fqdn("example.com"), {"example.com": found})
 
 
 def test_contacts_are_counted_once() -> None:
@@ -957,15 +970,75 @@ def test_only_a_verdict_without_a_why_is_allowed(reason: Any) -> None:
 
 def test_an_address_at_the_scope_unsaid_is_answered_with_the_email_domain_that_would_be_accepted() -> None:
     ordered = by_base_domain("github.io", "team.github.io")
-    check(named(("team.github.io", "admin@github.io", "github.io")), ordered, Published())
+    check(named(("team.github.io", "admin@github.io", "github.io")), ordered, {})
 
     ((_, why),) = refused(named(("team.github.io", "admin@github.io")), ordered).entries
 
     assert '"email_domain": "github.io"' in why
 
 
-def test_an_order_whose_names_nobody_can_read_is_an_order_without_names() -> None:
-    check(named(("example.com", "admin@example.com")), order(NameStatus("", "pending")), Published())
+UNREADABLE = NameStatus("", "pending")
+
+
+@pytest.mark.parametrize(
+    "ordered", [order(), order(UNREADABLE), order(NameStatus("example.com", "pending"), UNREADABLE)], ids=ascii
+)
+@pytest.mark.parametrize(
+    "entry",
+    [
+        ("example.com", "admin@example.com"),
+        # A typo, with which CertCentral might mail everybody.
+        ("exmaple.com", "admin@exmaple.com"),
+        ("example.com", "jane.doe@mail.test"),
+        ("example.co.uk", "admin@co.uk", "co.uk"),
+    ],
+)
+@pytest.mark.parametrize("names", [(), ("example.com",)], ids=["order tells none", "order tells"])
+def test_while_no_answer_tells_the_names_of_the_order_nobody_who_is_named_is_mailed(
+    ordered: OrderStatus, entry: tuple[str, ...], names: tuple[str, ...]
+) -> None:
+    ordered = ordered.completed(Order(7, "pending", "dv_ssl_certificate", "email", names=names))
+    look_up = Published({"example.com": Contacts(txt=("jane.doe@mail.test",))})
+    if names and entry[0] == "example.com":
+        checked(named(entry), ordered, look_up)
+        return
+    if names:
+        assert refused(named(entry), ordered, look_up).entries[0][0].endswith("[0].domain")
+        return
+
+    error = unverified(named(entry), ordered, look_up)
+
+    assert error.message.startswith("CertCentral does not say which names order 7 has")
+    assert "Nothing was sent" in error.message
+    assert (error.http_status, error.retryable, error.scope) == (503, True, "order")
+    assert "jane" not in str(error)
+
+
+def test_a_name_that_the_validation_leaves_out_is_known_from_the_order() -> None:
+    partly = by_fqdn("a.test")
+    recipients = named(("b.test", "admin@b.test"), ("b.test", "pki@mail.test"))
+    look_up = Published({"b.test": Contacts(txt=("pki@mail.test",))})
+    assert [code for code, _ in refused(recipients, partly, look_up).entries] == [
+        "recipient_not_allowed|domain_approval_emails[0].domain",
+        "recipient_not_allowed|domain_approval_emails[1].domain",
+    ]
+
+    checked(recipients, partly.completed(Order(7, None, None, None, names=("b.test", "a.test"))), look_up)
+
+
+@pytest.mark.parametrize("names", [("a.test",), ("*.a.test", "b.test"), ("a.test", "c.test")], ids=ascii)
+def test_what_is_looked_up_before_the_orders_names_are_known_is_enough_for_the_verdict(names: tuple[str, ...]) -> None:
+    """In a resend, DNS is asked before the order; a missing place would be an error there."""
+    recipients = named(
+        *((name, f"jane@{host}") for name in ("a.test", "*.b.test", "x.c.test") for host in ("b.test", "mail.test")),
+        ("x.c.test", "it@mail.test", "c.test"),
+    )
+    for early in (order(), order(UNREADABLE), by_fqdn("b.test", "x.c.test"), by_base_domain("c.test", "x.c.test")):
+        contacts = Published()(places_to_look_up(recipients, early))
+        late = early.completed(Order(7, None, None, None, names=names))
+
+        for recipient in recipients:
+            assert judge(recipient, late, contacts).reason in {"not_on_order", "not_published"}
 
 
 def test_a_wildcard_and_its_bare_name_as_email_domain_ask_for_the_same_email() -> None:
@@ -1032,8 +1105,7 @@ def asked(
 
 def judged(entry: dict[str, str], of: OrderStatus, look_up: Published) -> Verdict:
     recipients = ResendRequest.from_input({"order_id": 7, "domain_approval_emails": [entry]}).recipients
-    (verdict,) = judge(recipients, of, look_up)
-    return verdict
+    return judged_by(recipients[0], of, look_up)
 
 
 @PURE
@@ -1086,7 +1158,6 @@ def test_a_name_that_is_not_on_the_order_is_never_allowed(case: Any) -> None:
     _, entry, ordered, look_up = case
 
     assert judged(entry, ordered, look_up).reason == "not_on_order"
-    assert look_up.asked == []
 
 
 @PURE
@@ -1154,4 +1225,5 @@ def test_what_a_refusal_says_is_accepted_is_accepted(local_part: str, place: str
     ordered = by_fqdn("a.b.example.com")
     recipients = named(("a.b.example.com", f"{local_part}@{place}", place))
 
-    assert judge_without_dns(recipients[0], ordered) == Verdict("constructed")
+    assert places_to_look_up(recipients, ordered) == []
+    assert judge(recipients[0], ordered, {}) == Verdict("constructed")

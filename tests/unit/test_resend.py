@@ -1,6 +1,7 @@
 """The use case: in which order things happen, and what each outcome leaves behind."""
 
 import contextlib
+from dataclasses import replace
 
 import boto3
 import pytest
@@ -298,15 +299,90 @@ def test_when_all_who_are_named_would_be_skipped_nobody_else_is_mailed_instead(
     error = failed(run, OrderNotEligible, request_, check_recipients=check_recipients)
 
     assert error.code == ALREADY
-    assert "still waits for others" in error.message
+    assert "Order 7 still waits for www.example.com:" in error.message
     assert steps(journal) == LOOKS
 
 
-@pytest.mark.parametrize("request_", [ResendRequest(7), BOTH], ids=ascii)
-def test_an_order_of_which_no_name_is_told_is_not_taken_for_validated(run, certcentral, request_):
-    certcentral.domains = ()
+UNREADABLE = NameStatus("", "approved")
+NOT_TOLD = pytest.mark.parametrize(
+    "domains", [(), (UNREADABLE,), (UNREADABLE, NameStatus("example.com", "approved"))], ids=ascii
+)
 
-    assert run(request_).request == request_
+
+@NOT_TOLD
+@pytest.mark.parametrize("check_recipients", [True, False])
+def test_an_order_of_which_not_every_name_is_told_is_not_taken_for_validated(
+    run, certcentral, domains, check_recipients
+):
+    certcentral.domains = domains
+
+    assert run(ResendRequest(7), check_recipients=check_recipients).request == ResendRequest(7)
+    assert len(certcentral.puts) == 1
+
+
+@NOT_TOLD
+@pytest.mark.parametrize(
+    "request_", [asking(WWW), asking(("exmaple.com", "admin@exmaple.com")), asking(("www.example.com", "j@mail.test"))]
+)
+def test_while_no_answer_tells_the_names_of_the_order_nobody_who_is_named_is_mailed(
+    run, certcentral, items, domains, request_
+):
+    """Should a domain not be on the order, CertCentral might mail everybody."""
+    certcentral.domains = domains
+
+    error = failed(run, RecipientUnverified, request_)
+
+    assert "does not say which names order 7 has" in error.message
+    assert certcentral.calls == LOOKS
+    assert items() == []
+
+
+@NOT_TOLD
+def test_the_names_that_the_order_itself_tells_will_do(run, certcentral, domains):
+    certcentral.domains = domains
+    certcentral.order = replace(certcentral.order, names=("www.example.com",))
+
+    failed(run, RecipientNotAllowed, asking(WWW, ("exmaple.com", "admin@exmaple.com")))
+    assert run(asking(WWW)).request.addresses == [WWW[1]]
+    assert len(certcentral.puts) == 1
+
+
+def test_a_name_that_only_the_order_tells_waits_and_may_be_mailed_about(run, certcentral, dns):
+    certcentral.approve("example.com", "www.example.com")
+    certcentral.order = replace(certcentral.order, names=("example.com", "www.example.com", "new.example.com"))
+    dns.published["new.example.com"] = Contacts(txt=("jane@mail.test",))
+
+    assert run(ResendRequest(7)).outcome == "sent"
+    result = run(asking(ADMIN, ("new.example.com", "jane@mail.test")))
+
+    assert result.request.addresses == ["jane@mail.test"]
+
+
+def test_names_in_one_scope_that_have_come_differently_far_are_told_apart(run, certcentral):
+    certcentral.domains = (
+        NameStatus("example.com", "approved", ("example.com",)),
+        NameStatus("example.com", "pending", ("www.example.com",)),
+    )
+
+    assert run(BOTH).request.addresses == [WWW[1]]
+    assert failed(run, OrderNotEligible, asking(ADMIN)).code == ALREADY
+
+
+def test_an_approval_that_is_over_skips_nobody(run, certcentral):
+    certcentral.domains = (
+        NameStatus("example.com", "approved", ("example.com",), expired=True),
+        NameStatus("www.example.com", "approved", ("www.example.com",)),
+    )
+
+    assert run(BOTH).request.addresses == [ADMIN[1]]
+    assert run(ResendRequest(7)).outcome == "sent"
+
+
+def test_a_name_and_its_wildcard_are_mailed_about_once_inside_the_cool_down(run, certcentral):
+    assert run(asking(ADMIN)).outcome == "sent"
+
+    assert run(asking(("*.example.com", ADMIN[1])), at=60).outcome == "duplicate"
+    assert run(asking(("*.example.com", ADMIN[1]), ADMIN), at=60).outcome == "duplicate"
     assert len(certcentral.puts) == 1
 
 
@@ -359,7 +435,16 @@ def test_dns_is_asked_once_and_only_about_those_whom_it_alone_can_tell(run, dns,
 
     run(asking(ADMIN, WWW, ("www.example.com", "jane@example.com"), ("example.com", "jane@example.com")))
 
-    assert [entry for entry in journal if entry[0] == "DNS"] == [("DNS", ["example.com", "www.example.com"])]
+    assert [entry for entry in journal if entry[0] == "DNS"] == [("DNS", ["www.example.com", "example.com"])]
+    assert dns.opened == 1
+
+
+def test_dns_is_not_asked_about_those_who_are_skipped(run, certcentral, dns, journal):
+    certcentral.approve("www.example.com")
+
+    run(asking(("www.example.com", "it@mail.test"), ("example.com", "jane@example.com")))
+
+    assert [entry for entry in journal if entry[0] == "DNS"] == [("DNS", ["example.com"])]
     assert dns.opened == 1
 
 
@@ -446,7 +531,9 @@ DOMAINS = st.lists(
         st.sampled_from([*NAMES, "WWW.example.com", "unknown"]),
         st.sampled_from(["approved", "Approved", "pending", "expired", "unknown"]),
         st.lists(st.sampled_from([*NAMES, "SHOP.test", "unknown"]), max_size=3).map(tuple),
-    ),
+        st.sampled_from([False, False, False, True]),
+    )
+    | st.just(NameStatus("", "approved")),
     max_size=6,
 ).map(tuple)
 NAMED = st.lists(
@@ -465,18 +552,24 @@ def bare(name):
 
 
 def is_validated(name, domains):
-    found = [
-        domain.status.lower() for domain in domains if bare(name) in [bare(n) for n in (domain.scope, *domain.names)]
-    ]
-    return set(found) == {"approved"}
+    listed = [domain for domain in domains if bare(name) in map(bare, domain.names)]
+    found = listed or [domain for domain in domains if bare(name) == bare(domain.scope)]
+    return {(domain.status.lower(), domain.expired) for domain in found} == {("approved", False)}
 
 
 @PURE
-@given(DOMAINS, NAMED, st.sampled_from([None, "en"]), st.booleans())
-def test_a_resend_to_named_recipients_never_mails_anybody_else(domains, named, locale, check_recipients):
-    """An empty object upstream would mail everybody."""
+@given(
+    DOMAINS,
+    st.lists(st.sampled_from(NAMES), unique=True, max_size=4),
+    NAMED,
+    st.sampled_from([None, "en"]),
+    st.booleans(),
+)
+def test_a_resend_to_named_recipients_never_mails_anybody_else(domains, names, named, locale, check_recipients):
+    """An empty object upstream would mail everybody, and so might a name that is not on the order."""
     certcentral = CertCentral()
     certcentral.domains = domains
+    certcentral.order = replace(certcentral.order, names=tuple(names))
     request = asking(*named, **({"locale": locale} if locale else {}))
     dns = Dns(published={"example.com": Contacts(txt=("jane@example.com",)), "shop.test": Contacts(failure="x")})
     result = refusal = None
@@ -503,6 +596,10 @@ def test_a_resend_to_named_recipients_never_mails_anybody_else(domains, named, l
     wanted = [(recipient.domain, recipient.email) for recipient in request.recipients]
     assert mailed == [entry for entry in wanted if not is_validated(entry[0], domains)]
     assert mailed
+    if check_recipients:
+        known = {bare(name) for domain in domains for name in (domain.scope, *domain.names)} | set(map(bare, names))
+        assert {bare(domain) for domain, _ in mailed} <= known
+        assert names or all(domain.scope or domain.names for domain in domains)
     assert result.request.addresses == [email for _, email in mailed]
     assert result.request.claim_key == request.claim_key
     assert body.get("locale") == locale
@@ -520,7 +617,9 @@ def test_skipping_keeps_the_claim_and_loses_nobody(domains, named):
         refusal = error
 
     validated = [is_validated(recipient.domain, domains) for recipient in request.recipients]
-    everything = bool(domains) and all(domain.status.lower() == "approved" for domain in domains)
+    everything = bool(domains) and all(
+        domain.status.lower() == "approved" and not domain.expired and domain.scope for domain in domains
+    )
     assert (refusal is not None) == (everything or all(validated))
     if left is not None:
         assert left.recipients

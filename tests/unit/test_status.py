@@ -2,7 +2,7 @@
 
 import pytest
 
-from dv_resend.errors import OrderNotFound
+from dv_resend.errors import CertCentralUnavailable, OrderNotFound
 from dv_resend.models import NameStatus, OrderStatus
 from dv_resend.status import status
 
@@ -42,3 +42,15 @@ def test_an_error_is_passed_on():
 
     with pytest.raises(OrderNotFound):
         status(7, 1030.0, certcentral=certcentral)
+
+
+@pytest.mark.parametrize("domains", [(), (NameStatus("a.example", "approved"),)], ids=["bare", "with names"])
+def test_an_answer_without_a_status_is_none(domains):
+    """The names alone would not tell whoever asks whether to wait."""
+    certcentral = CertCentral(OrderStatus(7, None, "email", domains))
+
+    with pytest.raises(CertCentralUnavailable, match="no order status") as caught:
+        status(7, 1030.0, certcentral=certcentral)
+
+    assert caught.value.retryable
+    assert len(certcentral.calls) == 1

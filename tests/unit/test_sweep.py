@@ -29,7 +29,16 @@ from dv_resend.errors import (
     ResendInProgress,
     SendingPaused,
 )
-from dv_resend.models import ListedOrder, Order, Recipient, Reminder, ResendRequest, SweepRequest, SweepSummary
+from dv_resend.models import (
+    ListedOrder,
+    NameStatus,
+    Order,
+    Recipient,
+    Reminder,
+    ResendRequest,
+    SweepRequest,
+    SweepSummary,
+)
 from dv_resend.resend import Invocation, resend
 from dv_resend.sweep import MAX_LINKS, MAX_STUCK_LISTED, RESERVE_SECONDS, remind, sweep
 
@@ -731,20 +740,40 @@ def test_an_order_that_no_email_helps_is_refused_with_the_reason_and_not_recorde
 
 
 @pytest.mark.parametrize(
-    "anchor", [ago(3), ago(0), ago(6), ago(400), None], ids=["due", "young", "between", "stuck", "unknown"]
+    ("anchor", "outcome"),
+    [(ago(3), None), (ago(0), "not_due"), (ago(6), "not_due"), (ago(400), "stuck"), (None, "stuck")],
+    ids=["due", "young", "between", "stuck", "unknown"],
 )
 @pytest.mark.parametrize("reminder", [REMINDER, Reminder(7)], ids=ascii)
-def test_an_order_whose_names_are_all_validated_is_refused_whatever_is_due_and_not_recorded(
-    run, certcentral, records, anchor, reminder
+def test_an_order_whose_names_are_all_validated_is_refused_only_if_it_is_due_and_not_recorded(
+    run, certcentral, records, anchor, outcome, reminder
 ):
+    """One that is stuck is stuck all the same: a human must look why its certificate is not issued."""
     certcentral.order = Order(7, "pending", DV, "email", anchor)
     certcentral.approve("example.com", "www.example.com")
 
-    with pytest.raises(OrderNotEligible) as caught:
-        run(reminder)
-
-    assert caught.value.code == "order_not_eligible|already_validated"
+    if outcome is None:
+        with pytest.raises(OrderNotEligible) as caught:
+            run(reminder)
+        assert caught.value.code == "order_not_eligible|already_validated"
+    else:
+        assert run(reminder) == outcome
     assert (certcentral.calls, records()) == (LOOKS, [])
+
+
+def test_an_order_that_has_a_name_of_which_the_validation_tells_nothing_is_reminded_of(run, certcentral, records):
+    certcentral.order = Order(7, "pending", DV, "email", ago(3), ("example.com", "www.example.com", "new.example.com"))
+    certcentral.approve("example.com", "www.example.com")
+
+    assert run() == "sent"
+    assert certcentral.puts[0][2] == {}
+    assert records() == [RECORD]
+
+
+def test_an_order_whose_approvals_are_over_is_reminded_of(run, certcentral):
+    certcentral.domains = (NameStatus("example.com", "approved", ("example.com",), expired=True),)
+
+    assert run() == "sent"
 
 
 def test_why_an_order_is_not_eligible_goes_before_that_it_is_validated(run, certcentral):
