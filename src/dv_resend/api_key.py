@@ -2,12 +2,11 @@
 
 import json
 import re
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from aws_lambda_powertools.utilities.parameters import SecretsProvider
-from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
-
-from dv_resend.aws import PERMANENT, error_code
+from dv_resend.aws import PERMANENT, SDK_ERRORS, error_code
 from dv_resend.errors import ConfigurationError, SecretUnavailable
 
 if TYPE_CHECKING:
@@ -27,32 +26,35 @@ class ApiKey:
     when the secret is missing, empty, not readable for this function, or holds no key.
     """
 
-    def __init__(self, secret_id: str, client: "SecretsManagerClient") -> None:
+    def __init__(
+        self, secret_id: str, client: "SecretsManagerClient", clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Keep what is needed for reading later; nothing is read yet."""
         self._secret_id = secret_id
-        self._provider = SecretsProvider(boto3_client=client)
+        self._client = client
+        self._clock = clock
+        self._cached: tuple[str, float] | None = None
 
     def current(self) -> str:
         """Return the key, at most `CACHE_SECONDS` old."""
-        return self._read(force_fetch=False)
+        if self._cached is not None and self._clock() - self._cached[1] < CACHE_SECONDS:
+            return self._cached[0]
+        return self.refresh()
 
     def refresh(self) -> str:
         """Return the key as Secrets Manager has it now."""
-        return self._read(force_fetch=True)
-
-    def _read(self, *, force_fetch: bool) -> str:
+        # What cannot be read or makes no sense is not kept, so that it is read again after somebody has mended it.
+        self._cached = None
         try:
-            secret = self._provider.get(self._secret_id, max_age=CACHE_SECONDS, force_fetch=force_fetch)
-        except GetParameterError as error:
-            # Powertools keeps the SDK's own error as the context alone (seen in 3.37).
-            raise _classified(error.__context__) from None
-        key = _key_in(secret)
+            secret = self._client.get_secret_value(SecretId=self._secret_id)
+        except SDK_ERRORS as error:
+            raise _classified(error) from None
+        key = _key_in(secret.get("SecretString", secret.get("SecretBinary")))
         if key is None:
-            # A value without a key must not be served from the cache after somebody has mended it.
-            self._provider.clear_cache()  # type: ignore[no-untyped-call]
             raise ConfigurationError(
                 'The API key secret holds no usable key; store the key as plain text or as JSON {"api_key": "<key>"}.'
             )
+        self._cached = key, self._clock()
         return key
 
 
@@ -69,7 +71,7 @@ def _key_in(secret: object) -> str | None:
     return key.strip()
 
 
-def _classified(error: BaseException | None) -> ConfigurationError | SecretUnavailable:
+def _classified(error: BaseException) -> ConfigurationError | SecretUnavailable:
     code = error_code(error)
     if code == "ResourceNotFoundException":
         return ConfigurationError("The API key secret does not exist or has no value yet; store the key in it.")

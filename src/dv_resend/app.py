@@ -2,18 +2,14 @@
 
 import json
 import os
+import random
 import time
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
-
-import boto3
-from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config as ClientConfig
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
 
 from dv_resend import doors, telemetry
 from dv_resend.api_key import ApiKey
-from dv_resend.aws import SDK_ERRORS, error_code
+from dv_resend.aws import SDK_ERRORS, Session, error_code
 from dv_resend.certcentral import CertCentral
 from dv_resend.claims import Claims
 from dv_resend.config import Config
@@ -26,15 +22,15 @@ from dv_resend.resend import Invocation, resend
 from dv_resend.status import status
 from dv_resend.sweep import remind, sweep
 
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
 # The alias that callers use, and a sweep that calls itself (template.yaml, AutoPublishAlias).
 ALIAS = "live"
 
-# Bounds each call to AWS: at worst two attempts of 3 s.
-_CLIENT_CONFIG = ClientConfig(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"})
-
 
 @telemetry.logger.inject_lambda_context(log_event=False, clear_state=True)
-def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
+def lambda_handler(event: Any, context: "LambdaContext") -> dict[str, Any]:
     """Answer one event of any door (see `doors`). HTTP callers get a response; all others a result, or a `ResendError`.
 
     Delivering the same event again is safe: it mails nobody twice inside the cool-down.
@@ -60,7 +56,7 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         telemetry.flush()
 
 
-def _run(command: doors.Command, context: LambdaContext, audit: telemetry.Audit) -> doors.Result:
+def _run(command: doors.Command, context: "LambdaContext", audit: telemetry.Audit) -> doors.Result:
     ends_at = _ends_at(context)
     adapters = _adapters()
     match command.ask:
@@ -71,10 +67,10 @@ def _run(command: doors.Command, context: LambdaContext, audit: telemetry.Audit)
                 request,
                 ends_at,
                 certcentral=adapters.certcentral,
-                queue=adapters.required_queue,
+                queue=adapters.queue,
                 days=adapters.config.reminder_days,
                 sending=adapters.config.sending,
-                go_on=lambda link: _go_on(link, context.function_name),
+                go_on=lambda link: _go_on(link, f"{context.function_name}:{ALIAS}", adapters.session),
             )
         case ResendRequest() as request:
             return resend(
@@ -89,7 +85,7 @@ def _run(command: doors.Command, context: LambdaContext, audit: telemetry.Audit)
             )
 
 
-def _work(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def _work(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     # Only the worker pays for the import of Powertools' batch utility.
     from dv_resend.worker import work
 
@@ -105,55 +101,67 @@ def _work(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             days=adapters.config.reminder_days,
             sending=adapters.config.sending,
         ),
-        adapters.required_queue,
+        adapters.queue,
     )
 
 
-def _go_on(link: SweepRequest, function_name: str) -> None:
+def _go_on(link: SweepRequest, function: str, session: Session) -> None:
     """Have the next link of a sweep run in an invocation of its own."""
-    client = boto3.client("lambda", config=_CLIENT_CONFIG)
-    payload = json.dumps(link.to_json())
     try:
-        client.invoke(FunctionName=f"{function_name}:{ALIAS}", InvocationType="Event", Payload=payload)
+        session.client("lambda").invoke(
+            FunctionName=function, InvocationType="Event", Payload=json.dumps(link.to_json())
+        )
     except SDK_ERRORS as error:
         raise QueueUnavailable(f"The sweep could not go on by itself ({error_code(error)}). Sweep again.") from None
 
 
-def _ends_at(context: LambdaContext) -> float:
+def _ends_at(context: "LambdaContext") -> float:
     return time.time() + context.get_remaining_time_in_millis() / 1000
 
 
-@dataclass(frozen=True)
 class _Adapters:
-    config: Config
-    certcentral: CertCentral
-    claims: Claims
-    queue: ReminderQueue | None
+    """What keeps connections and caches between invocations. Each is made when it is first needed."""
 
-    @property
-    def required_queue(self) -> ReminderQueue:
-        if self.queue is None:
+    def __init__(self) -> None:
+        self.config = Config.from_environment(os.environ)
+        self.session = Session()
+
+    @cached_property
+    def certcentral(self) -> CertCentral:
+        config = self.config
+        sweeps = config.sweep_queue_url is not None
+        return CertCentral(
+            base_url=config.certcentral_base_url,
+            timeout_seconds=config.certcentral_timeout_seconds,
+            api_key=ApiKey(config.api_key_secret_id, self.session.client("secretsmanager")),
+            observe=telemetry.observe_upstream,
+            # People who wait for an answer are not held to the sweep's share.
+            pace=Pace(config.sweep_requests_per_second).wait if sweeps else lambda: None,
+        )
+
+    @cached_property
+    def claims(self) -> Claims:
+        return Claims(self.config.claims_table, self.config.cool_down_seconds, self.session.client("dynamodb"))
+
+    @cached_property
+    def queue(self) -> ReminderQueue:
+        if self.config.sweep_queue_url is None:
             raise ConfigurationError("The environment variable SWEEP_QUEUE_URL is missing; only SweepFunction sweeps.")
-        return self.queue
+        return ReminderQueue(self.config.sweep_queue_url, self.session.client("sqs"))
 
 
 @lru_cache(maxsize=1)
 def _adapters() -> _Adapters:
-    """Build, on first use and once, what keeps connections and caches between invocations."""
-    config = Config.from_environment(os.environ)
-    sweeps = config.sweep_queue_url is not None
-    return _Adapters(
-        config=config,
-        certcentral=CertCentral(
-            base_url=config.certcentral_base_url,
-            timeout_seconds=config.certcentral_timeout_seconds,
-            api_key=ApiKey(config.api_key_secret_id, boto3.client("secretsmanager", config=_CLIENT_CONFIG)),
-            observe=telemetry.observe_upstream,
-            # People who wait for an answer are not held to the sweep's share.
-            pace=Pace(config.sweep_requests_per_second).wait if sweeps else lambda: None,
-        ),
-        claims=Claims(config.claims_table, config.cool_down_seconds, boto3.client("dynamodb", config=_CLIENT_CONFIG)),
-        queue=ReminderQueue(config.sweep_queue_url, boto3.client("sqs", config=_CLIENT_CONFIG))
-        if config.sweep_queue_url
-        else None,
-    )
+    return _Adapters()
+
+
+def _forget() -> None:
+    """Forget what the copies of one snapshot may not share: connections, the key, and the next random numbers."""
+    _adapters.cache_clear()
+    random.seed()
+
+
+if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+    from dv_resend import snap_start
+
+    snap_start.register(_forget)

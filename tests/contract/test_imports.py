@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "src" / "dv_resend"
-# May be imported by the package: what the requirements and the Lambda runtime bring.
+# May be imported by the package: what the requirements and the Lambda runtime bring. Not boto3: its import takes long.
 ALLOWED = {
-    *("aws_lambda_powertools", "boto3", "botocore", "dns", "idna", "publicsuffixlist", "requests", "urllib3"),
+    *("aws_lambda_powertools", "botocore", "dns", "idna", "publicsuffixlist", "requests", "urllib3"),
+    # Brought by the runtime alone.
+    "snapshot_restore_py",
     *sys.stdlib_module_names,
 }
 # Which module may know which others of the package, but for types. `app` puts all of them together.
@@ -19,17 +21,18 @@ MAY_KNOW: dict[str, set[str]] = {
     "config": {"errors"},
     "models": {"errors"},
     "recipients": {"errors", "models"},
-    "eligibility": {"errors", "models"},
+    "eligibility": {"errors", "models", "recipients"},
     "resend": {"eligibility", "errors", "explain", "models", "recipients"},
     "advice": {"errors", "models", "recipients"},
     "explain": {"advice", "eligibility", "errors", "models", "recipients"},
-    "status": {"models"},
+    "status": {"errors", "models"},
     "reminders": set(),
     "pace": set(),
     "sweep": {"eligibility", "errors", "models", "reminders", "resend"},
     "doors": {"errors", "models"},
     "telemetry": {"errors", "models"},
     "aws": set(),
+    "snap_start": set(),
     "api_key": {"aws", "errors"},
     "claims": {"aws", "errors", "models", "telemetry"},
     "certcentral": {"errors", "models"},
@@ -57,8 +60,8 @@ def test_the_handler_loads_nothing_heavy() -> None:
 def test_the_handler_loads_no_more_than_most_requests_need() -> None:
     """Only an address that is not constructed needs DNS, only the worker batches, only a dry run explains."""
     needed_by_some = {
-        *("dns", "publicsuffixlist", "aws_lambda_powertools.utilities.batch"),
-        *("dv_resend.worker", "dv_resend.explain", "dv_resend.advice"),
+        *("dns", "publicsuffixlist", "aws_lambda_powertools.utilities.batch", "boto3"),
+        *("dv_resend.worker", "dv_resend.explain", "dv_resend.advice", "dv_resend.snap_start"),
     }
 
     assert imported_by("dv_resend.app") & needed_by_some == set()
@@ -107,3 +110,9 @@ def test_only_declared_packages_are_imported() -> None:
             for name in names:
                 top = name.partition(".")[0]
                 assert top in ALLOWED or top == "dv_resend" or top.startswith("mypy_boto3"), f"{path.name}: {name}"
+
+
+def test_only_snap_start_knows_what_the_runtime_alone_brings() -> None:
+    knows = [path.stem for path in PACKAGE.glob("*.py") if "snapshot_restore_py" in path.read_text()]
+
+    assert knows == ["snap_start"]

@@ -1,8 +1,12 @@
 """What `sam build` puts into the deployment package, by the very rules of src/Makefile."""
 
+import base64
+import hashlib
+import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import zipfile
@@ -10,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from local.template import ROOT, load
+
+from dv_resend import aws
 
 FUNCTIONS = [
     name
@@ -20,8 +26,25 @@ FUNCTIONS = [
 
 # What is imported only when it is needed must be there too, the list of public suffixes with its data.
 _START = """
-import dv_resend.app, charset_normalizer, dns.resolver, publicsuffixlist
-print(charset_normalizer.__file__, publicsuffixlist.PublicSuffixList().publicsuffix("www.example.co.uk"))
+import dv_resend.app, dv_resend.explain, dv_resend.worker, requests, dns.resolver, publicsuffixlist
+print(requests.__file__, publicsuffixlist.PublicSuffixList().publicsuffix("www.example.co.uk"))
+"""
+# Which files of the SDK's data the clients are made of, and what they can then do.
+_CLIENTS = """
+import json
+from botocore.loaders import JSONFileLoader
+read, load = [], JSONFileLoader.load_file
+def noted(self, path):
+    data = load(self, path)
+    if data is not None:
+        read.append(path)
+    return data
+JSONFileLoader.load_file = noted
+from dv_resend import aws
+session = aws.Session()
+clients = {service: session.client(service) for service in aws.OPERATIONS}
+operations = {service: sorted(client.meta.service_model.operation_names) for service, client in clients.items()}
+print(json.dumps([read, operations, {service: client.meta.endpoint_url for service, client in clients.items()}]))
 """
 
 
@@ -67,23 +90,87 @@ def test_the_handler_starts_from_bytecode_alone(package: Path, tmp_path: Path) -
         source.write_text("this is not Python")
 
     found = subprocess.run(
-        [sys.executable, "-B", "-c", _START],
+        # A warning at import would stand in the log of every cold start.
+        [sys.executable, "-B", "-W", "error", "-c", _START],
         cwd=task,
-        env={"PYTHONPATH": str(task), "AWS_DEFAULT_REGION": "eu-west-1"},
+        env=_without_charset_normalizer(task, tmp_path),
         capture_output=True,
         text=True,
         check=False,
     )
 
     assert found.returncode == 0, found.stderr
-    assert found.stdout.split() == [str(task / "charset_normalizer/__init__.py"), "co.uk"]
+    assert found.stdout.split() == [str(task / "requests/__init__.py"), "co.uk"]
 
 
-def test_compiled_extensions_are_for_arm64(package: Path) -> None:
-    assert {path.name.rpartition(".cpython-313-")[2] for path in package.rglob("*.so")} <= {"aarch64-linux-gnu.so"}
+def _without_charset_normalizer(task: Path, tmp_path: Path) -> dict[str, str]:
+    """An environment that lacks what the build leaves out, although the tests' own has it."""
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['charset_normalizer'] = None\n")
+    return {"PYTHONPATH": f"{tmp_path}:{task}", "AWS_DEFAULT_REGION": "eu-west-1"}
 
 
-@pytest.mark.parametrize("name", ["boto3", "botocore", "pydantic", "pydantic_core", "aws_xray_sdk", "bin", "bootstrap"])
+def test_the_clients_are_made_of_the_data_that_was_cut_down(package: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", _CLIENTS],
+        env={"PYTHONPATH": str(package), "AWS_DEFAULT_REGION": "eu-west-1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    read, operations, endpoints = json.loads(found.stdout)
+
+    assert read
+    assert [path for path in read if not path.startswith(str(package / "dv_resend/sdk_data"))] == []
+    assert operations == {service: sorted(names) for service, names in aws.OPERATIONS.items()}
+    assert endpoints == {service: f"https://{service}.eu-west-1.amazonaws.com" for service in aws.OPERATIONS}
+
+
+@pytest.mark.parametrize(
+    ("region", "suffix"),
+    [("us-gov-west-1", "amazonaws.com"), ("cn-north-1", "amazonaws.com.cn"), ("mars-north-1", "amazonaws.com")],
+)
+def test_the_data_that_was_cut_down_serves_every_partition_and_regions_of_tomorrow(
+    package: Path, region: str, suffix: str
+) -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", _CLIENTS],
+        env={"PYTHONPATH": str(package), "AWS_DEFAULT_REGION": region},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    _, _, endpoints = json.loads(found.stdout)
+
+    assert endpoints["dynamodb"] == f"https://dynamodb.{region}.{suffix}"
+
+
+def test_aws_itself_is_trusted_by_five_roots_alone(package: Path) -> None:
+    """Those that Amazon Trust Services lists in its repository, by their fingerprints there (SHA-256)."""
+    pem = (package / "aws-roots.pem").read_text()
+    roots = re.findall(r"-----BEGIN CERTIFICATE-----\n(.*?)-----END CERTIFICATE-----", pem, re.DOTALL)
+
+    assert {hashlib.sha256(base64.b64decode(root)).hexdigest()[:16] for root in roots} == {
+        "8ecde6884f3d87b1",  # Amazon Root CA 1
+        "1ba5b2aa8c65401a",
+        "18ce6cfe7bf14e60",
+        "e35d28419ed02025",
+        "568d6905a2c88708",  # Starfield Services Root Certificate Authority - G2
+    }
+    ssl.create_default_context(cadata=pem)
+
+
+def test_nothing_compiled_is_packed(package: Path) -> None:
+    """So that the package is the same for every processor, and what is tested here is what runs there."""
+    assert list(package.rglob("*.so")) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("boto3", "botocore", "pydantic", "pydantic_core", "aws_xray_sdk", "bin", "bootstrap", "charset_normalizer"),
+        *("cold_start.py", "aws_lambda_powertools/event_handler", "aws_lambda_powertools/utilities/parser"),
+    ],
+)
 def test_what_has_no_business_on_lambda_is_not_packed(package: Path, name: str) -> None:
     assert not (package / name).exists()
 

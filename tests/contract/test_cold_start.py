@@ -1,0 +1,164 @@
+"""What keeps a cold start short, held without a clock: which modules are loaded at init, and which by each door."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from certcentral import CertCentralEmulator
+from certcentral.orders import SEED_IDS
+from conftest import CANARY
+
+from dv_resend import aws
+
+ROOT = Path(__file__).parents[2]
+
+# Packages, and of our own and of Powertools' utilities the modules.
+INIT = {
+    *("aws_lambda_powertools", "aws_lambda_powertools.utilities.jmespath_utils", "botocore", "certifi", "dateutil"),
+    *("idna", "jmespath", "requests", "six", "typing_extensions", "urllib3"),
+    *("dv_resend.api_key", "dv_resend.app", "dv_resend.aws", "dv_resend.certcentral", "dv_resend.claims"),
+    *("dv_resend.config", "dv_resend.dns_lookup", "dv_resend.doors", "dv_resend.eligibility", "dv_resend.errors"),
+    *("dv_resend.models", "dv_resend.pace", "dv_resend.recipients", "dv_resend.reminder_queue"),
+    *("dv_resend.reminders", "dv_resend.resend", "dv_resend.status", "dv_resend.sweep", "dv_resend.telemetry"),
+}
+EXPLAIN = {"dv_resend.explain", "dv_resend.advice", "dns", "publicsuffixlist"}
+WORKER = {"dv_resend.worker", "aws_lambda_powertools.utilities.batch", "aws_lambda_powertools.utilities.data_classes"}
+
+ADMIN = {"domain_approval_emails": [{"domain": "example.com", "email": "admin@example.com"}]}
+PERSON = {"domain_approval_emails": [{"domain": "contact.example", "email": "pki@mail.test"}]}
+ORDER, CONTACT = SEED_IDS["plain"], SEED_IDS["contact"]
+
+
+def http(query: dict[str, str] | None = None) -> dict[str, Any]:
+    event = json.loads((ROOT / "events/http-api-v2.json").read_text())
+    path = f"/services/v2/order/certificate/{ORDER}/resend-emails"
+    return event | {"rawPath": path, "body": json.dumps(ADMIN), "queryStringParameters": query}
+
+
+def sqs() -> dict[str, Any]:
+    event = json.loads((ROOT / "events/sqs-reminders.json").read_text())
+    (record, *_) = event["Records"]
+    return {"Records": [record | {"body": json.dumps({"order_id": ORDER})}]}
+
+
+DOORS: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "http": (http(), set()),
+    "direct": ({"order_id": ORDER, **ADMIN}, set()),
+    "direct, default recipients": ({"order_id": ORDER}, set()),
+    "event": ({"detail-type": "Resend DV Emails", "id": "one", "detail": {"order_id": ORDER, **ADMIN}}, set()),
+    "status": ({"action": "status", "order_id": ORDER}, set()),
+    "schedule": ({"action": "sweep"}, set()),
+    "sqs": (sqs(), WORKER),
+    "published contact": ({"order_id": CONTACT, **PERSON}, {"dns", "publicsuffixlist"}),
+    "http, dry run": (http({"dry_run": "true"}), EXPLAIN),
+}
+
+# AWS is a few canned answers: moto would load everything.
+PROGRAM = """
+import json, sys
+
+def loaded():
+    names = set()
+    for name in sys.modules:
+        package, _, rest = name.partition(".")
+        if package == "dv_resend" and rest:
+            names.add(name)
+        elif name.startswith("aws_lambda_powertools.utilities."):
+            names.add(".".join(name.split(".")[:3]))
+        elif package not in sys.stdlib_module_names and package != "dv_resend":
+            names.add(package)
+    return names
+
+sys.modules["charset_normalizer"] = None  # the build leaves it out
+before = loaded()
+from dv_resend import app, aws
+at_init = loaded() - before
+
+class Client:
+    def __getattr__(self, operation):
+        answers = {"get_secret_value": {"SecretString": sys.argv[2]}, "send_message_batch": {"Successful": []}}
+        return lambda **_: answers.get(operation, {})
+
+class Context:
+    function_name, function_version, memory_limit_in_mb, aws_request_id = "f", "1", 128, "one"
+    invoked_function_arn = "arn:aws:lambda:eu-west-1:123456789012:function:f:live"
+    tenant_id = None
+    get_remaining_time_in_millis = staticmethod(lambda: 290_000)
+
+aws.Session.client = lambda self, service: Client()
+answer = app.lambda_handler(json.loads(sys.argv[1]), Context())
+print("ANSWER", json.dumps([sorted(at_init), sorted(loaded() - before - at_init), answer]))
+"""
+
+
+def run(event: dict[str, Any]) -> tuple[set[str], set[str], Any]:
+    """Handle one event in a process of its own; say what it loaded at init, and by the event."""
+    with CertCentralEmulator(valid_key=CANARY) as emulator:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT / "src"),
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "API_KEY_SECRET_ID": "secret",
+            "CLAIMS_TABLE": "claims",
+            "SWEEP_QUEUE_URL": "https://sqs.test/queue",
+            "CERTCENTRAL_BASE_URL": emulator.base_url,
+            "DNS_SERVERS": emulator.dns_server,
+        }
+        ran = subprocess.run(
+            [sys.executable, "-c", PROGRAM, json.dumps(event), CANARY],
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    (line,) = [line for line in ran.stdout.splitlines() if line.startswith("ANSWER ")] or [ran.stderr]
+    at_init, by_event, answer = json.loads(line.removeprefix("ANSWER "))
+    return set(at_init), set(by_event), answer
+
+
+@pytest.mark.parametrize("door", list(DOORS))
+def test_each_door_loads_only_what_it_needs(door: str) -> None:
+    event, expected = DOORS[door]
+
+    at_init, by_event, answer = run(event)
+
+    assert answer is not None
+    assert at_init == INIT
+    # Parts of packages that are loaded already.
+    assert by_event - {"aws_lambda_powertools.utilities.typing"} == expected
+
+
+def test_no_client_is_made_that_a_door_does_not_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dv_resend import app
+
+    made: list[str] = []
+    monkeypatch.setattr(aws.Session, "client", lambda _self, service: made.append(service))
+    monkeypatch.setenv("API_KEY_SECRET_ID", "secret")
+    monkeypatch.setenv("CLAIMS_TABLE", "claims")
+
+    adapters = app._adapters()
+    assert made == []
+    assert adapters.certcentral is adapters.certcentral
+    assert made == ["secretsmanager"]
+    assert adapters.claims is adapters.claims
+    assert made == ["secretsmanager", "dynamodb"]
+
+
+def test_the_cut_down_data_of_the_sdk_has_every_operation_that_is_called() -> None:
+    called = set()
+    for source in (ROOT / "src/dv_resend").glob("*.py"):
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                owner = ast.unparse(node.func.value)
+                if owner.endswith("_client") or owner.startswith("session.client("):
+                    called.add(node.func.attr)
+
+    operations = {operation for of_service in aws.OPERATIONS.values() for operation in of_service}
+    assert called == {"".join(f"_{c.lower()}" if c.isupper() else c for c in name)[1:] for name in operations}
