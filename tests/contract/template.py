@@ -1,0 +1,67 @@
+"""The template as the contract tests read it, and how they find their way in it."""
+
+from typing import Any
+
+from local.template import ROOT, load
+
+TEMPLATE = load(ROOT / "template.yaml")
+PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
+RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
+FUNCTIONS: dict[str, dict[str, Any]] = {
+    name: RESOURCES[name]["Properties"] for name in ("ResendFunction", "SweepFunction")
+}
+
+
+def of_type(kind: str, template: dict[str, Any] = TEMPLATE) -> dict[str, dict[str, Any]]:
+    """The properties of all resources of a type, by logical id."""
+    found = {name: r["Properties"] for name, r in template["Resources"].items() if r["Type"] == kind}
+    assert found, f"no {kind}"
+    return found
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
+    """The statements of a policy, those behind a condition too."""
+    found = []
+    for statement in policy["Statement"]:
+        found += [s for s in statement["Fn::If"][1:] if "Effect" in s] if "Fn::If" in statement else [statement]
+    return found
+
+
+def name_of(value: Any) -> str:
+    """A value of the template as one word: `Queue.QueueName` of `!GetAtt Queue.QueueName`, a text as it is."""
+    if not isinstance(value, dict):
+        return str(value)
+    ((function, argument),) = value.items()
+    match function:
+        case "Ref" | "Condition":
+            return str(argument)
+        case "Fn::GetAtt":
+            return ".".join(argument)
+        case "Fn::If":
+            return " or ".join(name_of(option) for option in argument[1:])
+        case "Fn::Sub" if isinstance(argument, str):
+            return argument
+    raise ValueError(f"no name for {value}")
+
+
+def names_in(value: Any) -> set[str]:
+    """The resources that a piece of the template refers to."""
+    if isinstance(value, dict):
+        found = {str(value[name]).split(".", 1)[0] for name in ("Ref", "Fn::Sub") if isinstance(value.get(name), str)}
+        if "Fn::GetAtt" in value:
+            found.add(value["Fn::GetAtt"][0])
+        return found.union(*map(names_in, value.values()))
+    return set().union(*map(names_in, value)) if isinstance(value, list) else set()
+
+
+def parameters_in(value: Any) -> set[str]:
+    """The parameters that a piece of the template refers to."""
+    if isinstance(value, dict):
+        if isinstance(value.get("Ref"), str):
+            return {value["Ref"]} & PARAMETERS.keys()
+        value = list(value.values())
+    return set().union(*map(parameters_in, value)) if isinstance(value, list) else set()

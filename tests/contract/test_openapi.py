@@ -1,0 +1,479 @@
+"""openapi.yaml against the code: route, fields, limits, and every answer. Its own form is checked by `make lint`."""
+
+import ast
+import json
+import re
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from certcentral import CertCentralEmulator
+from conftest import CANARY
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from jsonschema_rs import Draft202012Validator
+from local.template import load
+
+from dv_resend import __version__, doors, errors
+from dv_resend.errors import InvalidRequest, OrderNotEligible, QueueUnavailable, RecipientNotAllowed, UpstreamError
+from dv_resend.models import MAX_RECIPIENTS, ResendRequest, ResendResult
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "openapi.yaml").read_text())
+((PATH, METHODS),) = DOCUMENT["paths"].items()
+OPERATION: dict[str, Any] = METHODS["put"]
+PARAMETERS: dict[str, dict[str, Any]] = {parameter["name"]: parameter for parameter in OPERATION["parameters"]}
+SCHEMAS: dict[str, dict[str, Any]] = DOCUMENT["components"]["schemas"]
+RESPONSES: dict[int, dict[str, Any]] = {int(status): response for status, response in OPERATION["responses"].items()}
+BODY_SCHEMA = OPERATION["requestBody"]["content"]["application/json"]["schema"]
+ERRORS = [cls for cls in errors.ResendError.__subclasses__() if cls is not QueueUnavailable]  # only a sweep raises it
+
+
+def closed(schema: Any) -> Any:
+    """The schema without room for a field that it does not name. (Clients should leave room: new fields may come.)"""
+    if isinstance(schema, list):
+        return [closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    extra = {"additionalProperties": False} if schema.get("type") == "object" and "properties" in schema else {}
+    return extra | {name: closed(value) for name, value in schema.items()}
+
+
+def validator(schema: dict[str, Any]) -> Draft202012Validator:
+    components = {"schemas": closed(SCHEMAS)}
+    return Draft202012Validator({**deepcopy(schema), "components": components}, validate_formats=True)
+
+
+def content(status: int) -> dict[str, Any] | None:
+    """The schema of the body of an answer; None if it has no body."""
+    media_types = RESPONSES[status].get("content")
+    if media_types is None:
+        return None
+    assert list(media_types) == ["application/json"]
+    schema: dict[str, Any] = media_types["application/json"]["schema"]
+    return schema
+
+
+ORDER_ID = validator(PARAMETERS["order_id"]["schema"])
+REQUEST_BODY = validator(BODY_SCHEMA)
+BODIES = {status: validator(schema) for status in RESPONSES if (schema := content(status)) is not None}
+
+
+def event(body: str | None = None, *, order_id: str = "123456789", **query: str) -> dict[str, Any]:
+    return {
+        "rawPath": PATH.format(order_id=order_id),
+        "requestContext": {"http": {"method": "PUT"}},
+        "queryStringParameters": query or None,
+        "body": body,
+    }
+
+
+def refusal(event: dict[str, Any]) -> str | None:
+    """Why the door refuses a request; None if it takes it."""
+    try:
+        doors.parse("http", event)
+    except InvalidRequest as error:
+        return error.message
+    return None
+
+
+# ---------------------------------------------------------------- the document
+
+
+def test_version_is_that_of_the_package() -> None:
+    assert DOCUMENT["info"]["version"] == __version__
+
+
+def test_examples_are_true() -> None:
+    examples = OPERATION["requestBody"]["content"]["application/json"]["examples"]
+    requests = [example["value"] for example in examples.values()]
+    answers = {
+        status: response["content"]["application/json"]["example"]
+        for status, response in RESPONSES.items()
+        if "example" in response.get("content", {}).get("application/json", {})
+    }
+
+    assert {} in requests
+    for example in requests:
+        REQUEST_BODY.validate(example)
+        assert refusal(event(json.dumps(example), order_id=PARAMETERS["order_id"]["example"])) is None
+    assert answers.keys() == {400, 401, 403, 409}
+    for status, example in answers.items():
+        BODIES[status].validate(example)
+
+
+# ---------------------------------------------------------------- requests
+
+
+def test_route_is_the_doors_and_the_stacks() -> None:
+    route = load(ROOT / "template.yaml")["Resources"]["ResendRoute"]["Properties"]["RouteKey"]
+    request = event()
+
+    assert route == f"PUT {PATH}"
+    assert list(METHODS) == ["put"]
+    assert doors.recognise(request) == "http"
+    assert doors.misrouted(request) is None
+    for method in ("GET", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS"):
+        wrong = doors.misrouted(request | {"requestContext": {"http": {"method": method}}})
+        assert wrong is not None
+        assert wrong["statusCode"] == 405
+
+
+def test_parameters_and_fields_are_those_that_the_door_knows() -> None:
+    """The door names what it knows when it refuses what it does not know."""
+
+    def known(event: dict[str, Any]) -> set[str]:
+        match = re.search(r"known are (.*)\.$", refusal(event) or "")
+        assert match
+        return set(match[1].split(", "))
+
+    assert {name for name, parameter in PARAMETERS.items() if parameter["in"] == "query"} == known(event(typo="1"))
+    assert SCHEMAS["ResendRequest"]["properties"].keys() == known(event('{"typo": 1}'))
+    recipients = '{"domain_approval_emails": [{"domain": "example.com", "email": "admin@example.com", "typo": 1}]}'
+    assert SCHEMAS["Recipient"]["properties"].keys() == known(event(recipients))
+
+
+@pytest.mark.parametrize("name", ["dry_run", "force"])
+def test_flags_are_true_or_false(name: str) -> None:
+    assert PARAMETERS[name]["schema"] == {"type": "boolean", "default": False}
+    assert "required" not in PARAMETERS[name]
+    assert not getattr(doors.parse("http", event()).ask, name)
+    for value in (True, False):
+        assert getattr(doors.parse("http", event(**{name: str(value).lower()})).ask, name) is value
+    for text in ("", "1", "True", "yes", "null"):
+        assert refusal(event(**{name: text})) is not None
+
+
+@given(
+    st.one_of(
+        st.from_regex(r"[0-9]{0,17}", fullmatch=True), st.text(st.characters(codec="utf-8", exclude_characters="/"))
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_order_ids_are_those_that_the_door_takes(order_id: str) -> None:
+    assume(order_id)  # without one it is another path
+
+    assert ORDER_ID.is_valid(order_id) == (refusal(event(order_id=order_id)) is None)
+
+
+@pytest.mark.parametrize(
+    ("body", "is_valid"),
+    [
+        ({"domain_approval_emails": []}, False),
+        ({"domain_approval_emails": [{"domain": "example.com", "email": "admin@example.com"}] * MAX_RECIPIENTS}, True),
+        (
+            {"domain_approval_emails": [{"domain": "example.com", "email": "a@example.com"}] * (MAX_RECIPIENTS + 1)},
+            False,
+        ),
+        ({"locale": "pt_BR"}, True),
+        ({"locale": "zh-cn"}, True),
+        ({"locale": "eng"}, False),
+        ({"locale": "pt_BRA"}, False),
+        ({"locale": "pt_BR\n"}, False),
+        ({"locale": None}, False),
+        ([], False),
+    ],
+)
+def test_limits_of_the_body_are_those_of_the_door(body: Any, is_valid: bool) -> None:
+    assert REQUEST_BODY.is_valid(body) is is_valid
+    assert (refusal(event(json.dumps(body))) is None) is is_valid
+
+
+def name(length: int) -> str:
+    text = (("a" * 62 + ".") * 5)[-(length - 3) :] + "com"
+    return "a" + text[1:] if text.startswith(".") else text
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "is_valid"),
+    [
+        ("domain", name(253), True),
+        ("domain", name(254), False),
+        ("domain", "*." + name(251), True),
+        ("domain", "*." + name(252), False),
+        ("domain", "*.com", False),
+        ("domain", "*.*.example.com", False),
+        ("domain", "a" * 63 + ".com", True),
+        ("domain", "a" * 64 + ".com", False),
+        ("domain", "192.0.2.1", False),
+        ("domain", "example.com.", False),
+        ("email", "a" * 64 + "@example.com", True),
+        ("email", "a" * 65 + "@example.com", False),
+        ("email", "a" * 64 + "@" + name(189), True),
+        ("email", "a" * 64 + "@" + name(190), False),
+        ("email", "a@*.example.com", False),
+        ("email", "a..b@example.com", False),
+        ("email", "a@b@example.com", False),
+        ("email_domain", "*.example.com", False),
+    ],
+)
+def test_limits_of_a_recipient_are_those_of_the_door(field: str, value: str, is_valid: bool) -> None:
+    recipient = {"domain": "example.com", "email": "admin@example.com"} | {field: value}
+    body = {"domain_approval_emails": [recipient]}
+
+    assert REQUEST_BODY.is_valid(body) is is_valid
+    assert (refusal(event(json.dumps(body))) is None) is is_valid
+
+
+TEXTS = st.text(st.sampled_from("ab0-_.@*\n :ü例。") | st.characters(codec="utf-8"), max_size=70)
+LABELS = st.text("ab1-", min_size=1, max_size=3) | st.sampled_from(["example", "com", "bücher", "xn--bcher-kva", "1"])
+NAMES = st.lists(LABELS, min_size=1, max_size=4).map(".".join)
+DOMAINS = NAMES | NAMES.map("*.{}".format) | TEXTS
+LOCALS = st.text("aB.+'!", min_size=1, max_size=4) | st.sampled_from(["admin", "a" * 64, "a" * 65])
+EMAILS = st.builds("{}@{}".format, LOCALS, NAMES) | TEXTS
+ANYTHING = st.none() | st.booleans() | st.integers() | TEXTS | st.just([]) | st.just({})
+RECIPIENTS = st.fixed_dictionaries(
+    {}, optional={"domain": DOMAINS, "email": EMAILS, "email_domain": NAMES | ANYTHING, "typo": ANYTHING}
+)
+LIKELY_RECIPIENTS = st.fixed_dictionaries({"domain": NAMES, "email": st.builds("{}@{}".format, LOCALS, NAMES)})
+REQUESTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "domain_approval_emails": st.lists(LIKELY_RECIPIENTS | RECIPIENTS | ANYTHING, max_size=3) | ANYTHING,
+        "locale": st.from_regex(r"[a-z]{1,3}([_-][A-Z]{1,3})?\n?", fullmatch=True) | ANYTHING,
+    },
+)
+
+
+def is_beyond_the_schema(body: dict[str, Any]) -> bool:
+    """Whether a rule applies that a schema cannot express: about two fields, or about Unicode."""
+    recipients = body.get("domain_approval_emails", [])
+    return any(
+        "email_domain" in recipient or not (recipient["domain"] + recipient["email"]).isascii()
+        for recipient in recipients
+    )
+
+
+@given(REQUESTS)
+@settings(max_examples=500, deadline=None)
+def test_the_schema_takes_what_the_door_takes(body: dict[str, Any]) -> None:
+    is_valid = REQUEST_BODY.is_valid(body)
+
+    is_taken = refusal(event(json.dumps(body))) is None
+
+    assert is_taken <= is_valid
+    if is_valid and not is_beyond_the_schema(body):
+        assert is_taken
+
+
+# ---------------------------------------------------------------- answers
+
+
+def calls(file: Path) -> Iterator[tuple[str, ast.Call]]:
+    """The calls in a file of the code, by the name of what is called."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield node.func.id, node
+
+
+CALLS = [call for file in (ROOT / "src/dv_resend").glob("*.py") for call in calls(file)]
+# Every reason for which an order is not eligible, and every error that may say how long to wait.
+REASONS = sorted({ast.literal_eval(call.args[0]) for name, call in CALLS if name == "OrderNotEligible"})
+WAITING = {name for name, call in CALLS if "retry_after" in [keyword.arg for keyword in call.keywords]}
+
+
+def answers_of_its_own() -> set[tuple[int, str]]:
+    """Status and code of every error that the HTTP door makes without an error of the tree."""
+    found = set()
+    for name, call in calls(ROOT / "src/dv_resend/doors.py"):
+        if name == "_errors" and isinstance(call.args[0], ast.Constant):
+            status, entries, *_ = call.args
+            assert isinstance(entries, ast.List)
+            (entry,) = entries.elts
+            assert isinstance(entry, ast.Tuple)
+            found.add((ast.literal_eval(status), ast.literal_eval(entry.elts[0])))
+    return found
+
+
+def instances(cls: type[errors.ResendError]) -> list[errors.ResendError]:
+    """Errors of a class: with each of its codes, with and without what CertCentral said."""
+    if cls is InvalidRequest:
+        fields = ["locale", "domain_approval_emails[249].email", "''", "a b"]
+        return [InvalidRequest(field, "must be something else.") for field in fields]
+    if cls is OrderNotEligible:
+        return [OrderNotEligible(reason, "It would not help.") for reason in REASONS]
+    if cls is RecipientNotAllowed:
+        paths = [f"domain_approval_emails[17].{field}" for field in ("domain", "email", "email_domain")]
+        return [RecipientNotAllowed([(path, "No."), (paths[0], "No.")]) for path in paths]
+    said = (UpstreamError("invalid_thing", ""), UpstreamError("not_found|order", "No such order."))
+    wait = 60 if cls.__name__ in WAITING else None
+    # These two always know.
+    always = wait if cls in (errors.OutcomeUnknown, errors.ResendInProgress) else None
+    return [cls("It failed.", retry_after=always), cls("It failed.", retry_after=wait, upstream_errors=said)]
+
+
+def produced() -> list[doors.HttpResponse]:
+    """Every kind of answer that the door gives, except for dry runs: those come below."""
+    request = ResendRequest(123456789)
+    misrouted = [
+        doors.misrouted(event() | {"rawPath": "/elsewhere"}),
+        doors.misrouted(event() | {"requestContext": {"http": {"method": "GET"}}}),
+    ]
+    return [
+        doors.http_answer(ResendResult(request, "sent", 0, 3600)),
+        doors.http_answer(ResendResult(request, "duplicate", 0, 1)),
+        doors.http_error(ZeroDivisionError()),
+        *(answer for answer in misrouted if answer is not None),
+        *(doors.http_error(error) for cls in ERRORS for error in instances(cls)),
+    ]
+
+
+PRODUCED = produced()
+
+
+def complaints(answer: doors.HttpResponse) -> list[str]:
+    """What in an answer is not as documented."""
+    documented = RESPONSES[answer["statusCode"]]
+    headers = dict(answer["headers"])
+    found = []
+    for name, header in documented.get("headers", {}).items():
+        if name not in headers:
+            found += [f"{name} is missing"] if header.get("required") else []
+            continue
+        value = headers.pop(name)
+        schema = header["schema"]
+        typed = int(value) if schema == {"$ref": "#/components/schemas/Seconds"} else value
+        found += [error.message for error in validator(schema).iter_errors(typed)]
+    if content(answer["statusCode"]) is None:
+        return found + [f"{name} is not documented" for name in headers] + ["a body"] * bool(answer["body"])
+    found += [] if headers.pop("Content-Type", None) == "application/json" else ["not JSON"]
+    found += [f"{name} is not documented" for name in headers]
+    return found + [error.message for error in BODIES[answer["statusCode"]].iter_errors(json.loads(answer["body"]))]
+
+
+def test_every_answer_is_as_documented() -> None:
+    assert [(answer, said) for answer in PRODUCED if (said := complaints(answer))] == []
+
+
+def test_complaints_are_made() -> None:
+    sent, unknown = (next(answer for answer in PRODUCED if answer["statusCode"] == status) for status in (204, 504))
+
+    assert complaints(sent | {"headers": {"Resend-Outcome": "planned"}})
+    assert complaints(sent | {"headers": {}}) == ["Resend-Outcome is missing"]
+    assert complaints(sent | {"headers": sent["headers"] | {"X-More": "1"}}) == ["X-More is not documented"]
+    assert complaints(sent | {"body": "{}"}) == ["a body"]
+    assert complaints(unknown | {"headers": {"Content-Type": "application/json"}}) == ["Retry-After is missing"]
+    assert complaints(unknown | {"body": '{"errors": []}'})
+    assert complaints(unknown | {"body": '{"errors": [{"code": "outcome_unknown", "message": "", "more": 1}]}'})
+
+
+def codes(schema: Any) -> set[str]:
+    """The codes that a schema asks for: literals as they are, patterns with a slash before."""
+    if isinstance(schema, list):
+        return set().union(*map(codes, schema))
+    if not isinstance(schema, dict):
+        return set()
+    code = schema.get("properties", {}).get("code")
+    if code is None:
+        return set().union(*map(codes, schema.values()))
+    options = code.get("anyOf", [code])
+    literals = {literal for option in options for literal in option.get("enum", [option.get("const")]) if literal}
+    return literals | {f"/{option['pattern']}" for option in options if "pattern" in option}
+
+
+def test_each_status_has_the_codes_of_the_code_and_no_other() -> None:
+    expected: dict[int, set[str]] = {}
+    for status, code in answers_of_its_own():
+        expected.setdefault(status, set()).add(code)
+    for cls in ERRORS:
+        names_a_field = cls in (InvalidRequest, RecipientNotAllowed)
+        found = {f"{cls.base_code}|*"} if names_a_field else {error.code for error in instances(cls)}
+        expected.setdefault(cls.http_status, set()).update(found)
+    documented = {status: codes(content(status)) for status in RESPONSES if status >= 400}
+
+    # Of a pattern counts the fixed part, which must be all that comes before the field.
+    fixed = {
+        status: {re.sub(r"^/\^(\w+)\\\|.*", r"\1|*", code) for code in found}
+        for status, found in documented.items()
+        if status not in GATEWAY_ONLY
+    }
+
+    assert fixed == expected
+    assert {code for status in GATEWAY_ONLY for code in documented[status]} == set()
+
+
+def test_an_answer_is_documented_under_its_own_status_alone() -> None:
+    for answer in PRODUCED:
+        if answer["statusCode"] >= 400:
+            body = json.loads(answer["body"])
+            first = {"errors": body["errors"][:1]}
+            assert [status for status, schema in BODIES.items() if schema.is_valid(first)] == [answer["statusCode"]]
+
+
+# What API Gateway refuses never reaches the function; what it cannot get an answer to may have.
+GATEWAY_ONLY = {401, 403, 413}
+
+
+def test_api_gateways_own_answers_are_told_apart() -> None:
+    own = {status for status, schema in BODIES.items() if schema.is_valid({"message": "Service Unavailable"})}
+
+    assert own == GATEWAY_ONLY | {429, 500, 503}
+    assert not GATEWAY_ONLY & {answer["statusCode"] for answer in PRODUCED}
+    assert RESPONSES.keys() == GATEWAY_ONLY | {200} | {answer["statusCode"] for answer in PRODUCED}
+
+
+# ---------------------------------------------------------------- dry runs
+
+
+@pytest.fixture
+def emulator(aws: None, settings: Callable[..., None]) -> Iterator[CertCentralEmulator]:  # noqa: ARG001
+    with CertCentralEmulator(valid_key=CANARY) as emulator:
+        settings(CERTCENTRAL_BASE_URL=emulator.base_url, DNS_SERVERS=emulator.dns_server)
+        yield emulator
+
+
+def test_dry_runs_are_as_documented(
+    emulator: CertCentralEmulator, invoke: Callable[..., Any], settings: Callable[..., None]
+) -> None:
+    def recipients(email: str) -> str:
+        return json.dumps({"domain_approval_emails": [{"domain": "example.com", "email": email}], "locale": "en"})
+
+    order_id = str(emulator.add_order(names={"example.com": "pending", "done.example.com": "approved"})["id"])
+    ov = str(emulator.add_order(kind="ov")["id"])
+    plans = []
+
+    def dry_run(event: dict[str, Any]) -> str:
+        answer = invoke(event)
+        assert complaints(answer) == []
+        plans.append(json.loads(answer["body"]))
+        return str(plans[-1]["would_be"])
+
+    assert dry_run(event(order_id=order_id, dry_run="true")) == "sent"
+    assert dry_run(event(recipients("admin@example.com"), order_id=order_id, dry_run="true")) == "sent"
+    assert invoke(event(order_id=order_id))["statusCode"] == 204
+    assert dry_run(event(order_id=order_id, dry_run="true")) == "duplicate"
+    assert dry_run(event(recipients("jane@example.org"), order_id=order_id, dry_run="true")) == "RecipientNotAllowed"
+    assert dry_run(event(order_id=ov, dry_run="true")) == "OrderNotEligible"
+    emulator.dns.fault("_validation-contactemail.example.com", "servfail")
+    assert dry_run(event(recipients("jane@example.com"), order_id=order_id, dry_run="true")) == "RecipientUnverified"
+    many = str(emulator.add_order(names=[f"n{number}.example.com" for number in range(60)])["id"])
+    settings(SENDING="off")
+    assert dry_run(event(order_id=order_id, dry_run="true")) == "duplicate"
+    assert dry_run(event(order_id=many, dry_run="true")) == "SendingPaused"
+
+    # Nothing is documented that never comes.
+    assert set().union(*plans) == SCHEMAS["Plan"]["properties"].keys()
+    assert {word for plan in plans for word in (plan.get("code") or "").split("|")[:1] if word} == {
+        "order_not_eligible",
+        "recipient_not_allowed",
+        "recipient_unverified",
+    }
+    assert (
+        set().union(*(plan["order"] for plan in plans)) == SCHEMAS["Plan"]["properties"]["order"]["properties"].keys()
+    )
+    names = [name for plan in plans for name in plan["names"]]
+    assert set().union(*names) == SCHEMAS["NameReport"]["properties"].keys()
+
+
+def test_a_dry_run_can_come_to_what_is_documented() -> None:
+    """The outcomes of a resend, and the classes of the errors that a dry run foretells."""
+    source = (ROOT / "src/dv_resend/explain.py").read_text()
+    strings = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
+    # By the name of the class.
+    refusals = {"OrderNotEligible", "RecipientNotAllowed", "RecipientUnverified", "SendingPaused"}
+    outcomes = {"sent", "duplicate"} | {cls.__name__ for cls in ERRORS}
+
+    assert set(SCHEMAS["Plan"]["properties"]["would_be"]["enum"]) == (outcomes & strings) | refusals

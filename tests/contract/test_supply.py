@@ -1,0 +1,265 @@
+"""What is brought in, and who may change what goes out: pins, licences, workflows, and the papers that tell of them."""
+
+import ast
+import os
+import re
+import subprocess
+import tomllib
+from functools import cache
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from contract import licences
+from dv_resend import __version__
+
+ROOT = Path(__file__).parents[2]
+REQUIREMENTS = [ROOT / "src/requirements.txt", *sorted((ROOT / "requirements").glob("*.txt"))]
+SHIPPED = licences.pins(ROOT / "src/requirements.txt")
+MAKEFILE = (ROOT / "Makefile").read_text()
+WORKFLOWS = {path.name: path for path in sorted((ROOT / ".github/workflows").glob("*.yml"))}
+
+
+# ---------------------------------------------------------------- packages
+
+
+@pytest.mark.parametrize("file", REQUIREMENTS, ids=lambda path: path.stem)
+def test_every_requirement_is_pinned_and_hashed(file: Path) -> None:
+    text = re.sub(r"\\\n", "", file.read_text())
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+
+    assert lines
+    pinned = r"[a-z0-9-]+==[^\s;]+( ; [^\\]+?)?( +--hash=sha256:[0-9a-f]{64})+"
+    assert [line[:60] for line in lines if not re.fullmatch(pinned, line)] == []
+
+
+def test_each_group_of_packages_has_its_file_and_is_installed_by_hash() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"].keys()
+
+    assert set(re.findall(r"--group pyproject\.toml:([\w-]+)", MAKEFILE)) == groups
+    assert {path.stem for path in (ROOT / "requirements").glob("*.txt")} == groups
+    tools = [line for line in MAKEFILE.splitlines() if " pip sync " in line]
+    build = [line for line in (ROOT / "src/Makefile").read_text().splitlines() if " pip install " in line]
+    assert (len(tools), len(build)) == (1, 1)
+    assert all("--require-hashes" in line for line in tools + build)
+
+
+def test_what_is_tested_is_what_ships() -> None:
+    assert SHIPPED
+    assert {name: distribution(name).version for name in SHIPPED} == SHIPPED
+
+
+def test_the_list_of_licences_is_up_to_date() -> None:
+    assert licences.DOCUMENT.read_text() == licences.document(), "`make licences` writes it again"
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_package_that_ships_has_a_licence_that_lets_it(name: str) -> None:
+    package = distribution(name)
+
+    assert licences.licence(package) in licences.ALLOWED
+    assert licences.source(package).startswith("https://")
+    # Its text ships too.
+    texts = [file for file in package.files or [] if file.parts[0].endswith(".dist-info") and "LICENSE" in file.name]
+    assert texts
+    assert all(text.locate().read_text().strip() for text in texts)
+
+
+# ---------------------------------------------------------------- linters
+
+
+def test_every_check_that_the_security_linter_leaves_out_has_its_reason() -> None:
+    text = (ROOT / ".checkov.yaml").read_text()
+    config = yaml.safe_load(text)
+    lines = text.splitlines()
+
+    assert config["skip-download"] is True
+    assert config["framework"] == ["cloudformation"]
+    # Nothing is let through but by name.
+    assert config.keys() == {"framework", "compact", "quiet", "skip-download", "skip-check"}
+    for check in config["skip-check"]:
+        assert re.fullmatch(r"CKV2?_AWS_\d+", check)
+        place = lines.index(f"  - {check}")
+        assert lines[place - 1].startswith("  # ")
+
+
+def test_linters_ask_nobody_on_the_network() -> None:
+    lint = MAKEFILE.partition("\nlint:")[2].partition("\n\n")[0]
+
+    assert "export CKV_SKIP_PACKAGE_UPDATE_CHECK := true" in MAKEFILE
+    assert "/checkov --config-file .checkov.yaml " in lint
+    assert "/zizmor --offline " in lint
+    assert "/openapi-spec-validator openapi.yaml" in lint
+
+
+# ---------------------------------------------------------------- workflows
+
+
+def workflow(name: str) -> dict[Any, Any]:
+    found: dict[Any, Any] = yaml.safe_load(WORKFLOWS[name].read_text())
+    return found
+
+
+def steps(name: str) -> list[dict[str, Any]]:
+    return [step for job in workflow(name)["jobs"].values() for step in job.get("steps", [])]
+
+
+def test_actions_are_pinned_by_commit() -> None:
+    uses = [line.strip() for path in WORKFLOWS.values() for line in path.read_text().splitlines() if "uses:" in line]
+    others = [line for line in uses if line != "uses: $/.github/workflows/test.yml"]  # this repository, this commit
+
+    assert len(others) > len(WORKFLOWS)
+    pinned = r"- uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+"
+    assert [line for line in others if not re.fullmatch(pinned, line)] == []
+    # The same action is the same everywhere.
+    assert len({line.partition("@")[0] for line in others}) == len(set(others))
+
+
+def test_workflows_may_do_no_more_than_they_need() -> None:
+    read, deploy = {"contents": "read"}, {"contents": "read", "id-token": "write"}
+
+    assert WORKFLOWS.keys() == {"deploy.yml", "test.yml"}
+    assert workflow("test.yml")["permissions"] == read
+    assert workflow("deploy.yml")["permissions"] == {}
+    assert {name: job.get("permissions") for name, job in workflow("test.yml")["jobs"].items()} == {"test": None}
+    assert {name: job["permissions"] for name, job in workflow("deploy.yml")["jobs"].items()} == {
+        "test": read,
+        "change-set": deploy,
+        "deploy": deploy,
+    }
+    for name, path in WORKFLOWS.items():
+        assert "secrets" not in path.read_text()
+        assert "pull_request_target" not in path.read_text()
+        for step in steps(name):
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"] == {"persist-credentials": False}
+            # What people type in reaches a shell as a variable only.
+            assert "${{" not in step.get("run", "")
+
+
+def test_every_push_and_pull_request_is_tested() -> None:
+    # YAML 1.1 reads the key "on" as true.
+    assert workflow("test.yml")[True] == {"push": None, "pull_request": None, "workflow_call": None}
+    assert [step["run"] for step in steps("test.yml") if "run" in step] == ["make test"]
+
+
+def test_a_deployment_is_tested_shown_and_approved_before_it_is_executed() -> None:
+    jobs = workflow("deploy.yml")["jobs"]
+    (dispatch,) = workflow("deploy.yml")[True].items()
+
+    assert dispatch[0] == "workflow_dispatch"
+    assert dispatch[1]["inputs"]["environment"]["options"] == ["dev", "prod"]
+    assert jobs["test"]["uses"] == "$/.github/workflows/test.yml"
+    assert (jobs["change-set"]["needs"], jobs["deploy"]["needs"]) == ("test", "change-set")
+    commands = {name: [step for step in jobs[name]["steps"] if "run" in step] for name in ("change-set", "deploy")}
+    for name, change_set in (("change-set", "show"), ("deploy", "execute")):
+        # The environment's protection is the confirmation.
+        assert jobs[name]["environment"] == "${{ inputs.environment }}"
+        assert commands[name] == [
+            {
+                "run": f'make deploy ENV="$ENVIRONMENT" CHANGE_SET={change_set}',
+                "env": {"ENVIRONMENT": "${{ inputs.environment }}"},
+            }
+        ]
+    assert workflow("deploy.yml")["concurrency"]["cancel-in-progress"] is False
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_calls_make_as_it_is(name: str) -> None:
+    commands = [step["run"].split() for step in steps(name) if "run" in step]
+
+    assert commands
+    for make, target, *variables in commands:
+        assert make == "make"
+        assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE)
+        for variable in variables:
+            assert f"$({variable.partition('=')[0]})" in MAKEFILE
+
+
+@pytest.mark.parametrize(
+    ("change_set", "flag"), [("show", "--no-execute-changeset"), ("execute", "--no-confirm-changeset")]
+)
+def test_a_deployment_that_nobody_can_be_asked_about_is_shown_or_executed(change_set: str, flag: str) -> None:
+    """`make` tells what it would run."""
+    command = ["make", "--dry-run", "deploy", "ENV=prod", f"CHANGE_SET={change_set}"]
+
+    ran = subprocess.run(
+        command, cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True
+    )
+
+    (deploy,) = [line.split() for line in ran.stdout.splitlines() if " deploy --config-env prod" in line]
+    assert flag in deploy
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_ends_and_is_alone(name: str) -> None:
+    jobs = [job for job in workflow(name)["jobs"].values() if "steps" in job]
+
+    assert jobs
+    assert all(0 < job["timeout-minutes"] <= 60 for job in jobs)
+    assert "group" in workflow(name)["concurrency"]
+
+
+# ---------------------------------------------------------------- papers
+
+
+def test_every_test_that_the_threat_model_names_exists() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    named = set(re.findall(r"`(\w+/test_\w+\.py)::(test_\w+)`", text))
+    # Nothing else in it looks like a test.
+    assert len(re.findall(r"`[^`]*::[^`]*`", text)) == len(re.findall(r"`\w+/test_\w+\.py::test_\w+`", text))
+
+    missing = [
+        f"{file}::{name}"
+        for file, name in sorted(named)
+        if not (ROOT / "tests" / file).exists() or name not in functions(ROOT / "tests" / file)
+    ]
+
+    assert len(named) > 50
+    assert missing == []
+
+
+@cache
+def functions(file: Path) -> set[str]:
+    return {node.name for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef)}
+
+
+def test_every_threat_has_something_that_stops_it_and_a_test() -> None:
+    model = (ROOT / "SECURITY.md").read_text().partition("## Threat model")[2]
+    threats = [section for section in model.split("\n### ")[1:] if not section.startswith("What remains")]
+
+    # Anybody, callers, producers, workflows, operators, upstream, DNS, network, readers of logs, code of others.
+    assert len(threats) == 10
+    for section in threats:
+        head, _, *rows = [line for line in section.splitlines() if line.startswith("|")]
+        assert re.fullmatch(r"\| (they|it) could \| what stops (them|it) \| tests \|", head)
+        assert rows
+        for row in rows:
+            _, threat, stop, tests, _ = re.split(r"(?<!\\)\|", row)
+            assert threat.strip()
+            assert stop.strip()
+            assert "::test_" in tests, threat
+
+
+def test_the_changelog_tells_of_this_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    released = re.findall(r"^## (\S+) - (\d{4}-\d{2}-\d{2})$", text, re.MULTILINE)
+
+    assert released[0][0] == __version__
+    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
+    assert [date for _, date in released] == sorted((date for _, date in released), reverse=True)
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.*)$", text, re.MULTILINE)) <= kinds
+
+
+def test_contributors_are_told_of_targets_and_files_that_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    targets = set(re.findall(r"`make ([\w-]+)`", text))
+    files = set(re.findall(r"`((?:tests|src)/[\w./-]+)`", text)) | set(re.findall(r"\]\((\w+\.md)\)", text))
+
+    assert targets >= {"test", "lint", "lock"}
+    assert [target for target in sorted(targets) if not re.search(rf"^{target}:", MAKEFILE, re.MULTILINE)] == []
+    assert [file for file in sorted(files) if not (ROOT / file).exists()] == []

@@ -1,0 +1,59 @@
+"""The local AWS runs the real template, but for a few differences that are all named here."""
+
+import json
+import re
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+from local.localize import BATCHES, localize
+from local.template import ROOT
+
+from contract.template import FUNCTIONS, RESOURCES, TEMPLATE, as_list, of_type
+
+
+def test_the_local_copy_differs_in_what_the_local_aws_does_not_have() -> None:
+    local = localize(TEMPLATE)
+
+    # The runtime, and CodeDeploy.
+    for name, function in FUNCTIONS.items():
+        copy = local["Resources"][name]["Properties"]
+        assert copy["Runtime"] == "provided.al2023"
+        copy["Runtime"] = function["Runtime"]
+        assert "DeploymentPreference" not in copy
+        copy["DeploymentPreference"] = function["DeploymentPreference"]
+    # The names of batches: no such action exists on AWS.
+    named = [
+        action
+        for policy in local["Resources"]["SweepFunctionRole"]["Properties"]["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in as_list(statement.get("Action", []))
+        if action in BATCHES.values()
+    ]
+    assert sorted(named) == ["sqs:ChangeMessageVisibilityBatch", "sqs:SendMessageBatch"]
+    batches = "|".join(re.escape(json.dumps(action)) for action in BATCHES.values())
+    local = json.loads(re.sub(f", (?:{batches})", "", json.dumps(local)))
+    # The saved queries.
+    queries = of_type("AWS::Logs::QueryDefinition")
+    assert not queries.keys() & local["Resources"].keys()
+    local["Resources"] |= {name: RESOURCES[name] for name in queries}
+    # Nothing else.
+    assert local == TEMPLATE
+
+
+def test_making_the_local_copy_leaves_the_template_as_it_is() -> None:
+    before = deepcopy(TEMPLATE)
+
+    localize(TEMPLATE)
+
+    assert before == TEMPLATE
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests/local").glob("*.py")), ids=lambda path: path.name)
+def test_the_local_run_listens_on_and_calls_loopback_alone(path: Path) -> None:
+    text = path.read_text()
+
+    hosts = set(re.findall(r"https?://([^\s/:'\"{}]+)", text))
+    # CertCentral's own address is the one that the user asks for with ORDER_ID.
+    assert hosts <= {"127.0.0.1", "localhost", *(["www.digicert.com"] if path.name == "run.py" else [])}
+    assert not re.search(r"\b0\.0\.0\.0\b|\[::\]", text)

@@ -1,0 +1,341 @@
+"""Least privilege, proved: the functions have what they need, and need what they have.
+
+The local AWS checks each call of a function against the role that the template gives it (`AUTH` in `local.stack`). So
+all other end-to-end tests show that nothing is missing. Here the deployed roles lose one permission after the other,
+and the smallest call that needs it must fail as documented; with the permission it does not.
+"""
+
+import datetime as dt
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from local.localize import BATCHES
+from local.stack import LocalStack
+
+from e2e.conftest import Emulator, audit_lines, eventually
+
+type Permission = tuple[str, str, str]
+"""The role and the statement, as the template calls them, and the action."""
+
+REJECTED_KEY = {"fault": "status", "status": 401, "times": 1}
+REJECTED_REQUEST = {
+    "fault": "status",
+    "status": 400,
+    "method": "PUT",
+    "body": {"errors": [{"code": "no|mail", "message": "No."}]},
+}
+
+
+class Roles:
+    """The deployed roles of the stack, and the policies in them."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self._iam = stack.client("iam")
+        resources = stack.client("cloudformation").describe_stack_resources(StackName=stack.stack_name)
+        self._names = {
+            resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+            for resource in resources["StackResources"]
+            if resource["ResourceType"] == "AWS::IAM::Role"
+        }
+
+    @property
+    def permissions(self) -> list[Permission]:
+        return [
+            (role, statement["Sid"], action)
+            for role in self._names
+            for document in self._documents(role).values()
+            for statement in document["Statement"]
+            for action in actions(statement)
+            if action not in BATCHES.values()
+        ]
+
+    @contextmanager
+    def without(self, permission: Permission) -> Iterator[None]:
+        """Take the permission away for a while. That for batches, which AWS does not know, is a part of it."""
+        role, sid, action = permission
+        gone = {action, BATCHES.get(action)}
+        ((policy, document),) = [
+            (policy, document)
+            for policy, document in self._documents(role).items()
+            if sid in [statement["Sid"] for statement in document["Statement"]]
+        ]
+        statements = [
+            statement | {"Action": [name for name in actions(statement) if statement["Sid"] != sid or name not in gone]}
+            for statement in document["Statement"]
+        ]
+        left = {**document, "Statement": [statement for statement in statements if statement["Action"]]}
+        self._put(role, policy, left)
+        try:
+            yield
+        finally:
+            self._put(role, policy, document)
+
+    def _documents(self, role: str) -> dict[str, Any]:
+        name = self._names[role]
+        return {
+            policy: self._iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+            for policy in self._iam.list_role_policies(RoleName=name)["PolicyNames"]
+        }
+
+    def _put(self, role: str, policy: str, document: dict[str, Any]) -> None:
+        if document["Statement"]:
+            self._iam.put_role_policy(
+                RoleName=self._names[role], PolicyName=policy, PolicyDocument=json.dumps(document)
+            )
+        else:
+            self._iam.delete_role_policy(RoleName=self._names[role], PolicyName=policy)
+
+
+def actions(statement: dict[str, Any]) -> list[str]:
+    action = statement["Action"]
+    return action if isinstance(action, list) else [action]
+
+
+class Caller:
+    """Makes the calls, each about an order of its own, and says how they ended: the outcome, or the error's name."""
+
+    _order_ids = itertools.count(int(time.time() * 1000) % 10**12)
+
+    def __init__(self, stack: LocalStack, emulator: Emulator) -> None:
+        self.stack = stack
+        self.emulator = emulator
+
+    def order(self, **fields: Any) -> int:
+        return self.emulator.add_order(**{"id": next(self._order_ids), "kind": "dv", "age_days": 3.2} | fields)
+
+    def resend(self, order_id: int, **options: Any) -> str:
+        return self._outcome(self._invoke(self.stack.function_alias, {"order_id": order_id, **options}))
+
+    def remind(self, order_id: int) -> str:
+        """Hand a reminder to the worker, as the queue does."""
+        anchor = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=3)
+        body = {"order_id": order_id, "anchor": anchor.isoformat(), "day": 3}
+        record = {
+            "messageId": "a-message",
+            "receiptHandle": "a-receipt",
+            "body": json.dumps(body),
+            "attributes": {"ApproximateReceiveCount": "1"},
+            "eventSource": "aws:sqs",
+        }
+        before = len(self._audits(order_id))
+        self._invoke(self.stack.sweep_function_alias, {"Records": [record]})
+        return eventually(lambda: self._audits(order_id)[before:])[0]["outcome"]
+
+    def sweep(self, function: str) -> str:
+        answer = self._invoke(function, {"action": "sweep"})
+        if "listed" in answer:
+            return "sweeping" if "next_offset" in answer else "swept"
+        return self._outcome(answer)
+
+    def _audits(self, order_id: int) -> list[dict[str, Any]]:
+        return [line for line in audit_lines(self.stack, order_id) if line["message"] == "audit"]
+
+    def _invoke(self, function: str, event: dict[str, Any]) -> dict[str, Any]:
+        answer = self.stack.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
+        return json.load(answer["Payload"])
+
+    def _outcome(self, answer: dict[str, Any]) -> str:
+        return answer["outcome"] if "outcome" in answer else answer["errorType"]
+
+
+def a_resend(call: Caller) -> str:
+    return call.resend(call.order())
+
+
+def a_dry_run(call: Caller) -> str:
+    return call.resend(call.order(), dry_run=True)
+
+
+def a_resend_with_a_rejected_key(call: Caller) -> str:
+    """A warm function has the key, and reads it again only then."""
+    call.emulator.inject(REJECTED_KEY)
+    return a_resend(call)
+
+
+def a_repeat(call: Caller) -> str:
+    order_id = call.order()
+    call.resend(order_id)
+    return call.resend(order_id)
+
+
+def a_repeat_of_what_was_refused(call: Caller) -> str:
+    call.emulator.inject(REJECTED_REQUEST)
+    order_id = call.order()
+    call.resend(order_id)
+    return call.resend(order_id)
+
+
+def a_reminder(call: Caller) -> str:
+    return call.remind(call.order())
+
+
+def a_reminder_with_a_rejected_key(call: Caller) -> str:
+    call.emulator.inject(REJECTED_KEY)
+    return a_reminder(call)
+
+
+def a_resend_after_a_reminder(call: Caller) -> str:
+    order_id = call.order()
+    call.remind(order_id)
+    return call.resend(order_id)
+
+
+def a_repeat_of_a_reminder_that_was_refused(call: Caller) -> str:
+    call.emulator.inject(REJECTED_REQUEST)
+    order_id = call.order()
+    call.remind(order_id)
+    return call.remind(order_id)
+
+
+def a_reminder_that_is_held(call: Caller) -> str:
+    """What the worker logs about a message that it could not hold back: this one is of no queue."""
+    call.emulator.inject({"fault": "status", "status": 503, "times": 1})
+    order_id = call.order()
+    since = int(time.time() * 1000)
+    call.remind(order_id)
+    logs = call.stack.client("logs")
+    events = eventually(
+        lambda: logs.filter_log_events(
+            logGroupName=call.stack.sweep_log_group, startTime=since, filterPattern='"not held back"'
+        )["events"]
+    )
+    return json.loads(events[-1]["message"])["error"]
+
+
+def a_sweep(call: Caller) -> str:
+    call.order()
+    return call.sweep(call.stack.sweep_function_alias)
+
+
+def a_sweep_that_goes_on(call: Caller) -> str:
+    """A function with no more time than a sweep keeps free hands over after the first page. No reminder is due."""
+    call.order(age_days=40)
+    functions = call.stack.client("lambda")
+    name = call.stack.sweep_function
+    timeout = functions.get_function_configuration(FunctionName=name)["Timeout"]
+    functions.update_function_configuration(FunctionName=name, Timeout=60)
+    try:
+        return call.sweep(name)
+    finally:
+        functions.update_function_configuration(FunctionName=name, Timeout=timeout)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A call, and how it ends with the permission and without."""
+
+    call: Callable[[Caller], str]
+    granted: str
+    missing: str
+
+
+RESEND, SWEEP = "ResendFunctionRole", "SweepFunctionRole"
+PROOFS: dict[Permission, Proof] = {
+    (RESEND, "KeepClaims", "dynamodb:GetItem"): Proof(a_dry_run, "planned", "ConfigurationError"),
+    (RESEND, "KeepClaims", "dynamodb:PutItem"): Proof(a_resend, "sent", "ConfigurationError"),
+    # A claim that cannot be brought up to date, or given back, stands as it was made: in doubt nobody is mailed.
+    (RESEND, "KeepClaims", "dynamodb:UpdateItem"): Proof(a_repeat, "duplicate", "ResendInProgress"),
+    (RESEND, "KeepClaims", "dynamodb:DeleteItem"): Proof(
+        a_repeat_of_what_was_refused, "RequestRejected", "ResendInProgress"
+    ),
+    (RESEND, "ReadApiKey", "secretsmanager:GetSecretValue"): Proof(
+        a_resend_with_a_rejected_key, "ApiKeyRejected", "ConfigurationError"
+    ),
+    (SWEEP, "KeepClaims", "dynamodb:GetItem"): Proof(a_reminder, "sent", "ConfigurationError"),
+    (SWEEP, "KeepClaims", "dynamodb:PutItem"): Proof(a_reminder, "sent", "ConfigurationError"),
+    (SWEEP, "KeepClaims", "dynamodb:UpdateItem"): Proof(a_resend_after_a_reminder, "duplicate", "ResendInProgress"),
+    (SWEEP, "KeepClaims", "dynamodb:DeleteItem"): Proof(
+        a_repeat_of_a_reminder_that_was_refused, "RequestRejected", "ResendInProgress"
+    ),
+    (SWEEP, "ReadApiKey", "secretsmanager:GetSecretValue"): Proof(
+        a_reminder_with_a_rejected_key, "ApiKeyRejected", "ConfigurationError"
+    ),
+    (SWEEP, "QueueAndWorkReminders", "sqs:SendMessage"): Proof(a_sweep, "swept", "ConfigurationError"),
+    (SWEEP, "QueueAndWorkReminders", "sqs:ChangeMessageVisibility"): Proof(
+        a_reminder_that_is_held, "ReceiptHandleIsInvalid", "AccessDenied"
+    ),
+    (SWEEP, "GoOn", "lambda:InvokeFunction"): Proof(a_sweep_that_goes_on, "sweeping", "QueueUnavailable"),
+}
+
+# AWS itself makes these calls, with the role, for the code's sake; the local AWS makes them without a look at it. They
+# are held by `contract.promises` alone. (So are the statements that are deployed only into a VPC, or with a
+# customer's own key: JoinVpc, DecryptApiKey.)
+LOGS = "Lambda writes what the function prints."
+HAND_OVER = "Lambda hands over an event that failed at every attempt."
+POLL = "Lambda feeds the worker from the queue."
+SCHEDULE = "EventBridge Scheduler starts the sweep, or keeps what it could not start."
+CHASE = "Step Functions calls the function, delivers the log and writes the traces."
+DEPLOY = "CodeDeploy, which is not here at all, moves the aliases."
+ELSEWHERE: dict[tuple[str, str, str | None], str] = {
+    (RESEND, "WriteOwnLog", None): LOGS,
+    (SWEEP, "WriteOwnLog", None): LOGS,
+    (RESEND, "HandOverFailedEvents", None): HAND_OVER,
+    (SWEEP, "HandOverFailedEvents", None): HAND_OVER,
+    (SWEEP, "QueueAndWorkReminders", "sqs:ReceiveMessage"): POLL,
+    (SWEEP, "QueueAndWorkReminders", "sqs:DeleteMessage"): POLL,
+    (SWEEP, "QueueAndWorkReminders", "sqs:GetQueueAttributes"): POLL,
+    ("SweepScheduleRole", "StartSweep", None): SCHEDULE,
+    ("SweepScheduleRole", "KeepWhatCouldNotBeStarted", None): SCHEDULE,
+    ("ChaseRole", "ResendAndCheck", None): CHASE,
+    ("ChaseRole", "DeliverLog", None): CHASE,
+    ("ChaseRole", "Trace", None): CHASE,
+    ("DeploymentRole", "ShiftCalls", None): DEPLOY,
+    ("DeploymentRole", "WatchAlarms", None): DEPLOY,
+}
+
+
+@pytest.fixture(scope="module")
+def roles(stack: LocalStack) -> Roles:
+    return Roles(stack)
+
+
+@pytest.fixture
+def call(stack: LocalStack, emulator: Emulator) -> Iterator[Caller]:
+    """A caller whose orders are the only pending ones, so that a sweep is about them alone."""
+    for order in emulator("GET", "orders"):
+        if order["status"] in ("pending", "reissue_pending"):
+            emulator("PATCH", f"orders/{order['id']}", {"status": "canceled"})
+    yield Caller(stack, emulator)
+    emulator("DELETE", "faults")
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    sqs = stack.client("sqs")
+    eventually(
+        lambda: (
+            not any(
+                int(count)
+                for count in sqs.get_queue_attributes(QueueUrl=stack.queue_url, AttributeNames=names)[
+                    "Attributes"
+                ].values()
+            )
+        )
+    )
+
+
+def test_every_permission_is_proved_here_or_is_not_the_codes_own(roles: Roles) -> None:
+    elsewhere = {
+        (role, sid, action): key
+        for role, sid, action in roles.permissions
+        for key in ((role, sid, None), (role, sid, action))
+        if key in ELSEWHERE
+    }
+
+    assert sorted(roles.permissions) == sorted([*PROOFS, *elsewhere])
+    assert set(elsewhere.values()) == ELSEWHERE.keys()
+
+
+@pytest.mark.parametrize("permission", PROOFS, ids="-".join)
+def test_a_permission_is_needed(roles: Roles, call: Caller, permission: Permission) -> None:
+    proof = PROOFS[permission]
+
+    with_it = proof.call(call)
+    call.emulator("DELETE", "faults")
+    with roles.without(permission):
+        without_it = proof.call(call)
+
+    assert (with_it, without_it) == (proof.granted, proof.missing)
