@@ -3,6 +3,7 @@
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 export SAM_CLI_TELEMETRY := 0
+export CKV_SKIP_PACKAGE_UPDATE_CHECK := true
 
 UV_VERSION := 0.13.9
 ASL_VALIDATOR_VERSION := 4.0.0
@@ -62,13 +63,21 @@ test: lint ## everything that must pass
 test-unit: tools ## the tests that need no deployed stack
 	@$(PYTEST) --ignore=tests/e2e
 
+.PHONY: bench
+bench: tools ## cold start, warm path, size: side by side with the plain script (about eight minutes)
+	@$(LOCAL) bench
+
 .PHONY: bench-sweep
 bench-sweep: tools ## the sweep's pace and memory against their targets (about three minutes)
 	@$(LOCAL) bench.sweep
 
+.PHONY: soak
+soak: tools ## ten minutes of mixed calls and faults; then the outbox against the audit log (SECONDS=60 SEED=1)
+	@$(LOCAL) soak
+
 # cfn-lint runs again on the expanded template, because the SAM form hides bad runtimes and timeouts from it.
 .PHONY: lint
-lint: tools ## code and template
+lint: tools ## code, templates, workflows and the OpenAPI document
 	$(DEV)/ruff check
 	$(DEV)/ruff format --check
 	$(DEV)/mypy
@@ -77,6 +86,9 @@ lint: tools ## code and template
 	@mkdir -p .aws-sam
 	PYTHONPATH=tests AWS_DEFAULT_REGION=us-east-1 $(TOOLS)/sam/bin/python -m local.template template.yaml > .aws-sam/expanded.json
 	$(DEV)/cfn-lint .aws-sam/expanded.json
+	$(TOOLS)/checkov/bin/checkov --config-file .checkov.yaml -f template.yaml .aws-sam/expanded.json
+	$(DEV)/zizmor --offline --quiet .github/workflows
+	$(TOOLS)/openapi/bin/openapi-spec-validator openapi.yaml
 
 # ---------------------------------------------------------------- build and deploy
 
@@ -84,16 +96,30 @@ lint: tools ## code and template
 build: tools ## the deployment package, in .aws-sam/build
 	@UV=$(UV) PYTHON=$(DEV)/python $(SAM) build
 
+# SAM has no option for it.
+define SET_STACK_POLICY
+import boto3, pathlib, sys
+stack, policy = sys.argv[1:]
+boto3.client("cloudformation").set_stack_policy(StackName=stack, StackPolicyBody=pathlib.Path(policy).read_text())
+endef
+export SET_STACK_POLICY
+
+# Without CHANGE_SET, samconfig.toml says whether to ask before the change set is executed.
+CHANGE_SET_show := --no-execute-changeset
+CHANGE_SET_execute := --no-confirm-changeset
+
 .PHONY: deploy
-deploy: ## to your AWS account: make deploy ENV=dev|prod
+deploy: ## to your AWS account: make deploy ENV=dev|prod (CHANGE_SET=show|execute: only show what would change, do not ask)
 	@case "$(ENV)" in dev|prod) ;; *) echo "make deploy ENV=dev or ENV=prod (see samconfig.toml)" >&2; exit 2;; esac
+	@case "$(CHANGE_SET)" in ""|show|execute) ;; *) echo "CHANGE_SET=show or CHANGE_SET=execute" >&2; exit 2;; esac
 	@$(MAKE) build
-	@$(SAM) deploy --config-env $(ENV)
+	@$(SAM) deploy --config-env $(ENV) $(CHANGE_SET_$(CHANGE_SET))
+	@test "$(CHANGE_SET)" = show || $(TOOLS)/sam/bin/python -c "$$SET_STACK_POLICY" dv-resend-$(ENV) stack-policy.json
 
 # ---------------------------------------------------------------- tools
 
 .PHONY: tools
-tools: $(TOOLS)/dev/.ready $(TOOLS)/sam/.ready $(TOOLS)/local-aws/.ready $(TOOLS)/asl/.ready-$(ASL_VALIDATOR_VERSION) ## bring the tools (the other targets do it themselves)
+tools: $(foreach name,dev sam local-aws checkov openapi,$(TOOLS)/$(name)/.ready) $(TOOLS)/asl/.ready-$(ASL_VALIDATOR_VERSION) ## bring the tools (the other targets do it themselves)
 
 # One environment for each file, because their pins conflict.
 $(TOOLS)/%/.ready: requirements/%.txt | $(UV)
@@ -130,6 +156,14 @@ lock: $(UV) ## pin again what pyproject.toml asks for
 		--group pyproject.toml:sam -o requirements/sam.txt
 	$(UV) pip compile -q --universal --python-version 3.13 --generate-hashes --no-annotate \
 		--group pyproject.toml:local-aws -o requirements/local-aws.txt
+	$(UV) pip compile -q --universal --python-version 3.13 --generate-hashes --no-annotate \
+		--group pyproject.toml:checkov -o requirements/checkov.txt
+	$(UV) pip compile -q --universal --python-version 3.13 --generate-hashes --no-annotate \
+		--group pyproject.toml:openapi -o requirements/openapi.txt
+
+.PHONY: licences
+licences: tools ## write LICENSES.md again, after `make lock`
+	@PYTHONPATH=tests $(DEV)/python -m contract.licences
 
 .PHONY: clean
 clean: ## remove what was built and cached (stops the stack; keeps .tools)
