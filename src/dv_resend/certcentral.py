@@ -100,7 +100,7 @@ class CertCentral:
     def get_order(self, order_id: int, ends_at: float) -> Order:
         """Return what decides whether a resend helps (order info page). Safe to repeat."""
         data = self._get(_Call("GET", f"/order/certificate/{order_id}"), ends_at)
-        _require_same_order(data.get("id", order_id), order_id)
+        _require_same_order(data.get("id"), order_id)
         return Order(
             order_id=order_id,
             status=_word(data.get("status")),
@@ -126,7 +126,7 @@ class CertCentral:
     def get_order_status(self, order_id: int, ends_at: float) -> OrderStatus:
         """Return how far validation has come (validation status page). Safe to repeat."""
         data = self._get(_Call("GET", f"/order/certificate/{order_id}/validation"), ends_at)
-        _require_same_order(data.get("order_id", order_id), order_id)
+        _require_same_order(data.get("order_id"), order_id)
         names = data.get("dns_name_validations")
         return OrderStatus(
             order_id=order_id,
@@ -494,7 +494,7 @@ def _names(value: object) -> tuple[str, ...]:
 
 def _require_same_order(answered: object, order_id: int) -> None:
     # Where the order id stands, a certificate's serial number is accepted too (order info page).
-    if str(answered) != str(order_id):
+    if answered is not None and str(answered) != str(order_id):
         raise OrderNotFound(f"CertCentral answered with another order than {order_id}; check the order id.")
 
 

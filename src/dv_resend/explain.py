@@ -156,7 +156,8 @@ def explain(
 
     lookup = dns()
     # First those that decide: there may be too many to ask about all.
-    places = [*places_to_look_up(left.recipients, validation), *(bare(name.name) for name in names if name.waits)]
+    on_order = [each for each in left.recipients if any(domain.covers(each.domain) for domain in validation.domains)]
+    places = [*places_to_look_up(on_order, validation), *(bare(name.name) for name in names if name.waits)]
     contacts = lookup.contacts(places)
     objection = _objection(left.recipients, validation, contacts)
     refusal = objection if check_recipients else None

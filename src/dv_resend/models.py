@@ -328,7 +328,8 @@ class OrderStatus:
         if not order.names:
             return self
         readable = tuple(domain for domain in self.domains if domain.all_names)
-        missing = tuple(name for name in order.names if not any(domain.covers(name) for domain in readable))
+        told = {bare(name) for domain in readable for name in domain.all_names}
+        missing = tuple(name for name in order.names if bare(name) not in told)
         return replace(self, domains=(*readable, *(NameStatus("", "unknown", (name,)) for name in missing)))
 
     @property
@@ -345,9 +346,15 @@ class OrderStatus:
 
     def validated(self, name: str) -> bool:
         """Whether ``name`` is validated wherever the order lists it, or else at the scope of that name."""
-        found = [domain for domain in self.domains if domain.lists(name)]
-        found = found or [domain for domain in self.domains if domain.covers(name)]
-        return bool(found) and all(domain.validated for domain in found)
+        covering = [domain for domain in self.domains if domain.covers(name)]
+        return self.listed_validated(name) if self._listing(name) else _all_validated(covering)
+
+    def listed_validated(self, name: str) -> bool:
+        """Whether the order lists ``name`` and it is validated: more names of the order will not change that."""
+        return _all_validated(self._listing(name))
+
+    def _listing(self, name: str) -> list[NameStatus]:
+        return [domain for domain in self.domains if domain.lists(name)]
 
     def to_json(self) -> dict[str, object]:
         """Give the answer of the ``status`` action."""
@@ -385,6 +392,10 @@ class HeldClaim(Claim):
     """A claim that this invocation holds: it alone may send, and must record the outcome or release it."""
 
     replaced: Claim | None = field(default=None, kw_only=True)
+
+
+def _all_validated(domains: list[NameStatus]) -> bool:
+    return bool(domains) and all(domain.validated for domain in domains)
 
 
 def bare(name: str) -> str:

@@ -64,7 +64,7 @@ def resend(
     if not sending:
         raise SendingPaused("Sending is switched off (SENDING=off); nothing was sent. Try again when it is on.")
     validation = certcentral.get_order_status(request.order_id, invocation.ends_at)
-    outstanding = [each for each in request.recipients if not validation.validated(each.domain)]
+    outstanding = [each for each in request.recipients if not validation.listed_validated(each.domain)]
     places = recipients.places_to_look_up(outstanding, validation) if check_recipients else []
     contacts = dns().contacts(places) if places else {}
     # The last call before the sending.

@@ -446,6 +446,22 @@ def test_names_in_one_scope_that_have_come_differently_far_are_told_apart(stage:
     assert stage.explain(("a.test", "admin@a.test")).would_be == "OrderNotEligible"
 
 
+def test_a_name_that_several_entries_list_waits_until_all_of_them_are_approved(stage: Stage) -> None:
+    stage.certcentral.domains = (
+        NameStatus("a.test", "approved", ("a.test",)),
+        NameStatus("a.test", "pending", ("*.a.test",)),
+    )
+
+    plan = stage.explain()
+
+    # Both are validated at the same place, by the same email.
+    assert [(name.name, name.status, name.mailed) for name in plan.names] == [
+        ("a.test", "approved", "default"),
+        ("*.a.test", "pending", "default"),
+    ]
+    assert not [said for said in plan.to_json()["advice"] if said.startswith("Nobody need be mailed")]
+
+
 def test_an_approval_that_is_over_is_left_to_validate(stage: Stage) -> None:
     stage.certcentral.domains = (NameStatus("example.com", "approved", ("example.com",), expired=True),)
 
