@@ -5,8 +5,10 @@ a real exchange. A resend is an email to a human, so the PUT is sent once: only 
 reach CertCentral is it tried again, and every doubt becomes `OutcomeUnknown`.
 """
 
+import io
 import json
 import random
+import socket
 import ssl
 import time
 import zlib
@@ -15,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse, RemoteDisconnected
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
@@ -94,8 +96,8 @@ class CertCentral:
         self._pace = pace
         self._clock = clock
         self._sleep = sleep
-        self._session = _new_session()
-        self._last_used = 0.0
+        self._session = _new_session(self._patience)
+        self._last_used = self._until = 0.0
 
     def get_order(self, order_id: int, ends_at: float) -> Order:
         """Return what decides whether a resend helps (order info page). Safe to repeat."""
@@ -224,6 +226,7 @@ class CertCentral:
 
     def _send(self, request: requests.PreparedRequest, key: str, ends_at: float, body_limit: int) -> "_Answer":
         started, status = self._clock(), None
+        self._until = ends_at - MARGIN_SECONDS
         try:
             response = self._session.send(
                 request,
@@ -235,7 +238,7 @@ class CertCentral:
             status = response.status_code
             return _Answer(
                 status=status,
-                body=self._read(response, ends_at - MARGIN_SECONDS, body_limit),
+                body=self._read(response, body_limit),
                 key=key,
                 content_type=response.headers.get("Content-Type", ""),
                 retry_after=_retry_after(response.headers.get("Retry-After"), self._clock()),
@@ -257,12 +260,12 @@ class CertCentral:
                 "Too little time was left for another call to CertCentral; nothing was sent. Try again later."
             )
 
-    def _read(self, response: requests.Response, until: float, limit: int) -> bytes | None:
-        """Return the body; ``None`` if cut off, too large, or too slow.
+    def _patience(self) -> float:
+        """Say how many seconds the next piece of an answer may take: the time-out, or what is left of the time."""
+        return min(self._timeout_seconds, self._until - self._clock())
 
-        In pieces, because the read time-out alone does not bound a body that drips. (Nor headers that do: then the
-        function is killed, and the claim says so.)
-        """
+    def _read(self, response: requests.Response, limit: int) -> bytes | None:
+        """Return the body; ``None`` if cut off, too large, or too slow."""
         raw: urllib3.HTTPResponse = response.raw
         if response.status_code == requests.codes.no_content:
             # A 204 ends with its headers (RFC 9112, 6.3), whatever they say of a body; some edges do.
@@ -273,18 +276,11 @@ class CertCentral:
             return b""
         body = b""
         try:
-            while True:
-                left = until - self._clock()
-                if left <= 0 or len(body) > limit:
+            while piece := raw.read1(65536, decode_content=False):
+                body += piece
+                if len(body) > limit:
                     response.close()
                     return None
-                connection = getattr(raw, "connection", None)
-                if connection is not None and connection.sock is not None:
-                    connection.sock.settimeout(min(self._timeout_seconds, left))
-                piece = raw.read1(65536, decode_content=False)
-                if not piece:
-                    break
-                body += piece
         except (HTTPError, HTTPException, OSError, ValueError):
             response.close()
             return None
@@ -356,7 +352,7 @@ class _Answer:
             return None
 
 
-def _new_session() -> requests.Session:
+def _new_session(patience: Callable[[], float]) -> requests.Session:
     session = _Session()
     # No proxy, netrc or CA bundle from the environment: the key goes to the configured host alone.
     session.trust_env = False
@@ -365,9 +361,59 @@ def _new_session() -> requests.Session:
     # One connection, so that the PUT goes out on the connection that the GET has just proved alive; and no retries:
     # urllib3 would repeat a PUT. `read=False` keeps a read time-out apart from a connection that was never made.
     adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=urllib3.Retry(total=0, read=False))
+    adapter.poolmanager.pool_classes_by_scheme = {
+        "http": _timed(urllib3.HTTPConnectionPool, patience),
+        "https": _timed(urllib3.HTTPSConnectionPool, patience),
+    }
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
+
+
+def _timed(pool: type[urllib3.HTTPConnectionPool], patience: Callable[[], float]) -> type[urllib3.HTTPConnectionPool]:
+    """Return the pool with answers that are read within ``patience``, and have whole headers."""
+
+    class Response(HTTPResponse):
+        def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+            super().__init__(sock, *args, **options)
+            self._reader = _TimedReader(self.fp.detach(), sock, patience)
+            self.fp = io.BufferedReader(self._reader)
+
+        def begin(self) -> None:
+            super().begin()
+            # http.client takes the end of a connection for the end of the headers: half a web page would be a success.
+            if self._reader.is_at_end:
+                raise RemoteDisconnected("the headers were cut off")
+
+    connection = type("Connection", (pool.ConnectionCls,), {"response_class": Response})
+    return type("Pool", (pool,), {"ConnectionCls": connection})
+
+
+class _TimedReader(io.RawIOBase):
+    """Reads from a socket, and asks before each piece how many seconds it may take.
+
+    A time-out alone bounds no answer that drips, be it in the body or in the headers: it starts anew with each byte.
+    """
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, patience: Callable[[], float]) -> None:
+        self._raw, self._sock, self._patience = raw, sock, patience
+        self.is_at_end = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        seconds = self._patience()
+        if seconds <= 0:
+            raise TimeoutError
+        self._sock.settimeout(seconds)
+        count = self._raw.readinto(buffer)
+        self.is_at_end = count == 0
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 class _Session(requests.Session):

@@ -111,12 +111,14 @@ class Claims:
         except SDK_ERRORS as error:
             raise _classified(error) from None
 
-    def forget_reminder(self, record_id: str) -> None:
-        """Take the record of a reminder back, because its emails surely were not sent. Never raises."""
+    def forget_reminder(self, record_id: str) -> bool:
+        """Take the record of a reminder back, because its emails surely were not sent; say whether it is gone."""
         try:
             self._client.delete_item(TableName=self._table, Key={"id": {"S": record_id}})
         except SDK_ERRORS as error:
             logger.warning("reminder record not taken back", record=record_id, error=error_code(error))
+            return False
+        return True
 
     def _get(self, item_id: str) -> dict[str, Any] | None:
         try:

@@ -22,12 +22,14 @@ class Invocation:
     """The call that this runs in: its end, in seconds since the epoch, and the id that its redeliveries share.
 
     ``announce`` is called with what is about to be sent, just before: should the function be killed then, what it wrote
-    is the only trace. If it raises a `ResendError`, nothing is sent.
+    is the only trace. If it raises a `ResendError`, nothing is sent. ``take_back`` is called once it is sure that
+    nothing was sent, before the claim is given back; if it says no, the claim stays.
     """
 
     ends_at: float
     delivery_id: str
     announce: Callable[[ResendRequest], None] = lambda _request: None
+    take_back: Callable[[], bool] = lambda: True
 
 
 def resend(
@@ -103,7 +105,8 @@ def send(
         error.retry_after = _seconds_until(claim.expiration, clock())
         raise
     except ResendError:
-        claims.release(claim)
+        if invocation.take_back():
+            claims.release(claim)
         raise
     # Whatever else it was, it may have come after the sending.
     except BaseException:

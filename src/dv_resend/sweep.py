@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dv_resend import reminders
 from dv_resend.eligibility import PENDING_STATUSES, check_eligible, is_dv, without_validated
-from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown, ResendError, SendingPaused
+from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown, SendingPaused
 from dv_resend.models import (
     ListedOrder,
     Reminder,
@@ -122,24 +122,17 @@ def _send_recorded(
     clock: Callable[[], float],
 ) -> Literal["sent", "duplicate"]:
     """Send, with the reminder's record written before, and taken back if the emails surely were not sent."""
-    is_recorded = False
 
     def announce(request: ResendRequest) -> None:
-        nonlocal is_recorded
-        is_recorded = True  # also if the answer gets lost
         claims.record_reminder(record, clock())
         invocation.announce(request)
 
+    # With a record that stays, but no claim, the reminder would count as dealt with.
+    recorded = replace(invocation, announce=announce, take_back=lambda: claims.forget_reminder(record))
     try:
-        result = send(
-            request, replace(invocation, announce=announce), certcentral=certcentral, claims=claims, clock=clock
-        )
+        result = send(request, recorded, certcentral=certcentral, claims=claims, clock=clock)
     except OutcomeUnknown:
         claims.record_reminder(record, clock())
-        raise
-    except ResendError:
-        if is_recorded:
-            claims.forget_reminder(record)
         raise
     if result.outcome == "duplicate":
         claims.record_reminder(record, clock())

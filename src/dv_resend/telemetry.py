@@ -32,9 +32,11 @@ NAMESPACE = "DvResend"
 # and their alarms, do not mix.
 SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "dv-resend")
 
-# At DEBUG, botocore logs the secret's value, and urllib3 request lines.
-for _name in ("boto3", "botocore", "urllib3"):
+# At DEBUG, botocore logs the secret's value.
+for _name in ("boto3", "botocore"):
     logging.getLogger(_name).setLevel(logging.INFO)
+# Its warnings quote headers that it cannot parse: the key would show if CertCentral, or a firewall, sent it back there.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class MetricName(StrEnum):

@@ -215,7 +215,7 @@ class Server(ThreadingHTTPServer):
                 with self._lock:
                     self._open[threading.current_thread()] = request
                 request.do_handshake()
-            aborted = Connection(request, client_address, self).aborted
+            aborted = self.RequestHandlerClass(request, client_address, self).aborted
         except OSError:
             pass  # the client left
         except Exception:

@@ -422,12 +422,16 @@ def test_metric_names_are_fixed_because_alarms_name_them():
 
 
 @pytest.mark.parametrize(
-    "name", ["boto3", "botocore", "botocore.endpoint", "botocore.parsers", "urllib3.connectionpool"]
+    ("name", "level"),
+    [
+        *((name, logging.INFO) for name in ("boto3", "botocore", "botocore.endpoint", "botocore.parsers")),
+        *((name, logging.ERROR) for name in ("urllib3.connection", "urllib3.connectionpool")),
+    ],
 )
-def test_libraries_that_would_log_the_key_at_debug_stay_at_info(monkeypatch, name):
+def test_libraries_that_would_log_the_key_stay_above_that(monkeypatch, name, level):
     monkeypatch.setattr(logging.getLogger(), "level", logging.DEBUG)
 
-    assert logging.getLogger(name).getEffectiveLevel() == logging.INFO
+    assert logging.getLogger(name).getEffectiveLevel() == level
 
 
 def test_the_log_level_of_the_environment_does_not_reach_them():

@@ -1,0 +1,1 @@
+"""What may go wrong around a resend: the fault matrix, and other attacks."""

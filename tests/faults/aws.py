@@ -1,0 +1,104 @@
+"""An AWS of which one call breaks: it is led to an endpoint on loopback, which throttles, fails, or says nothing."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+
+import pytest
+from botocore.config import Config
+from botocore.session import Session
+
+from dv_resend import app
+from faults.upstream import refusing
+
+type How = Literal["throttled", "failing", "silent", "away"]
+HOWS: tuple[How, ...] = ("throttled", "failing", "silent", "away")
+ATTEMPTS = 2
+
+
+class _Endpoint(ThreadingHTTPServer):
+    def __init__(self, how: How) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.how = how
+        self.closing = threading.Event()
+        self.requests = 0
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Endpoint
+
+    def do_POST(self) -> None:
+        self.server.requests += 1
+        self.rfile.read(int(self.headers["Content-Length"]))
+        match self.server.how:
+            case "throttled":
+                self._answer(400, json.dumps({"__type": "ThrottlingException", "message": "Rate exceeded"}).encode())
+            case "failing":
+                self._answer(500, b"{}")
+            case _:
+                self.server.closing.wait()
+        self.close_connection = True
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+class BrokenAws:
+    """Leads the calls of one operation to another ``url``, until it is `mended`.
+
+    All of them from the ``nth`` on; counted are those that hold the text ``about``.
+    """
+
+    def __init__(self, operation: str, nth: int, about: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._nth, self._about, self._url, self._calls, self._broken = nth, about.encode(), url, 0, True
+        create: Callable[..., Any] = Session.create_client
+
+        def create_client(session: Session, *args: Any, config: Config | None = None, **options: Any) -> Any:
+            # As the function has it, but quicker: it waits for 2 s.
+            config = (config or Config()).merge(Config(read_timeout=0.2))
+            client = create(session, *args, config=config, **options)
+            client.meta.events.register(f"before-call.*.{operation}", self._lead)
+            return client
+
+        monkeypatch.setattr(Session, "create_client", create_client)
+        monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+        app._adapters.cache_clear()
+
+    def mended(self) -> None:
+        assert self._calls >= self._nth, "the call that was to break was not made"
+        self._broken = False
+
+    def _lead(self, params: dict[str, Any], **_: Any) -> None:
+        if self._about not in params["body"]:
+            return
+        self._calls += 1
+        if self._broken and self._calls >= self._nth:
+            params["url"] = self._url
+
+
+@contextmanager
+def broken_aws(how: How, operation: str, nth: int = 1, about: str = "") -> Iterator[BrokenAws]:
+    """Give an AWS of which the calls of an operation by the function break like this (which of them: `BrokenAws`)."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if how == "away":
+            with refusing() as port:
+                yield BrokenAws(operation, nth, about, f"http://127.0.0.1:{port}/", monkeypatch)
+            return
+        with _Endpoint(how) as endpoint:
+            thread = threading.Thread(target=endpoint.serve_forever, args=(0.02,), daemon=True)
+            thread.start()
+            yield BrokenAws(operation, nth, about, f"http://127.0.0.1:{endpoint.server_port}/", monkeypatch)
+            endpoint.closing.set()
+            endpoint.shutdown()
+            thread.join()
+        assert endpoint.requests % ATTEMPTS == 0, "a call was not tried twice"

@@ -1,0 +1,90 @@
+"""Two hundred callers at the same moment: nothing lost, nobody mailed twice. Real processes, real table."""
+
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+import requests
+from e2e.conftest import Emulator
+from local.stack import LocalStack
+
+CALLERS = 200
+CALLERS_OF_AN_ORDER = 4
+ORDERS = CALLERS // CALLERS_OF_AN_ORDER
+# Of these, CertCentral resets the connection after it has mailed.
+UNHEARD = 5
+
+
+@pytest.fixture
+def by_http(put: Callable[..., requests.Response]) -> Callable[[int], str]:
+    def call(order_id: int) -> str:
+        # AWS runs so many at a time, and turns the others away; callers then try again.
+        while (response := put(order_id)).status_code == 429:
+            time.sleep(0.1)
+        if response.status_code == 204:
+            return "sent"
+        return {
+            "cool_down": "duplicate",
+            "resend_in_progress": "ResendInProgress",
+            "outcome_unknown": "OutcomeUnknown",
+        }[response.json()["errors"][0]["code"]]
+
+    return call
+
+
+@pytest.fixture
+def by_invoke(stack: LocalStack) -> Callable[[int], str]:
+    client = stack.client("lambda")
+
+    def call(order_id: int) -> str:
+        while True:
+            try:
+                answer = client.invoke(FunctionName=stack.function_alias, Payload=json.dumps({"order_id": order_id}))
+                break
+            except client.exceptions.TooManyRequestsException:
+                time.sleep(0.1)
+        payload: dict[str, Any] = json.load(answer["Payload"])
+        return str(payload.get("outcome") or payload["errorType"])
+
+    return call
+
+
+def test_two_hundred_at_once_mail_each_order_once(
+    stack: LocalStack, emulator: Emulator, by_http: Callable[[int], str], by_invoke: Callable[[int], str]
+) -> None:
+    emulator("PUT", "limits", [])
+    first = int(time.time() * 1000) % 10**12
+    orders = [emulator.add_order(id=first + n, kind="dv") for n in range(ORDERS)]
+    unheard = orders[:UNHEARD]
+    for order_id in unheard:
+        emulator.inject({"fault": "reset", "path": f"/{order_id}/resend-emails", "times": 1, "mails": True})
+    all_there = Barrier(CALLERS)
+
+    def call(place: int) -> tuple[int, str]:
+        order_id = orders[place % ORDERS]
+        all_there.wait()
+        return order_id, (by_http, by_invoke)[place // ORDERS % 2](order_id)
+
+    with ThreadPoolExecutor(CALLERS) as pool:
+        answers = list(pool.map(call, range(CALLERS)))
+
+    said = defaultdict(Counter)
+    for order_id, outcome in answers:
+        said[order_id][outcome] += 1
+    for order_id in orders:
+        found = said[order_id]
+        assert found.total() == CALLERS_OF_AN_ORDER
+        if order_id in unheard:
+            assert found["OutcomeUnknown"] >= 1
+            assert found.keys() <= {"OutcomeUnknown", "ResendInProgress"}
+        else:
+            assert found["sent"] == 1
+            assert found.keys() <= {"sent", "duplicate", "ResendInProgress"}
+    assert Counter(int(put["path"].split("/")[-2]) for put in emulator.puts) == dict.fromkeys(orders, 1)
+    logged = Counter((line["order_id"], line["outcome"]) for line in stack.audit_lines() if line["order_id"] in said)
+    assert all(logged[order_id, outcome] == count for order_id in orders for outcome, count in said[order_id].items())

@@ -1,0 +1,197 @@
+"""What the attacks share: upstreams that break, and an AWS in this process."""
+
+import datetime as dt
+import json
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import trustme
+from conftest import CANARY, SECRET_ID, TABLE, create_claims_table
+from moto import mock_aws
+
+from dv_resend import app, certcentral, explain, resend, sweep
+from faults.upstream import Names, Upstream
+
+PATH = "/services/v2/order/certificate/{}/resend-emails"
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """A good certificate and bad ones, and the bundle that trusts the authority of all but the self-signed."""
+
+    bundle: str
+    contexts: dict[str, ssl.SSLContext]
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    authority, folder = trustme.CA(), tmp_path_factory.mktemp("certificates")
+    yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    issued = {
+        "good": authority.issue_cert(HOST),
+        "expired": authority.issue_cert(HOST, not_before=yesterday - dt.timedelta(days=9), not_after=yesterday),
+        "other host's": authority.issue_cert("certcentral.test", "192.0.2.1"),
+        "unknown authority's": trustme.CA().issue_cert(HOST),
+    }
+    contexts = {name: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for name in (*issued, "self-signed")}
+    for name, certificate in issued.items():
+        certificate.configure_cert(contexts[name])
+    contexts["self-signed"].load_cert_chain(_self_signed(folder))
+    bundle = folder / "authority.pem"
+    authority.cert_pem.write_to_path(bundle)
+    return Certificates(str(bundle), contexts)
+
+
+def _self_signed(folder: Path) -> Path:
+    itself = trustme.CA()
+    path = folder / "self-signed.pem"
+    path.write_bytes(itself.private_key_pem.bytes() + itself.cert_pem.bytes())
+    return path
+
+
+@pytest.fixture(scope="module")
+def _one_aws() -> Iterator[str]:
+    """One AWS for a whole file, because a new one for each test would take most of the time; gives the queue's URL."""
+    with mock_aws():
+        create_claims_table(boto3.client("dynamodb"))
+        boto3.client("secretsmanager").create_secret(Name=SECRET_ID, SecretString=CANARY)
+        attributes = {"FifoQueue": "true"}
+        yield boto3.client("sqs").create_queue(QueueName="reminders.fifo", Attributes=attributes)["QueueUrl"]
+
+
+@pytest.fixture
+def aws(_one_aws: str, settings: Callable[..., None]) -> Iterator[str]:
+    """Stand in for AWS, with an empty table and the canary key in its secret; gives the queue's URL."""
+    table = boto3.client("dynamodb")
+    for item in table.scan(TableName=TABLE)["Items"]:
+        table.delete_item(TableName=TABLE, Key={"id": item["id"]})
+    store_key(CANARY)
+    # The fastest pace: a test that makes fewer than 50 calls never waits.
+    settings(SWEEP_QUEUE_URL=_one_aws, SWEEP_REQUESTS_PER_SECOND="50")
+    yield _one_aws
+    assert CANARY not in str(table.scan(TableName=TABLE))
+
+
+def store_key(key: str) -> None:
+    boto3.client("secretsmanager").put_secret_value(SecretId=SECRET_ID, SecretString=key)
+
+
+@pytest.fixture(scope="module")
+def _one_upstream() -> Iterator[Upstream]:
+    with Upstream(valid_key=CANARY) as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def upstream(aws: str, _one_upstream: Upstream, settings: Callable[..., None]) -> Iterator[Upstream]:  # noqa: ARG001
+    """An upstream that the function is configured with, and that answers as it should until it is told otherwise."""
+    _one_upstream.start_afresh()
+    settings(
+        CERTCENTRAL_BASE_URL=_one_upstream.base_url,
+        CERTCENTRAL_TIMEOUT_SECONDS="1",
+        DNS_SERVERS=_one_upstream.dns_server,
+    )
+    yield _one_upstream
+    _one_upstream.stop_striking()
+    app._adapters.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def _one_tls_upstream(certificates: Certificates) -> Iterator[Upstream]:
+    with Upstream(valid_key=CANARY, ssl_context=certificates.contexts["good"]) as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def tls_upstream(
+    aws: str,  # noqa: ARG001
+    _one_tls_upstream: Upstream,
+    settings: Callable[..., None],
+    certificates: Certificates,
+) -> Iterator[Upstream]:
+    """The same over TLS, with an authority that the function trusts."""
+    _one_tls_upstream.start_afresh()
+    _one_tls_upstream.meet_with(certificates.contexts["good"])
+    settings(CERTCENTRAL_BASE_URL=_one_tls_upstream.base_url, CERTCENTRAL_TIMEOUT_SECONDS="1")
+    app._adapters().certcentral._session.verify = certificates.bundle
+    yield _one_tls_upstream
+    _one_tls_upstream.stop_striking()
+    app._adapters.cache_clear()
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    return Names(monkeypatch)
+
+
+@pytest.fixture
+def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certcentral.random, "uniform", lambda *_: 0.0)
+
+
+class Clock:
+    """The function's clock, which a test may set."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+    def time(self) -> float:
+        return self()
+
+    def jump(self, seconds: float) -> None:
+        self.ahead += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(app, "time", clock)
+    use_cases = resend.resend, resend.send, sweep.remind, sweep.sweep, explain.explain
+    for function in (certcentral.CertCentral.__init__, *use_cases):
+        monkeypatch.setitem(function.__kwdefaults__, "clock", clock)
+    return clock
+
+
+def http(order_id: object, body: dict[str, Any] | None = None, **query: str) -> dict[str, Any]:
+    return {
+        "version": "2.0",
+        "rawPath": PATH.format(order_id),
+        "headers": {},
+        "queryStringParameters": query or None,
+        "requestContext": {"http": {"method": "PUT"}, "stage": "$default"},
+        "body": None if body is None else json.dumps(body),
+        "isBase64Encoded": False,
+    }
+
+
+def direct(order_id: object, **fields: Any) -> dict[str, Any]:
+    return {"order_id": order_id, **fields}
+
+
+def event(order_id: object, **fields: Any) -> dict[str, Any]:
+    return {"id": f"event-{order_id}", "detail-type": "Resend DV Emails", "detail": direct(order_id, **fields)}
+
+
+def message(order_id: object, receives: int = 1, **fields: Any) -> dict[str, Any]:
+    """Build one record of the reminder queue."""
+    return {
+        "messageId": f"message-{order_id}",
+        "receiptHandle": f"handle-{order_id}",
+        "body": json.dumps({"order_id": order_id, **fields}),
+        "attributes": {"ApproximateReceiveCount": str(receives)},
+        "eventSource": "aws:sqs",
+    }
+
+
+def queue(*order_ids: object) -> dict[str, Any]:
+    return {"Records": [message(order_id) for order_id in order_ids]}

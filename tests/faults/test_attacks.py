@@ -1,0 +1,341 @@
+"""Attacks on a send that the fault matrix does not know: clocks that jump, keys that change, and sheer size."""
+
+import gc
+import json
+import time
+import tracemalloc
+import zlib
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from conftest import CANARY, Output
+
+from dv_resend import app, certcentral, errors
+from faults.conftest import Clock, direct, event, http, message, queue, store_key
+from faults.upstream import STEPS, Raw, Step, Upstream
+
+COOL_DOWN = 3600
+
+
+def outcome(invoke: Callable[..., Any], ask: dict[str, Any], **context: Any) -> str:
+    try:
+        return str(invoke(ask, **context)["outcome"])
+    except errors.ResendError as error:
+        return type(error).__name__
+
+
+# Clocks that jump. Whatever they do, the repeat of a call mails nobody, while the cool-down lasts by the clock.
+
+JUMPS = [-COOL_DOWN * 24, -COOL_DOWN, -60, -1, 1, 60, COOL_DOWN - 60]
+
+
+@pytest.mark.parametrize("seconds", JUMPS)
+def test_a_clock_that_jumps_between_two_calls_mails_once(
+    upstream: Upstream, invoke: Callable[..., Any], clock: Clock, seconds: int
+) -> None:
+    order_id = upstream.add_order()["id"]
+
+    assert outcome(invoke, direct(order_id)) == "sent"
+    clock.jump(seconds)
+    answer = invoke(http(order_id))
+
+    assert answer["statusCode"] == 409
+    assert int(answer["headers"]["Retry-After"]) == pytest.approx(COOL_DOWN - seconds, abs=5)
+    assert upstream.mailings(order_id) == 1
+
+
+@pytest.mark.parametrize("seconds", JUMPS)
+@pytest.mark.parametrize("step", STEPS)
+def test_a_clock_that_jumps_during_a_call_mails_once(
+    upstream: Upstream, invoke: Callable[..., Any], clock: Clock, step: Step, seconds: int
+) -> None:
+    order_id = upstream.add_order()["id"]
+    upstream.hooks[step, order_id] = lambda: clock.jump(seconds)
+    first = outcome(invoke, direct(order_id))
+    upstream.stop_striking()
+
+    # How far the function's own clock reaches before it looks again is chance; what must never be is a second email.
+    again = outcome(invoke, direct(order_id))
+    assert (first, again) in {
+        ("sent", "duplicate"),
+        ("OutcomeUnknown", "OutcomeUnknown"),
+        ("CertCentralUnavailable", "sent"),
+    }
+    assert upstream.mailings(order_id) == 1
+
+
+@pytest.mark.parametrize("seconds", JUMPS)
+def test_a_clock_that_jumps_after_a_kill_mails_nobody(
+    upstream: Upstream, invoke: Callable[..., Any], clock: Clock, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    """The claim of a killed call says `sending` until a deadline that the next call may see far ahead, or long past."""
+    order_id = upstream.add_order()["id"]
+    with monkeypatch.context() as killing:
+        killing.setattr(certcentral.CertCentral, "resend_emails", _kill)
+        # As the record is not made either.
+        killing.setattr("dv_resend.claims.Claims.record_unknown", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            invoke(direct(order_id))
+
+    clock.jump(seconds)
+
+    assert outcome(invoke, direct(order_id)) == ("OutcomeUnknown" if seconds >= 60 else "ResendInProgress")
+    assert upstream.puts(order_id) == 0
+
+
+def _kill(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+# The key, changed while the worker is in the middle of a batch.
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_key_that_is_rotated_in_mid_batch_costs_no_reminder_and_sends_none_twice(
+    upstream: Upstream, invoke: Callable[..., Any], output: Callable[[], Output], step: Step
+) -> None:
+    orders = upstream.add_orders(5, kind="dv", age_days=3.2)
+    upstream.hooks[step, orders[2]] = lambda: _rotate(upstream)
+
+    answer = invoke(queue(*orders))
+
+    assert answer == {"batchItemFailures": []}
+    assert _outcomes(output) == dict.fromkeys(orders, "sent")
+    assert [upstream.mailings(order_id) for order_id in orders] == [1] * 5
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_key_that_is_revoked_before_the_new_one_is_stored_loses_no_reminder_and_sends_none_twice(
+    upstream: Upstream, invoke: Callable[..., Any], output: Callable[[], Output], step: Step
+) -> None:
+    orders = upstream.add_orders(5, kind="dv", age_days=3.2)
+    new = f"{CANARY}-new"
+    upstream.hooks[step, orders[2]] = lambda: upstream.set_key(CANARY, "revoked")
+
+    answer = invoke(queue(*orders))
+    upstream.set_key(new, "valid")
+    store_key(new)
+    left = [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+    assert left == [f"message-{order_id}" for order_id in orders[2:]]
+    assert _outcomes(output) == {orders[0]: "sent", orders[1]: "sent", orders[2]: "ApiKeyRejected"}
+    assert invoke(queue(*orders[2:])) == {"batchItemFailures": []}
+    # SQS may deliver what was acknowledged once more.
+    assert invoke(queue(*orders)) == {"batchItemFailures": []}
+    assert [upstream.mailings(order_id) for order_id in orders] == [1] * 5
+
+
+def _rotate(upstream: Upstream) -> None:
+    upstream.hooks.clear()
+    upstream.set_key(f"{CANARY}-new", "valid")
+    store_key(f"{CANARY}-new")
+    upstream.set_key(CANARY, "revoked")
+
+
+def _outcomes(output: Callable[[], Output]) -> dict[int, str]:
+    return {line["order_id"]: line["outcome"] for line in output().lines if line.get("message") == "audit"}
+
+
+# An answer that drips so slowly that each time-out starts anew just before the end.
+
+
+@pytest.mark.parametrize("head", ["", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"], ids=["headers", "body"])
+def test_a_drop_just_before_the_end_gains_no_time(
+    upstream: Upstream, settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch, head: str
+) -> None:
+    order_id = upstream.add_order()["id"]
+    settings(CERTCENTRAL_TIMEOUT_SECONDS="2")
+    monkeypatch.setattr(certcentral, "CONNECT_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(certcentral, "MARGIN_SECONDS", 0.7)
+    # Drops after 1.8 s and 3.6 s. The first leaves 0.7 s for another, not 2 s.
+    upstream.answers["put", order_id] = Raw(head.encode(), slowly=b"HTTP", pause=1.8)
+    ends_at = time.time() + 3.2
+
+    with pytest.raises(errors.OutcomeUnknown):
+        app._adapters().certcentral.resend_emails(order_id, {}, ends_at)
+
+    assert time.time() < ends_at
+
+
+# Size. What comes in may be a megabyte (Lambda takes six, the queue and the event bus one).
+
+MEGABYTE = 1024 * 1024
+LONG = "x" * MEGABYTE
+# As many recipients as may be named, each as long as it may be.
+LONG_NAME = ".".join(["a" * 60, "b" * 60, "c" * 60, "example.com"])
+MOST = [{"domain": f"{n}.{LONG_NAME}", "email": f"admin@{LONG_NAME}", "email_domain": LONG_NAME} for n in range(250)]
+
+
+def _nested(depth: int) -> Any:
+    value: Any = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+INPUTS: dict[str, dict[str, Any]] = {
+    "a long locale": {"locale": LONG},
+    "a long domain": {"domain_approval_emails": [{"domain": LONG, "email": "admin@example.com"}]},
+    "a domain of many labels": {"domain_approval_emails": [{"domain": "a." * 500_000, "email": "admin@example.com"}]},
+    "a domain in Unicode": {"domain_approval_emails": [{"domain": "ü" * MEGABYTE, "email": "admin@example.com"}]},
+    "a long address": {"domain_approval_emails": [{"domain": "example.com", "email": f"{LONG}@example.com"}]},
+    "a million @": {"domain_approval_emails": [{"domain": "example.com", "email": "@" * MEGABYTE}]},
+    "too many recipients": {
+        "domain_approval_emails": [{"domain": "example.com", "email": "admin@example.com"}] * 20_000
+    },
+    "recipients of other kinds": {"domain_approval_emails": [[]] * 500_000},
+    "a long unknown field": {LONG: 1},
+    "addresses in an unknown field": {"jane@example.com " * 60_000: 1},
+    "many unknown fields": {f"field{n}": n for n in range(80_000)},
+    "a deep value": {"locale": _nested(900)},
+    "a number of a million digits": {"locale": 10**1_000_000},
+}
+BODIES: dict[str, str] = {
+    "no JSON": LONG,
+    "blanks": " " * MEGABYTE,
+    "deep": "[" * MEGABYTE,
+    "deep objects": '{"a":' * 200_000,
+    "a number of a million digits": '{"locale": ' + "9" * MEGABYTE + "}",
+    "an endless fraction": '{"locale": 0.' + "9" * MEGABYTE + "}",
+    "a name a hundred thousand times": "{" + '"locale": "en",' * 70_000 + '"locale": "en"}',
+    "escapes": '{"locale": "' + "\\ud800" * 170_000 + '"}',
+}
+
+
+@contextmanager
+def bounded(megabytes: float = 16, seconds: float = 5) -> Iterator[None]:
+    """Hold what is done to this much memory, and to this much of the processor's time."""
+    gc.collect()
+    started = time.process_time()
+    tracemalloc.start()
+    try:
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < megabytes * MEGABYTE
+    assert time.process_time() - started < seconds
+
+
+def _refusal(upstream: Upstream, invoke: Callable[..., Any], ask: dict[str, Any]) -> str:
+    """Give the text of what refuses a call; nothing may have been asked of CertCentral."""
+    with bounded():
+        try:
+            answer = invoke(ask)
+        except errors.InvalidRequest as error:
+            text = str(error)
+        else:
+            assert answer["statusCode"] == 400
+            text = answer["body"]
+    assert upstream.came == []
+    return text
+
+
+@pytest.mark.parametrize("fields", INPUTS.values(), ids=INPUTS)
+@pytest.mark.parametrize("door", [direct, event])
+def test_a_huge_input_is_refused_in_few_words(
+    upstream: Upstream,
+    invoke: Callable[..., Any],
+    output: Callable[[], Output],
+    door: Callable[..., dict[str, Any]],
+    fields: dict[str, Any],
+) -> None:
+    text = _refusal(upstream, invoke, door(1, **fields))
+
+    assert len(text) < 1000
+    assert "jane" not in text
+    assert all(len(json.dumps(line)) < 3000 for line in output().lines)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["text", "base64"])
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_huge_body_is_refused_in_few_words(
+    upstream: Upstream, invoke: Callable[..., Any], output: Callable[[], Output], body: str, packed: bool
+) -> None:
+    ask = http(1) | {"body": body}
+    if packed:
+        ask |= {"body": b64encode(body.encode()).decode(), "isBase64Encoded": True}
+
+    assert len(_refusal(upstream, invoke, ask)) < 1000
+    assert all(len(json.dumps(line)) < 3000 for line in output().lines)
+
+
+@pytest.mark.parametrize("part", ["rawPath", "queryStringParameters"])
+def test_a_huge_address_is_refused_in_few_words(upstream: Upstream, invoke: Callable[..., Any], part: str) -> None:
+    value: Any = f"/services/v2/order/certificate/{'9' * MEGABYTE}/resend-emails" if part == "rawPath" else {LONG: LONG}
+
+    assert len(_refusal(upstream, invoke, http(1) | {part: value})) < 1000
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_huge_message_is_done_with_and_holds_up_no_other(
+    upstream: Upstream, invoke: Callable[..., Any], output: Callable[[], Output], body: str
+) -> None:
+    order_id = upstream.add_order(age_days=3.2)["id"]
+    huge = message(1) | {"body": body}
+
+    with bounded():
+        answer = invoke({"Records": [huge, message(order_id)]})
+
+    assert answer == {"batchItemFailures": []}
+    lines = [line for line in output().lines if line.get("message") == "audit"]
+    assert [line["outcome"] for line in lines] == ["InvalidRequest", "sent"]
+    assert all(len(json.dumps(line)) < 3000 for line in lines)
+
+
+@pytest.mark.parametrize("door", [direct, event])
+def test_the_largest_request_that_may_be_made_is_sent(
+    upstream: Upstream,
+    invoke: Callable[..., Any],
+    output: Callable[[], Output],
+    door: Callable[..., dict[str, Any]],
+) -> None:
+    order_id = upstream.add_order(names=[recipient["domain"] for recipient in MOST])["id"]
+
+    with bounded():
+        answer = invoke(door(order_id, domain_approval_emails=MOST))
+
+    assert answer["outcome"] == "sent"
+    assert upstream.puts(order_id) == 1
+    # A log event may have 256 KB.
+    assert max(len(json.dumps(line)) for line in output().lines) < 256 * 1024
+
+
+# Bombs: a gigabyte in a megabyte.
+
+
+def gigabyte(start: bytes) -> bytes:
+    """Compress a gigabyte of blanks that follow on ``start``; made of one piece, repeated."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    head = b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + packer.compress(start) + packer.flush(zlib.Z_FULL_FLUSH)
+    piece = packer.compress(b" " * 8 * MEGABYTE) + packer.flush(zlib.Z_FULL_FLUSH)
+    return head + piece * 128
+
+
+def _bomb(start: bytes) -> Raw:
+    bomb = gigabyte(start)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n"
+    return Raw(head.encode() + bomb)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_answer_that_unpacks_to_a_gigabyte_costs_little_memory(
+    upstream: Upstream, invoke: Callable[..., Any], step: Step
+) -> None:
+    order_id = upstream.add_order()["id"]
+    upstream.answers[step, order_id] = _bomb(b'{"order_status": "pending"')
+
+    with bounded(megabytes=24):
+        assert outcome(invoke, direct(order_id)) == ("OutcomeUnknown" if step == "put" else "CertCentralUnavailable")
+
+
+def test_a_list_of_orders_that_unpacks_to_a_gigabyte_costs_little_memory(
+    upstream: Upstream, invoke: Callable[..., Any]
+) -> None:
+    upstream.list_answer = _bomb(b'{"orders": [')
+
+    with bounded(megabytes=48), pytest.raises(errors.CertCentralUnavailable):
+        invoke({"action": "sweep"}, seconds=900)
