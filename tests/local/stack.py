@@ -283,6 +283,9 @@ def _start_aws(children: Children, folder: Path, port: int, endpoint: str, wait_
         env=_clean_environment(folder)
         | {
             "AUTH": "true",  # the function may do what its role allows, and nothing more
+            # Each call at the same time is a process here. AWS has such a limit too (1000 for an account), and turns
+            # callers away in the same words.
+            "LAMBDA_ACCOUNT_CONCURRENCY": "16",
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_DEFAULT_REGION": _REGION,
             "BIND_HOST": "127.0.0.1",
