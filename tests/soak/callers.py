@@ -57,7 +57,7 @@ class Orders:
         with self._lock:
             order_id = next(self._ids)
             kind = self._random.choices(["dv", "ov", "dv_dns_txt"], [95, 3, 2])[0]
-            due = self._random.random() < 0.1
+            due = self._random.random() < 0.04
             self._recent = [*self._recent[1 - RECENT :], order_id]
         self._upstream.add_order(order_id, kind=kind, names=[name_of(order_id)], age_days=3.2 if due else 0)
         return order_id
