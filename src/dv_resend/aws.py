@@ -50,7 +50,7 @@ class Session:
     def __init__(self) -> None:
         """Connect to nothing yet."""
         self._session = botocore.session.get_session()
-        self._session.register_component("data_loader", _Loader(extra_search_paths=[str(SDK_DATA)]))
+        self._session.register_component("data_loader", _LOADER)
 
     def client(self, service: str) -> Any:
         """Make a client of one of the services of `OPERATIONS`, in the function's region."""
@@ -63,6 +63,10 @@ class _Loader(Loader):
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002
         """List ours, instead of looking through some four hundred folders for them."""
         return sorted(OPERATIONS)
+
+
+# One for all sessions, because it keeps what it has read.
+_LOADER = _Loader(extra_search_paths=[str(SDK_DATA)])
 
 
 def error_code(error: BaseException | None) -> str:
