@@ -30,7 +30,7 @@ ORDERS = 180
 # The worker and the sweep itself run in two environments, each with a bucket that is full at first; two batches empty
 # them. What follows is the pace that holds.
 BATCHES_NOT_COUNTED = 2
-CALLS_OF_A_REMINDER = 2
+CALLS_OF_A_REMINDER = 3
 
 MIN_RATIO = 0.95
 MAX_PEAK_MB = 256
