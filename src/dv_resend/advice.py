@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dv_resend.errors import OrderNotEligible, RecipientNotAllowed
 from dv_resend.models import bare, utc
-from dv_resend.recipients import MAX_SHOWN
+from dv_resend.recipients import shortened
 
 if TYPE_CHECKING:
     from dv_resend.explain import Refusal, ResendPlan
@@ -141,4 +141,4 @@ def _recipients(plan: "ResendPlan") -> Iterator[str]:
 
 
 def _some(names: Collection[str]) -> str:
-    return ", ".join(sorted(names)[:MAX_SHOWN]) + (" …" if len(names) > MAX_SHOWN else "")
+    return shortened(sorted(names))

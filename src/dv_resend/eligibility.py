@@ -88,4 +88,4 @@ def without_validated(request: ResendRequest, validation: OrderStatus) -> Resend
 
 def _waiting(validation: OrderStatus) -> str:
     names = [name for name in validation.names or [] if not validation.validated(name)]
-    return (", ".join(names[: recipients.MAX_SHOWN]) or "others") + (" …" if len(names) > recipients.MAX_SHOWN else "")
+    return recipients.shortened(names) or "others"

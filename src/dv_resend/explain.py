@@ -156,7 +156,7 @@ def explain(
 
     lookup = dns()
     # First those that decide: there may be too many to ask about all.
-    on_order = [each for each in left.recipients if any(domain.covers(each.domain) for domain in validation.domains)]
+    on_order = [each for each in left.recipients if validation.has(each.domain)]
     places = [*places_to_look_up(on_order, validation), *(bare(name.name) for name in names if name.waits)]
     contacts = lookup.contacts(places)
     objection = _objection(left.recipients, validation, contacts)

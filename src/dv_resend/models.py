@@ -339,6 +339,10 @@ class OrderStatus:
             return None
         return list(dict.fromkeys(name for domain in self.domains for name in domain.all_names))
 
+    def has(self, name: str) -> bool:
+        """Whether ``name`` is one of the order's, or a scope at which it is validated."""
+        return any(domain.covers(name) for domain in self.domains)
+
     @property
     def all_validated(self) -> bool:
         """Whether no name is left to validate. Without names, nobody knows."""

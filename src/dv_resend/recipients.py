@@ -90,10 +90,8 @@ def places_to_look_up(recipients: Sequence[Recipient], order: OrderStatus) -> li
 
 def judge(recipient: Recipient, order: OrderStatus, contacts: Mapping[str, Contacts]) -> Verdict:
     """Say whether a recipient may be mailed about its name of the ``order``, whose names are known."""
-    name, names = bare(recipient.domain), order.names or []
-    if not any(domain.covers(name) for domain in order.domains):
-        listed = ", ".join(names[:MAX_SHOWN]) + (" …" if len(names) > MAX_SHOWN else "")
-        why = f"{recipient.domain} is no name of this order. Its names are: {listed}."
+    if not order.has(recipient.domain):
+        why = f"{recipient.domain} is no name of this order. Its names are: {shortened(order.names or [])}."
         return Verdict("not_on_order", why, "domain")
     return _judge_address(recipient, order) or _judge_by_contacts(recipient, contacts[recipient.place])
 
@@ -143,6 +141,11 @@ def _judge_by_contacts(recipient: Recipient, contacts: Contacts) -> Verdict:
 def constructed(place: str) -> list[str]:
     """The five addresses that a CA may construct at a name (BR 3.2.2.4.4)."""
     return [f"{local_part}@{place}" for local_part in sorted(ROLE_LOCAL_PARTS)]
+
+
+def shortened(names: Sequence[str]) -> str:
+    """List the first of some names, and say whether there are more."""
+    return ", ".join(names[:MAX_SHOWN]) + (" …" if len(names) > MAX_SHOWN else "")
 
 
 def authorization_names(name: str) -> list[str]:

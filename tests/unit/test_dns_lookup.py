@@ -13,6 +13,7 @@ import dns.resolver
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from loopback import has_ipv6
 from nameserver import NameServer, Zone
 
 from dv_resend import dns_lookup
@@ -617,15 +618,6 @@ def test_a_large_set_of_contacts_is_read_whole(zone: Zone, contacts: Callable[[s
     zone.set(label(NAME), "TXT", [f'"{contact}" "{""}"' for contact in many])
 
     assert sorted(contacts(NAME).txt) == many
-
-
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")

@@ -14,6 +14,7 @@ import dns.query
 import dns.rcode
 import dns.resolver
 import pytest
+from loopback import has_ipv6
 from nameserver import FAULTS, NameServer, Query, Zone
 
 NAME = "example.com"
@@ -339,15 +340,6 @@ def test_closing_is_quick_and_leaves_nothing_behind() -> None:
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port)).close()
     NameServer(Zone(), port=port).close()
-
-
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
