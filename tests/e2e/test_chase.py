@@ -202,25 +202,15 @@ def test_order_of_the_wrong_kind_fails_with_what_to_do(chase: Callable[..., Exec
     assert emulator.outbox == []
 
 
-def test_order_in_process_is_waited_for_without_an_email(
-    chase: Callable[..., Execution], emulator: Emulator, order_id: int
+@pytest.mark.parametrize(
+    "change",
+    [{"status": "processing"}, {"names": {"example.com": "approved"}}],
+    ids=["in process", "validated already"],
+)
+def test_order_that_needs_no_email_is_waited_for_until_it_is_issued(
+    chase: Callable[..., Execution], emulator: Emulator, order_id: int, change: dict[str, Any]
 ) -> None:
-    set_status(emulator, order_id, "processing")
-    execution = chase(order_id, waits_hours=[5])
-    execution.reaches("WaitForValidation")
-    set_status(emulator, order_id, "issued")
-
-    ended, said = execution.ends()
-
-    assert (ended, said["sends"], emulator.puts) == ("SUCCEEDED", [], [])
-    refused = ["Resend", "CheckStatus", "Decide", "WaitAfterRefusal"]
-    assert execution.path == [*START, *refused, *TURN[1:], "Report", "Issued"]
-
-
-def test_order_that_is_validated_already_is_waited_for_until_it_is_issued(
-    chase: Callable[..., Execution], emulator: Emulator, order_id: int
-) -> None:
-    emulator("PATCH", f"orders/{order_id}", {"names": {"example.com": "approved"}})
+    emulator("PATCH", f"orders/{order_id}", change)
     execution = chase(order_id, waits_hours=[5])
     execution.reaches("WaitForValidation")
     set_status(emulator, order_id, "issued")
