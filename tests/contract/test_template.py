@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from conftest import settings_read
-from local.template import ROOT
 
 from contract.promises import permission_problems, setting_problems
 from contract.template import (
@@ -20,6 +19,7 @@ from contract.template import (
     parameters_in,
     statements,
 )
+from dev.local.template import ROOT
 from dv_resend import app, config, pace, reminder_queue, reminders, worker
 from dv_resend.errors import ConfigurationError
 

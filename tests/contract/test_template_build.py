@@ -13,8 +13,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from local.template import ROOT, load
 
+from dev.local.template import ROOT, load
 from dv_resend import aws
 
 FUNCTIONS = [

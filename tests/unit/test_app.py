@@ -15,14 +15,14 @@ import boto3
 import botocore.client
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from certcentral import CertCentralEmulator
-from certcentral.orders import SEED_IDS
 from conftest import CANARY, SECRET_ID, SERVICE, TABLE, Output, create_claims_table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 from responses import RequestsMock
 
+from dev.emulator import CertCentralEmulator
+from dev.emulator.orders import SEED_IDS
 from dv_resend import app, certcentral, doors, errors
 from dv_resend.models import ResendRequest
 

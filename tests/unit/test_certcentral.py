@@ -16,11 +16,11 @@ from urllib.parse import parse_qsl
 
 import pytest
 import trustme
-from certcentral import CertCentralEmulator
 from conftest import CANARY
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dev.emulator import CertCentralEmulator
 from dv_resend import __version__, certcentral
 from dv_resend.certcentral import CertCentral
 from dv_resend.errors import (

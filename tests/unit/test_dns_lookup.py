@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loopback import has_ipv6
-from nameserver import NameServer, Zone
 
+from dev.emulator.nameserver import NameServer, Zone
 from dv_resend import dns_lookup
 from dv_resend.dns_lookup import DnsLookup
 from dv_resend.models import parse_email

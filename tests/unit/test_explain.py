@@ -14,8 +14,8 @@ from fakes import CertCentral
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
-from nameserver import NameServer, Zone
 
+from dev.emulator.nameserver import NameServer, Zone
 from dv_resend import dns_lookup
 from dv_resend.claims import Claims
 from dv_resend.dns_lookup import DnsLookup

@@ -15,7 +15,8 @@ import dns.rcode
 import dns.resolver
 import pytest
 from loopback import has_ipv6
-from nameserver import FAULTS, NameServer, Query, Zone
+
+from dev.emulator.nameserver import FAULTS, NameServer, Query, Zone
 
 NAME = "example.com"
 MX = ["10 mail.example.com."]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from nameserver import NameServer, Zone
 
+from dev.emulator.nameserver import NameServer, Zone
 from dv_resend.dns_lookup import DnsLookup
 from dv_resend.errors import InvalidRequest, RecipientNotAllowed, RecipientUnverified
 from dv_resend.models import NameStatus, Order, OrderStatus, Recipient, ResendRequest
