@@ -1,4 +1,4 @@
-# Needs python3, make and the package registries; brings everything else into .tools/.
+# Needs python3, make and the package registries; installs everything else into .tools/.
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
@@ -30,27 +30,31 @@ help: ## show this help
 # ---------------------------------------------------------------- run
 
 .PHONY: run
-run: tools ## one resend and a sweep through the whole stack, on this machine (ORDER_ID=...: the real CertCentral)
+run: tools ## one resend and one sweep through the whole stack, on this machine (ORDER_ID=...: the real CertCentral)
 	@$(LOCAL) dev.local.run
 
+.PHONY: emulator
+emulator: tools ## the CertCentral emulator alone, for anybody who writes a CertCentral client (PORT=8585)
+	@$(LOCAL) dev.emulator --port $(or $(PORT),8585)
+
 .PHONY: up
-up: tools ## start the stack on this machine, and leave it running
+up: tools ## start the whole stack on this machine, and leave it running
 	@$(LOCAL) dev.local.background up
 
 .PHONY: explain
-explain: tools ## what a resend of each order of the running stack would do, and what to do instead (ORDER_ID=... for one)
+explain: tools ## what a resend of each order in the running stack would do, and what to do instead (ORDER_ID=... for one)
 	@$(LOCAL) dev.local.background explain
 
 .PHONY: sweep
-sweep: tools ## remind the due orders of the running stack (DRY_RUN=1 shows the plan only)
+sweep: tools ## remind the due orders in the running stack (DRY_RUN=1 only shows the plan)
 	@$(LOCAL) dev.local.background sweep
 
 .PHONY: chase
-chase: tools ## chase an order of the running stack with waits of seconds (ORDER_ID=..., WAITS=10,20)
+chase: tools ## chase one order in the running stack, with waits of seconds (ORDER_ID=..., WAITS=10,20)
 	@$(LOCAL) dev.local.background chase
 
 .PHONY: down
-down: tools ## stop what `make up` started
+down: tools ## stop the stack that `make up` started
 	@$(LOCAL) dev.local.background down
 
 # ---------------------------------------------------------------- check
@@ -64,15 +68,15 @@ test-unit: tools ## the tests that need no deployed stack
 	@$(PYTEST) --ignore=tests/e2e
 
 .PHONY: bench
-bench: tools ## cold start, warm path, size: side by side with the plain script (about eight minutes)
+bench: tools ## cold start, warm path and size, compared with the plain script (about eight minutes)
 	@$(LOCAL) dev.bench
 
 .PHONY: bench-sweep
-bench-sweep: tools ## the sweep's pace and memory against their targets (about three minutes)
+bench-sweep: tools ## the sweep's request rate and memory, compared with their targets (about three minutes)
 	@$(LOCAL) dev.bench.sweep
 
 .PHONY: soak
-soak: tools ## ten minutes of mixed calls and faults; then the outbox against the audit log (SECONDS=60 SEED=1)
+soak: tools ## ten minutes of mixed calls and faults, then a comparison of outbox and audit log (SECONDS=60 SEED=1)
 	@$(LOCAL) dev.soak
 
 # cfn-lint runs again on the expanded template, because the SAM form hides bad runtimes and timeouts from it.
@@ -119,19 +123,19 @@ deploy: ## to your AWS account: make deploy ENV=dev|prod (CHANGE_SET=show|execut
 # ---------------------------------------------------------------- tools
 
 .PHONY: tools
-tools: $(foreach name,dev sam local-aws checkov openapi,$(TOOLS)/$(name)/.ready) $(TOOLS)/asl/.ready-$(ASL_VALIDATOR_VERSION) ## bring the tools (the other targets do it themselves)
+tools: $(foreach name,dev sam local-aws checkov openapi,$(TOOLS)/$(name)/.ready) $(TOOLS)/asl/.ready-$(ASL_VALIDATOR_VERSION) ## install the tools (the other targets do it themselves)
 
 # One environment for each file, because their pins conflict.
 $(TOOLS)/%/.ready: requirements/%.txt | $(UV)
-	@echo "bringing .tools/$*"
+	@echo "installing .tools/$*"
 	@$(TOOLS)/$*/bin/python --version > /dev/null 2>&1 || $(UV) venv --quiet --clear --python 3.13 $(TOOLS)/$* \
-		|| { echo "Python 3.13 is needed: it was not found, and uv could not bring it" >&2; exit 1; }
+		|| { echo "Python 3.13 was not found, and uv could not install it" >&2; exit 1; }
 	@$(UV) pip sync --quiet --require-hashes --python $(TOOLS)/$*/bin/python $<
 	@touch $@
 
 # Validates state machines, with the node of the dev environment. No lock file: it would name registry hosts.
 $(TOOLS)/asl/.ready-$(ASL_VALIDATOR_VERSION): | $(TOOLS)/dev/.ready
-	@echo "bringing .tools/asl"
+	@echo "installing .tools/asl"
 	@rm -rf $(TOOLS)/asl
 	@$(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js install --prefix $(TOOLS)/asl --no-save --no-package-lock \
 		--ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error \
@@ -140,11 +144,11 @@ $(TOOLS)/asl/.ready-$(ASL_VALIDATOR_VERSION): | $(TOOLS)/dev/.ready
 
 # Debian packages venv apart from python3; pip can do without it.
 $(UV):
-	@echo "bringing .tools/uv"
+	@echo "installing uv"
 	@python3 -m venv $(TOOLS)/uv > /dev/null 2>&1 \
 		&& $(TOOLS)/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) \
 		|| python3 -m pip install --quiet --disable-pip-version-check --target $(TOOLS)/uv uv==$(UV_VERSION) \
-		|| { rm -rf $(TOOLS)/uv; echo "uv could not be installed: python3 needs its venv or its pip module, and a package registry" >&2; exit 1; }
+		|| { rm -rf $(TOOLS)/uv; echo "uv could not be installed: that needs python3 with venv or pip, and a package registry" >&2; exit 1; }
 
 .PHONY: lock
 lock: $(UV) ## pin again what pyproject.toml asks for

@@ -1,1 +1,1 @@
-"""Measurements with targets, against the emulator on this machine."""
+"""Measurements with targets, on this machine, against the emulator. `python -m dev.bench`."""

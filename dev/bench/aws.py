@@ -1,7 +1,6 @@
-"""Secrets Manager and DynamoDB, as far as one resend asks them: fixed answers, at once, over TLS as on AWS.
+"""A fake of Secrets Manager and DynamoDB, as far as one resend calls them: fixed responses, at once, over TLS.
 
-The local AWS would answer in several milliseconds, some times more and some times less, and hide the differences that
-are measured here. That ours makes right use of DynamoDB is for the tests to show.
+The local AWS responds within several milliseconds, which vary, and would hide the differences that are measured here.
 """
 
 import json
@@ -13,16 +12,16 @@ from typing import Any, Self
 
 
 class FakeAws(ThreadingHTTPServer):
-    """A running one: at `url`. `calls` counts what was asked."""
+    """A running fake at `url`. `calls` counts the calls by operation."""
 
     daemon_threads = True
 
     def __init__(self, api_key: str, tls: ssl.SSLContext) -> None:
-        """Hold `api_key` in every secret."""
+        """Start; every secret holds `api_key`."""
         super().__init__(("127.0.0.1", 0), _Connection)
         self.url = f"https://127.0.0.1:{self.server_port}"
         self.calls: Counter[str] = Counter()
-        self.answers: dict[str, dict[str, Any]] = {
+        self.responses: dict[str, dict[str, Any]] = {
             "GetSecretValue": {"ARN": "arn", "Name": "key", "VersionId": "1", "SecretString": api_key},
             "PutItem": {},
             "UpdateItem": {},
@@ -33,12 +32,12 @@ class FakeAws(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        """Shake hands in the connection's own thread."""
+        """Make the TLS handshake in the connection's own thread."""
         with self._tls.wrap_socket(request, server_side=True) as secured:
             super().finish_request(secured, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: a function that is ended leaves its connections broken."""
+        """Print nothing: a killed function leaves broken connections."""
 
     def __enter__(self) -> Self:
         return self
@@ -55,11 +54,11 @@ class _Connection(BaseHTTPRequestHandler):
     server: FakeAws
 
     def do_POST(self) -> None:
-        """One call of the JSON protocol: its name is in `X-Amz-Target`."""
+        """Respond to one call of the JSON protocol, whose operation is in `X-Amz-Target`."""
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         target, _, call = self.headers["X-Amz-Target"].rpartition(".")
         self.server.calls[call] += 1
-        body = json.dumps(self.server.answers[call]).encode()
+        body = json.dumps(self.server.responses[call]).encode()
         self.send_response(200)
         self.send_header("Content-Type", f"application/x-amz-json-1.{0 if 'Dynamo' in target else 1}")
         self.send_header("Content-Length", str(len(body)))
@@ -68,4 +67,4 @@ class _Connection(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Nothing."""
+        """Print nothing."""

@@ -1,4 +1,4 @@
-"""A TCP proxy that adds the time of a round trip, counts connections, and knows how long their client waited."""
+"""A TCP proxy that adds round-trip time, counts connections, and measures how long their client waited."""
 
 import asyncio
 import threading
@@ -7,10 +7,10 @@ from typing import Self
 
 
 class Proxy:
-    """A running proxy on 127.0.0.1:`port`, in a thread of its own; `connections` counts what it has accepted.
+    """A running proxy on 127.0.0.1:`port`, in a thread of its own.
 
-    Each direction takes half of `round_trip` seconds. A connection takes one round trip more, as the opening of a TCP
-    connection does: it is added to the client's first bytes, since the system itself accepts at once.
+    Each direction takes half of `round_trip` seconds. Opening a connection takes one round trip more, as it does in
+    TCP; it is added to the client's first bytes, since the system itself accepts at once.
     """
 
     def __init__(self, to_port: int, round_trip: float = 0) -> None:
@@ -25,16 +25,16 @@ class Proxy:
 
     @property
     def connections(self) -> int:
-        """How many there have been."""
+        """How many connections have been accepted."""
         return len(self._waits)
 
     @property
     def waited(self) -> float:
-        """The seconds from what clients sent to the end of what they got for it, all added up."""
+        """The seconds between what clients sent and the end of what they received for it, all added up."""
         return sum(wait.seconds for wait in self._waits)
 
     def close(self) -> None:
-        """End it, and all its connections."""
+        """Stop, and end all connections."""
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -65,7 +65,7 @@ class Proxy:
                 both.create_task(self._carry(reader, to_writer, self._round_trip, on_read=wait.sent))
                 both.create_task(self._carry(to_reader, writer, 0, on_written=wait.got))
         except* OSError:
-            pass  # an end was killed
+            pass  # one side was killed
         finally:
             writer.close()
             to_writer.close()
@@ -79,7 +79,7 @@ class Proxy:
         on_read: Callable[[float, bytes], None] = lambda *_: None,
         on_written: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """Carry one direction to its end; `to_open` delays its first bytes more."""
+        """Carry one direction until it ends; `to_open` seconds more for its first bytes."""
         pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
         async def read() -> None:
@@ -109,7 +109,7 @@ class Proxy:
 
 
 class _Wait:
-    """How long the client of one connection has waited: from each thing it sent to the last thing it got after that."""
+    """How long the client of one connection has waited: from each thing it sent to the last it received after that."""
 
     def __init__(self) -> None:
         self._ended = 0.0
@@ -126,6 +126,6 @@ class _Wait:
         self._since = self._until = now
 
     def got(self, now: float) -> None:
-        # What comes after the client has closed, nobody waits for.
+        # Once the client has closed the connection, nobody waits.
         if self._is_open:
             self._until = now

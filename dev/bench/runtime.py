@@ -1,8 +1,8 @@
 """Lambda's runtime: AWS's own runtime client in a process of its own, and the Runtime API that it talks to.
 
-The API is the one of Lambda (Lambda developer guide, "Using the Lambda runtime API"). From its requests one sees what
-Lambda bills: *init* is the time from the start of the process to the first request for an invocation, and an
-*invocation* the time from the answer to that request to the function's own answer.
+The API is Lambda's (Lambda developer guide, "Using the Lambda runtime API"). Its requests show what Lambda bills:
+*init* is the time from the start of the process to the first request for an invocation, and an *invocation* the time
+from the response to that request to the function's result.
 """
 
 import json
@@ -24,13 +24,13 @@ from dev.local.template import ROOT
 
 # Has the runtime client and, as on Lambda, a boto3 with its bytecode.
 _PYTHON = ROOT / ".tools/local-aws/bin/python"
-_SECONDS = 29
-_PATIENCE = 60
+_TIMEOUT_SECONDS = 29
+_MAX_WAIT_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """One answered event, and what it took."""
+    """The answer to one event, and the time that it took."""
 
     answer: Any
     seconds: float
@@ -38,14 +38,14 @@ class Invocation:
 
 
 class Function:
-    """A running function. `init_seconds` and `init_cpu_seconds` are what its start took."""
+    """A running function. `init_seconds` and `init_cpu_seconds` are the times of its start."""
 
     def __init__(
         self, build: Build, environment: dict[str, str], log: Path, *options: str, megabytes: int | None = None
     ) -> None:
         """Start it, with `options` for the interpreter, and wait until it asks for its first event.
 
-        With `megabytes` it gets no more of a processor than a function of that memory size.
+        With `megabytes` it gets only the share of a processor that a function of that memory size gets.
         """
         self._log = log
         self._open = ExitStack()
@@ -67,7 +67,7 @@ class Function:
                 stderr=subprocess.STDOUT,
             )
         self._pid = self._process.pid
-        self._open.callback(self._end)
+        self._open.callback(self._kill)
         try:
             if megabytes is not None:
                 self._open.enter_context(Throttle(self._pid, megabytes))
@@ -78,7 +78,7 @@ class Function:
             raise
 
     def invoke(self, event: Any) -> Invocation:
-        """Have an event answered. Returns when the function is ready for the next one."""
+        """Send an event; return the answer when the function is ready for the next one."""
         cpu_before = cpu_seconds(self._pid)
         self._api.events.put(json.dumps(event).encode())
         sent = self._wait(self._api.sent)
@@ -89,21 +89,21 @@ class Function:
         return Invocation(answer, answered - sent, cpu_seconds(self._pid) - cpu_before)
 
     def peak_bytes(self) -> int:
-        """The most memory that the process ever held."""
-        # Not getrusage: its maximum is inherited from the process that started this one.
+        """Return the most memory that the process ever held."""
+        # Not getrusage: its maximum is inherited from the parent process.
         status = Path(f"/proc/{self._pid}/status").read_text()
         (peak,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
         return int(peak) * 1024
 
     def output(self) -> str:
-        """What it has written so far."""
+        """Return what it has written so far."""
         return self._log.read_text(errors="replace")
 
     def close(self) -> None:
-        """End it."""
+        """Stop it."""
         self._open.close()
 
-    def _end(self) -> None:
+    def _kill(self) -> None:
         self._process.kill()
         self._process.wait()
 
@@ -114,7 +114,7 @@ class Function:
         self.close()
 
     def _wait(self, things: "queue.Queue[Any]") -> Any:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _MAX_WAIT_SECONDS
         while self._process.poll() is None and time.monotonic() < deadline:
             try:
                 return things.get(timeout=1)
@@ -124,7 +124,7 @@ class Function:
 
 
 def _lambda_settings(build: Build, port: int) -> dict[str, str]:
-    """What Lambda sets for every function (Lambda developer guide, "Defined runtime environment variables")."""
+    """Return what Lambda sets for every function (developer guide, "Defined runtime environment variables")."""
     return {
         "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
         "AWS_LAMBDA_FUNCTION_NAME": build.name.replace("+", "-"),
@@ -143,7 +143,7 @@ def _lambda_settings(build: Build, port: int) -> dict[str, str]:
 
 
 class _RuntimeApi(ThreadingHTTPServer):
-    """The Runtime API of one function. What happens goes, with its time, into queues."""
+    """The Runtime API of one function. It puts what happens, with the time, into queues."""
 
     daemon_threads = True
 
@@ -157,10 +157,10 @@ class _RuntimeApi(ThreadingHTTPServer):
         self._thread.start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: a function that is ended leaves its connection broken."""
+        """Print nothing: a killed function leaves a broken connection."""
 
     def __exit__(self, *_: object) -> None:
-        # Lets go of a connection that waits for an event.
+        # Releases a connection that waits for an event.
         self.events.put(None)
         self.shutdown()
         self.server_close()
@@ -174,7 +174,7 @@ class _Connection(BaseHTTPRequestHandler):
     server: _RuntimeApi
 
     def do_GET(self) -> None:
-        """`/2018-06-01/runtime/invocation/next`: waits for an event."""
+        """`/2018-06-01/runtime/invocation/next`: wait for an event."""
         self.server.asked.put(time.perf_counter())
         event = self.server.events.get()
         if event is None:
@@ -183,14 +183,14 @@ class _Connection(BaseHTTPRequestHandler):
         headers = {
             "Content-Type": "application/json",
             "Lambda-Runtime-Aws-Request-Id": str(uuid.uuid4()),
-            "Lambda-Runtime-Deadline-Ms": str(int((time.time() + _SECONDS) * 1000)),
+            "Lambda-Runtime-Deadline-Ms": str(int((time.time() + _TIMEOUT_SECONDS) * 1000)),
             "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:eu-west-1:123456789012:function:bench:live",
         }
         self.server.sent.put(time.perf_counter())
         self._answer(200, event, headers)
 
     def do_POST(self) -> None:
-        """`…/invocation/{id}/response`, `…/invocation/{id}/error` and `…/init/error`: takes the outcome."""
+        """`…/invocation/{id}/response`, `…/invocation/{id}/error` and `…/init/error`: accept the outcome."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         now = time.perf_counter()
         self.server.answers.put((now, self.path.endswith("/error"), json.loads(body or b"null")))
@@ -205,4 +205,4 @@ class _Connection(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Nothing."""
+        """Print nothing."""

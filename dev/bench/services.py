@@ -1,4 +1,4 @@
-"""What the functions talk to: CertCentral's emulator behind a proxy, and an AWS; both over TLS."""
+"""What the functions talk to: the CertCentral emulator behind a proxy, and a fake AWS, both over TLS."""
 
 import http.client
 import json
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import certifi
 import trustme
@@ -23,15 +24,15 @@ ORDERS = 20_000
 
 
 class Authority:
-    """Signs the certificates of this run."""
+    """The certification authority of this run."""
 
     def __init__(self, folder: Path) -> None:
-        """Make one, with what a server and a client need of it in `folder`."""
+        """Create it, and write what a server and a client need into `folder`."""
         authority = trustme.CA()
         self.certificate = authority.cert_pem.bytes()
         self.server = folder / "server.pem"
         authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(self.server))
-        # As long as the list that clients really load.
+        # As long as the list that clients load in production.
         self.bundle = folder / "bundle.pem"
         self.bundle.write_bytes(Path(certifi.where()).read_bytes() + b"\n" + self.certificate)
 
@@ -39,24 +40,26 @@ class Authority:
 class Services:
     """Running services. A function reaches them with `environment(proxy)`."""
 
-    def __init__(self, authority: Authority, key: str, aws: FakeAws, upstream: dict[str, Any]) -> None:
+    def __init__(self, authority: Authority, aws: FakeAws, emulator_port: int) -> None:
+        """Remove the emulator's rate limit, and give it orders."""
         self.aws = aws
         self._authority = authority
-        self._key = key
-        self._port = int(upstream["url"].rpartition(":")[2])
-        self._orders = iter(upstream["orders"])
+        self._port = emulator_port
+        self._control("PUT", "limits", None)
+        made = self._control("POST", "orders", {"count": ORDERS, "kind": "dv", "names": ["order-{id}.example"]})
+        self._orders = iter(range(made["first_id"], made["last_id"] + 1))
 
     def order_id(self) -> int:
-        """An order that nobody has been mailed about."""
+        """Return an order about which no email has been sent."""
         order_id: int = next(self._orders)
         return order_id
 
     def proxy(self, round_trip: float = 0) -> Proxy:
-        """A new way to CertCentral."""
+        """Start a new proxy to CertCentral."""
         return Proxy(self._port, round_trip)
 
     def environment(self, proxy: Proxy) -> dict[str, str]:
-        """The settings of a function, by its names for them, that takes this way."""
+        """Return the environment of a function that reaches CertCentral through this proxy."""
         return {
             "CERTCENTRAL_BASE_URL": f"https://127.0.0.1:{proxy.port}/services/v2",
             "API_KEY_SECRET_ID": "dv-resend/api-key",
@@ -73,37 +76,41 @@ class Services:
         }
 
     def upstream_calls(self) -> list[str]:
-        """The methods of the calls that CertCentral has got since it was last asked, and that it answered well."""
-        tls = ssl.create_default_context(cafile=str(self._authority.bundle))
+        """Return the methods of the successful calls to CertCentral since the last time."""
+        calls = self._control("GET", "calls")
+        self._control("DELETE", "calls")
+        return [call["method"] for call in calls if 200 <= call["status"] < 300]
+
+    def _control(self, method: str, what: str, body: object = None) -> Any:
+        tls = ssl.create_default_context(cadata=self._authority.certificate.decode())
         with closing(http.client.HTTPSConnection("127.0.0.1", self._port, timeout=30, context=tls)) as connection:
-            found = []
-            for method in ("GET", "DELETE"):
-                connection.request(method, "/_emulator/calls")
-                found.append(json.load(connection.getresponse()))
-        return [call["method"] for call in found[0] if 200 <= call["status"] < 300]
+            connection.request(method, f"/_emulator/{what}", json.dumps(body))
+            return json.load(connection.getresponse())
 
 
 @contextmanager
 def services(folder: Path, authority: Authority) -> Iterator[Services]:
-    """Start them, with their files in `folder`."""
+    """Start the services, with their files in `folder`."""
     key = f"local-{secrets.token_hex(16)}"
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(authority.server)
-    children = Children(folder)
+    children, announced = Children(folder), folder / "emulator.json"
     try:
         emulator = children.start(
             "emulator",
-            [sys.executable, "-m", "dev.bench.upstream", folder, key, str(ORDERS)],
+            [
+                *(sys.executable, "-m", "dev.emulator", "--valid-key", key),
+                *("--tls-certificate", authority.server, "--announce", announced),
+            ],
             env={"PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
             cwd=folder,
         )
-        announced = folder / "upstream.json"
         deadline = time.monotonic() + 30
         while not announced.exists():
             if not emulator.is_running or time.monotonic() > deadline:
                 raise children.failure(emulator, "did not start")
             time.sleep(0.02)
         with FakeAws(key, tls) as aws:
-            yield Services(authority, key, aws, json.loads(announced.read_text()))
+            yield Services(authority, aws, urlsplit(json.loads(announced.read_text())["url"]).port or 443)
     finally:
         children.stop()

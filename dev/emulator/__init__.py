@@ -1,4 +1,4 @@
-"""CertCentral, as far as DV Resend talks to it: a real HTTP server for tests and for the local run."""
+"""An emulator of CertCentral, as far as DV Resend talks to it: a real HTTP server for tests and for the local run."""
 
 from .emulator import CertCentralEmulator
 

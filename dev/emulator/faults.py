@@ -1,4 +1,22 @@
-"""Faults on demand: what a test may inject, and how each one looks on the wire."""
+"""Faults on demand: what a test may inject, and how each one looks on the wire.
+
+slow         the normal response, after some seconds
+hang         no response, while the connection stays open
+reset        a TCP reset instead of a response
+close        the connection closes without a response
+close_after  the normal response with `Connection: close`
+close_idle   the normal response; later the connection closes without notice
+status       any status; without a body, the one that DigiCert is known to send with it
+html         a firewall's web page
+truncated    a body that is shorter than its Content-Length
+bad_json     a body that ends in the middle
+redirect     to any location
+huge         a body of many bytes
+gzip_bomb    a small body that decompresses to many bytes
+drip         a body that comes byte by byte
+raw          any bytes: `data` at once, then `slowly` byte by byte, both as Latin-1 text; then the connection
+             closes, or stays open in silence if `closes` is false
+"""
 
 import json
 import re
@@ -7,11 +25,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .answers import JSON, Answer, rate_limited
 from .orders import ControlError
+from .responses import JSON, Response, rate_limited
 
 if TYPE_CHECKING:
-    from .server import Connection
+    from .http_server import Connection
 
 HTML = "text/html; charset=utf-8"
 _STATUS = (int, 500)
@@ -23,6 +41,7 @@ FAULTS: dict[str, dict[str, tuple[Any, Any]]] = {
     "hang": {},
     "reset": {},
     "close": {},
+    "close_after": {},
     "status": {"status": (int, _REQUIRED), "body": ((str, dict, list), None), "headers": (dict, None)},
     "html": {"status": (int, 403)},
     "truncated": {"status": (int, 200), "body": (str, '{"id": 100000001, "status": "pen')},
@@ -32,6 +51,7 @@ FAULTS: dict[str, dict[str, tuple[Any, Any]]] = {
     "gzip_bomb": {"status": _STATUS, "bytes": (int, 100_000_000)},
     "drip": {"status": (int, 200), "seconds_per_byte": (float, _REQUIRED), "body": (str, '{"errors": []}')},
     "close_idle": {"seconds": (float, _REQUIRED)},
+    "raw": {"data": (str, ""), "slowly": (str, ""), "seconds_per_byte": (float, 0.05), "closes": (bool, True)},
 }
 _MATCHING: dict[str, tuple[Any, Any]] = {
     "method": (str, None),
@@ -44,7 +64,10 @@ FIREWALL_PAGE = b"<html><head><title>Request unsuccessful</title></head><body>In
 
 @dataclass
 class Fault:
-    """One injected fault. `times` counts down; None: for ever. `mails`: the request takes effect before it strikes."""
+    """One injected fault.
+
+    `times` counts down; None means for ever. With `mails` the request takes effect before the fault strikes.
+    """
 
     name: str
     method: str | None
@@ -54,19 +77,19 @@ class Fault:
     params: dict[str, Any]
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether it strikes this request; `path` is searched as a regular expression."""
+        """Return whether it strikes this request; `path` is a regular expression to search for."""
         return self.method in (None, method) and (self.path is None or re.search(self.path, path) is not None)
 
 
 def parse_fault(fields: dict[str, Any]) -> Fault:
-    """A fault from the control API. Raises ControlError, naming the field."""
+    """Read a fault of the control API. Raises ControlError, which names the field."""
     name = fields.get("fault")
     if name not in FAULTS:
         raise ControlError(f"field 'fault' must be one of {', '.join(FAULTS)}")
     known = _MATCHING | FAULTS[name]
     for field in fields:
         if field != "fault" and field not in known:
-            raise ControlError(f"field '{field}' is unknown for fault {name}; known are {', '.join(known)}")
+            raise ControlError(f"field '{field}' is unknown for fault {name}; allowed fields are {', '.join(known)}")
     values: dict[str, Any] = {}
     for field, (kind, default) in known.items():
         value = fields.get(field, default)
@@ -88,16 +111,16 @@ def parse_fault(fields: dict[str, Any]) -> Fault:
     return Fault(name=name, params=values, **matching)
 
 
-def strike(connection: "Connection", fault: Fault, answer: Callable[[], Answer]) -> None:  # noqa: C901
-    """Answers (or does not) as the fault says. `answer` is the normal one and makes the request take effect."""
+def strike(connection: "Connection", fault: Fault, take_effect: Callable[[], Response]) -> None:  # noqa: C901
+    """Respond as the fault says; `take_effect` makes the request take effect and returns the normal response."""
     params = fault.params
     status: int = params.get("status", 0)
     match fault.name:
         case "slow":
             if not connection.pause(params["seconds"]):
-                connection.send(answer())
+                connection.send(take_effect())
         case "close_idle":
-            connection.send(answer())
+            connection.send(take_effect())
             connection.close_after_idle(params["seconds"])
         case "hang":
             connection.wait_until_left()
@@ -105,14 +128,19 @@ def strike(connection: "Connection", fault: Fault, answer: Callable[[], Answer])
             connection.reset()
         case "close":
             connection.close_connection = True
+        case "close_after":
+            connection.close_connection = True
+            connection.send(take_effect())
+        case "raw":
+            _send_raw(connection, **params)
         case "status":
-            connection.send(_any_answer(status, params["body"], params["headers"] or {}))
+            connection.send(_any_response(status, params["body"], params["headers"] or {}))
         case "html":
-            connection.send(Answer(status, FIREWALL_PAGE, {"Content-Type": HTML}))
+            connection.send(Response(status, FIREWALL_PAGE, {"Content-Type": HTML}))
         case "bad_json":
-            connection.send(Answer(status, b'{"errors": [{"code": "not_fou', {"Content-Type": JSON}))
+            connection.send(Response(status, b'{"errors": [{"code": "not_fou', {"Content-Type": JSON}))
         case "redirect":
-            connection.send(Answer(status, b"", {"Location": params["location"]}))
+            connection.send(Response(status, b"", {"Location": params["location"]}))
         case "truncated":
             body = params["body"].encode()
             connection.stream(status, {"Content-Type": JSON}, len(body) + 100, [body])
@@ -127,21 +155,32 @@ def strike(connection: "Connection", fault: Fault, answer: Callable[[], Answer])
             connection.stream(status, {"Content-Type": JSON}, len(body), pieces)
 
 
-def _any_answer(status: int, body: Any, headers: dict[str, str]) -> Answer:
-    """The given body, or the one that DigiCert is known to send with this status."""
+def _any_response(status: int, body: Any, headers: dict[str, str]) -> Response:
+    """Respond with the given body, or with the one that DigiCert is known to send with this status."""
     if body is None and status == 429:
-        answer = rate_limited()
+        response = rate_limited()
     elif body is None and status == 503:  # change log: the text during maintenance
-        answer = Answer(503, b"Service is unavailable", {"Content-Type": "text/plain"})
+        response = Response(503, b"Service is unavailable", {"Content-Type": "text/plain"})
     elif isinstance(body, dict | list):
-        answer = Answer(status, json.dumps(body).encode(), {"Content-Type": JSON})
+        response = Response(status, json.dumps(body).encode(), {"Content-Type": JSON})
     else:
-        answer = Answer(status, (body or "").encode(), {"Content-Type": JSON} if body else {})
-    return answer._replace(headers=answer.headers | headers)
+        response = Response(status, (body or "").encode(), {"Content-Type": JSON} if body else {})
+    return response._replace(headers=response.headers | headers)
+
+
+def _send_raw(connection: "Connection", data: str, slowly: str, seconds_per_byte: float, closes: bool) -> None:
+    connection.close_connection = True
+    connection.wfile.write(data.encode("latin-1"))
+    for byte in slowly:
+        if connection.pause(seconds_per_byte):
+            return
+        connection.wfile.write(byte.encode("latin-1"))
+    if not closes:
+        connection.wait_until_left()
 
 
 def _blanks(count: int) -> Iterator[bytes]:
-    """That many bytes of an HTML page, in pieces."""
+    """Yield that many bytes of an HTML page, in pieces."""
     head = b"<html><body>"[:count]
     yield head
     left = count - len(head)
@@ -151,6 +190,6 @@ def _blanks(count: int) -> Iterator[bytes]:
 
 
 def _gzip(count: int) -> bytes:
-    """That many bytes, compressed about a thousandfold."""
+    """Compress that many bytes, about a thousandfold."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     return b"".join([packer.compress(piece) for piece in _blanks(count)]) + packer.flush()

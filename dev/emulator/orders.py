@@ -1,7 +1,4 @@
-"""Orders: the model, one builder for every kind, the seed, and DigiCert's three JSON views of an order. Pure.
-
-Field shapes follow DigiCert's "Order info", "Order validation status" and "List orders" pages.
-"""
+"""Orders: their fields, how they are built and changed, and those that the emulator starts with. Pure."""
 
 import re
 from collections.abc import Callable
@@ -12,7 +9,7 @@ from typing import Any
 Switches = dict[str, Any]
 DAY = 86_400
 DV_TYPE = "dv_ssl_certificate"  # "Product info" page: the discriminator of DV orders
-OPEN = ("pending", "reissue_pending")  # the statuses in which domain control is still to be shown
+OPEN = ("pending", "reissue_pending")  # statuses in which domain control must still be proven
 WITH_CERTIFICATE = ("issued", "revoked", "expired", "reissue_pending")
 
 # name_id -> display name, type, validation type ("Product info" page)
@@ -44,7 +41,7 @@ KINDS: dict[str, dict[str, Any]] = {
 FIRST_ID = 100_000_001
 DOCUMENTED_EXAMPLE = 123_456_789
 
-# The orders after a start or a reset: (name, kind, other fields). Ids count up from FIRST_ID in this order.
+# The orders after a start or a reset: (name, kind, other fields). Ids count up from FIRST_ID in this sequence.
 _SEED: list[tuple[str, str, dict[str, Any]]] = [
     ("plain", "dv", {"names": ["example.com"], "age_days": 4}),
     ("dns_txt", "dv_dns_txt", {"names": ["dns-txt.example"], "age_days": 1}),
@@ -73,7 +70,7 @@ _SEED: list[tuple[str, str, dict[str, Any]]] = [
     ("canceled", "dv", {"status": "canceled", "names": ["canceled.example"], "age_days": 20}),
     ("expired", "dv", {"status": "expired", "names": {"expired.example": "approved"}, "age_days": 400}),
     ("unknown_status", "dv", {"status": "under_review", "names": ["under-review.example"]}),
-    # Its domain has no MX record (domains.py), so that nobody can be mailed there.
+    # Its domain has no MX record (order_dns.py), so it can receive no email.
     ("no_mail", "dv", {"names": ["no-mail.example"], "age_days": 6}),
     # "DV SSL: resend emails" page, the request example; its free addresses stand for DNS TXT contacts.
     (
@@ -93,12 +90,15 @@ SEED_IDS: dict[str, int] = {name: fields["id"] for name, fields in SEED.items()}
 
 
 class ControlError(ValueError):
-    """The test (not the client under test) asked the emulator for something impossible; names the field."""
+    """A test, not the client under test, asked the emulator for something impossible. The message names the field."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order. Frozen, so that a reader needs no lock: a change puts a new object in its place. Times: epoch s."""
+    """One order. Times are epoch seconds.
+
+    Frozen, so that a reader needs no lock: a change replaces the object.
+    """
 
     id: int
     kind: str
@@ -106,36 +106,36 @@ class Order:
     dcv_method: str
     product: str
     product_type: str
-    names: tuple[tuple[str, str], ...]  # (name on the order, its status; "approved" is the only one that is done)
+    names: tuple[tuple[str, str], ...]  # (name on the order, its status); only "approved" needs no more validation
     created: int
     reissued: int | None
     contacts: tuple[str, ...]  # DNS TXT / CAA contact addresses
     name_scope: str
-    certificate: bool  # False: list rows lack the `certificate` object (seen by clients in the field)
-    link_created: int | None  # creation of the current random value; None: with the order or its reissue
+    certificate: bool  # False: list rows lack the `certificate` object, as some real ones do
+    link_created: int | None  # when the current random value was made; None: with the order or its reissue
 
     @property
     def link_since(self) -> int:
-        """When the random value in the approval link was made."""
+        """The time when the random value in the approval link was made."""
         return self.link_created or self.reissued or self.created
 
 
 def iso(seconds: float) -> str:
-    """DigiCert's timestamp form: 2024-08-19T18:16:07+00:00."""
+    """Format a time as DigiCert does: 2024-08-19T18:16:07+00:00."""
     return datetime.fromtimestamp(int(seconds), UTC).isoformat()
 
 
 def parse_time(text: str) -> int:
-    """ISO date or timestamp to epoch seconds; without offset it is UTC. Raises ValueError."""
+    """Convert an ISO date or timestamp, in UTC unless it has an offset, to epoch seconds. Raises ValueError."""
     when = datetime.fromisoformat(text)
     return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
 
 
-# --- Building ---------------------------------------------------------------------------------------------------------
+# --- Building ---
 
 
 def build_order(order_id: int, now: float, fields: dict[str, Any]) -> Order:
-    """A new order: what its `kind` says, then `fields` over it. `{id}` in a name becomes the order's id."""
+    """Build an order from the defaults of its `kind` and from `fields`. `{id}` in a name becomes the order's id."""
     kind = fields.get("kind", "dv")
     if kind not in KINDS:
         raise ControlError(f"field 'kind' must be one of {', '.join(KINDS)}")
@@ -151,12 +151,12 @@ def build_order(order_id: int, now: float, fields: dict[str, Any]) -> Order:
 
 
 def change_order(order: Order, now: float, fields: dict[str, Any]) -> Order:
-    """The order with `fields` changed; id and kind stay."""
+    """Return the order with `fields` changed; id and kind stay."""
     return replace(order, **_parse_fields(fields, now))
 
 
 def order_fields(order: Order) -> dict[str, Any]:
-    """The order as the control API shows it; accepts the same names when it is added or changed."""
+    """Return the order as the control API shows it, in the fields that it accepts."""
     return {
         "id": order.id,
         "kind": order.kind,
@@ -175,11 +175,11 @@ def order_fields(order: Order) -> dict[str, Any]:
 
 
 def _parse_fields(fields: dict[str, Any], now: float) -> dict[str, Any]:
-    """Control fields to attributes of Order."""
+    """Convert fields of the control API to attributes of Order."""
     values: dict[str, Any] = {}
     for field, value in fields.items():
         if field not in _FIELDS:
-            raise ControlError(f"field '{field}' is unknown; known are {', '.join(_FIELDS)}")
+            raise ControlError(f"field '{field}' is unknown; allowed fields are {', '.join(_FIELDS)}")
         attribute, must, parse = _FIELDS[field]
         try:
             values[attribute] = parse(value, now)
@@ -250,129 +250,15 @@ _FIELDS: dict[str, tuple[str, str, _Parser]] = {
 }
 
 
-# --- DigiCert's views of an order -------------------------------------------------------------------------------------
+# --- Names ---
 
 
-def order_info(order: Order, switches: Switches) -> dict[str, Any]:
-    """`GET order/certificate/{id}`: ids are integers; what exists only after issuing is absent before it."""
-    name, _, validation = PRODUCTS.get(order.product, (order.product, "", "dv"))
-    request = {"type": "new_request", "status": "approved", "comments": ""}
-    requests = [{"id": order.id * 10 + 1, "date": iso(order.created), **request}]
-    if order.reissued:
-        requests.append({"id": order.id * 10 + 2, "date": iso(order.reissued), **request, "type": "reissue"})
-    info = {
-        "id": order.id,
-        "status": order.status,
-        "date_created": iso(order.created),
-        "order_valid_till": iso(order.created + 365 * DAY)[:10],
-        "dcv_method": order.dcv_method,
-        "is_renewal": False,
-        "is_renewed": False,
-        "payment_method": "balance",
-        "certificate": {
-            **_certificate(order),
-            "date_created": iso(order.created),
-            "csr": "-----BEGIN CERTIFICATE REQUEST-----\nemulated\n-----END CERTIFICATE REQUEST-----",
-            "key_size": 2048,
-        },
-        "product": {
-            "name_id": order.product,
-            "name": name,
-            "type": order.product_type,
-            "validation_type": validation,
-            "validation_name": validation.upper(),
-            "validation_description": f"{validation.upper()} validation",
-        },
-        "container": {"id": 5, "name": "Emulator Inc."},
-        "user": {"id": 1, "first_name": "Petra", "last_name": "Keyes", "email": "petra.keyes@emulator.example"},
-        "organization_contact": {},
-        "technical_contact": {},
-        "requests": requests,
-        "notes": [],
-    }
-    return info | _organization(order, switches)
-
-
-def order_validation(order: Order, switches: Switches) -> dict[str, Any]:
-    """`GET order/certificate/{id}/validation`: here the ids are strings ("Order validation status" page)."""
-    scopes: dict[tuple[str, str], list[str]] = {}
-    for name, status in order.names:
-        scope = bare(name) if order.name_scope == "fqdn" else base_domain(name)
-        scopes.setdefault((scope, status), []).append(name)
-    rows = []
-    for place, ((scope, status), names) in enumerate(scopes.items(), start=1):
-        row: dict[str, Any] = {
-            "domain_id": str(order.id * 10 + place),
-            "name_scope": scope,
-            "approval_scope": "subdomains",
-        }
-        row |= {"status": status, "method": order.dcv_method, "dns_names": names}
-        if status == "approved":
-            row["approval_expiration_date"] = iso(order.created + 199 * DAY)
-        rows.append(row)
-    view: dict[str, Any] = {
-        "order_id": str(order.id),
-        "order_status": order.status,
-        "order_name_scope": order.name_scope,
-    }
-    view["order_dcv_method"] = order.dcv_method
-    if switches["validation_names"] != "absent":
-        view["dns_name_validations"] = rows if switches["validation_names"] == "full" else []
-    if order.product_type.lower() != DV_TYPE:  # not returned for DV (same page)
-        view |= {"organization_id": "77", "organization_name": "Emulator Inc.", "organization_validations": []}
-    return view
-
-
-def order_row(order: Order, switches: Switches) -> dict[str, Any]:
-    """One row of `GET order/certificate`, with the hazards of real rows (see the list switches)."""
-    every_bare, every_unknown = switches["rows_without_certificate"], switches["rows_of_unknown_status"]
-    row = {
-        "id": str(order.id) if switches["list_ids"] == "string" else order.id,
-        "status": "under_review" if every_unknown and order.id % every_unknown == 0 else order.status,
-        "date_created": iso(order.created),
-        "is_renewed": False,
-        "is_multi_year_plan": "1",  # a string in real answers
-        "validity_years": 1,
-        "has_duplicates": False,
-        "certificate": _certificate(order),
-        "container": {"id": 5, "name": "Emulator Inc."},
-        "product": {
-            "name_id": order.product,
-            "name": PRODUCTS.get(order.product, (order.product,))[0],
-            "type": order.product_type,
-        },
-        "product_name_id": order.product,
-    }
-    if not order.certificate or (every_bare and order.id % every_bare == 0):
-        del row["certificate"]
-    return row | _organization(order, switches)
-
-
-def bare(name: str) -> str:
-    """A name in lower case without `*.`: what mail and validation are about (Baseline Requirements 3.2.2.4)."""
+def without_wildcard(name: str) -> str:
+    """Return a name in lower case without `*.`, which is what is validated (Baseline Requirements 3.2.2.4)."""
     return name.lower().removeprefix("*.")
 
 
 def base_domain(name: str) -> str:
-    """The registrable domain, near enough for tests: the last two labels, three under `co.uk` and its like."""
-    labels = bare(name).split(".")
+    """Return the registrable domain, near enough for tests: the last two labels, three under `co.uk` and similar."""
+    labels = without_wildcard(name).split(".")
     return ".".join(labels[-3:] if re.search(r"\.(co|com|org|ac|gov)\.[a-z]{2}$", name) else labels[-2:])
-
-
-def _certificate(order: Order) -> dict[str, Any]:
-    names = [name for name, _ in order.names]
-    part: dict[str, Any] = {"common_name": names[0], "dns_names": names, "signature_hash": "sha256"}
-    if order.status in WITH_CERTIFICATE:
-        till = order.created + 199 * DAY
-        part |= {"id": order.id + 1_000_000_000, "valid_from": iso(order.created)[:10], "valid_till": iso(till)[:10]}
-        part |= {"days_remaining": 0 if order.status == "expired" else 100}
-    return part
-
-
-def _organization(order: Order, switches: Switches) -> dict[str, Any]:
-    organization = {"id": 77, "name": "Emulator Inc.", "display_name": "Emulator Inc.", "is_active": True}
-    organization |= {"city": "Lehi", "state": "Utah", "country": "us"}
-    if order.product_type.lower() != DV_TYPE or switches["dv_organization"] == "object":
-        return {"organization": organization}
-    # "List orders" page: an empty array, not an object, on DV orders.
-    return {"organization": []} if switches["dv_organization"] == "empty_list" else {}

@@ -1,4 +1,4 @@
-"""The page at `/`: orders, outbox, faults and switches at a glance. Everything that came from outside is escaped."""
+"""The web page at `/`: orders, outbox, faults and switches at a glance. Every value is escaped."""
 
 import json
 import time
@@ -7,8 +7,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from .answers import Answer
 from .orders import OPEN, Order, parse_time
+from .responses import Response
 from .state import State
 from .switches import SWITCHES
 
@@ -22,21 +22,21 @@ _HEADERS = {
 }
 
 
-def render_page(state: State) -> Answer:
-    """The page, as of now."""
+def render_page(state: State) -> Response:
+    """Render the page, as of now."""
     now = time.time()
     orders, mails, calls = state.all_orders(), state.outbox, len(state.calls)
     changed = [(name, value) for name, value in state.switches.items() if value != SWITCHES[name][0]]
     body = _PAGE.substitute(
         counts=f"{len(orders)} orders &middot; {len(mails)} emails &middot; {calls} calls",
-        mails=_rows([_mail_row(mail, now) for mail in reversed(mails[-MAX_ROWS:])], 7, "No email was sent yet."),
+        mails=_rows([_mail_row(mail, now) for mail in reversed(mails[-MAX_ROWS:])], 7, "No email has been sent yet."),
         orders=_rows([_order_row(order, now) for order in orders[:MAX_ROWS]], 6, "There are no orders."),
         more_mails=_more(len(mails), "newest"),
         more_orders=_more(len(orders), "first"),
-        faults=_rows([_fault_row(fault) for fault in state.faults()], 3, "None: every call is answered normally."),
-        switches=_rows([_switch_row(*pair) for pair in changed], 3, "All at their defaults."),
+        faults=_rows([_fault_row(fault) for fault in state.faults()], 3, "None: every call gets the normal response."),
+        switches=_rows([_switch_row(*pair) for pair in changed], 3, "All have their defaults."),
     )
-    return Answer(200, body.encode(), _HEADERS)
+    return Response(200, body.encode(), _HEADERS)
 
 
 def _order_row(order: Order, now: float) -> str:

@@ -1,18 +1,19 @@
-"""Everything the emulator remembers, under one lock, and how tests look at it and steer it."""
+"""Everything the emulator remembers, under one lock, and the methods to look at it and to steer it."""
 
 import hashlib
+import re
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
-from dev.emulator.nameserver import Records, Zone
-
-from .domains import SEED_RECORDS, derived_records
 from .faults import Fault, parse_fault
-from .listing import Listing, select
+from .list_orders import Listing, select
+from .nameserver import Records, Zone
+from .order_dns import SEED_RECORDS, derived_records
 from .orders import SEED, ControlError, Order, build_order, change_order, iso, order_fields
-from .resend import Mail, default_mails
+from .resend_emails import Mail, default_mails
 from .switches import check_switches, default_switches
 
 ROLES = ("valid", "revoked", "view_only")
@@ -28,14 +29,19 @@ KEPT_MAILS = 100_000
 
 
 def key_digest(secret: str) -> str:
-    """What is stored in place of a key: the emulator never keeps or shows a secret."""
+    """Return what is stored in place of a key: the emulator never keeps or shows a secret."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _ignore(_call: dict[str, Any]) -> None:
+    pass
 
 
 class State:
     """Orders, their domains' DNS, keys, switches, limits, faults, and what happened: calls and outbox.
 
-    `dns` is the zone: `dns.set`, `dns.remove` and `dns.fault` go over what the orders' domains publish by themselves.
+    `dns` is the zone: `dns.set`, `dns.remove` and `dns.fault` override what the orders' domains publish by themselves.
+    `on_call` is called with each API call as it comes in, before the emulator responds; a test may set it.
     """
 
     def __init__(self, valid_key: str | None = None) -> None:
@@ -48,7 +54,7 @@ class State:
         self.reset()
 
     def reset(self) -> None:
-        """Back to the seed orders and records, default keys, switches and limits; no faults, no calls, no mails."""
+        """Restore the first orders, records, keys, switches and limits; forget faults, calls, mails and `on_call`."""
         with self._lock:
             self.resets += 1
             now = time.time()
@@ -58,6 +64,7 @@ class State:
             self._hits: dict[str, deque[float]] = {}
             self._links: dict[tuple[int, str, str], float] = {}
             self._faults: list[Fault] = []
+            self.on_call: Callable[[dict[str, Any]], object] = _ignore
             self._orders_changed()
             self.dns.clear()
             for name, type_, values in SEED_RECORDS:
@@ -71,11 +78,11 @@ class State:
     # --- orders ---
 
     def order(self, order_id: int) -> Order | None:
-        """One order."""
+        """Return one order."""
         return self._orders.get(order_id)
 
     def all_orders(self) -> list[Order]:
-        """All orders, in the order they were added."""
+        """Return all orders, oldest addition first."""
         with self._lock:
             return list(self._orders.values())
 
@@ -85,12 +92,12 @@ class State:
         return [order_fields(order) for order in self.all_orders()]
 
     def add_order(self, /, **fields: Any) -> dict[str, Any]:
-        """Adds one order (`kind` and the other fields: orders.py); the whole order, with its `id`."""
+        """Add one order (`kind` and the other fields: orders.py); return it whole, with its `id`."""
         with self._lock:
             return order_fields(self._orders[self.add_orders(1, **fields)[0]])
 
     def add_orders(self, count: int, /, **fields: Any) -> list[int]:
-        """Adds orders alike but for id, `{id}` in names, and `apart_seconds` (each that much older); their ids."""
+        """Add orders that differ only in id, `{id}` in names and age (by `apart_seconds` each); return their ids."""
         apart, wanted = fields.pop("apart_seconds", 0), fields.pop("id", None)
         if type(count) is not int or not 1 <= count <= 1_000_000:
             raise ControlError("field 'count' must be a number from 1 to 1000000")
@@ -110,7 +117,7 @@ class State:
             return list(built)
 
     def update_order(self, order_id: int, /, **fields: Any) -> dict[str, Any]:
-        """Changes an order; the whole order."""
+        """Change an order; return it whole."""
         with self._lock:
             if order_id not in self._orders:
                 raise ControlError(f"field 'id': order {order_id} does not exist")
@@ -119,8 +126,14 @@ class State:
             self._orders_changed()
             return order_fields(order)
 
+    def clear_orders(self) -> None:
+        """Remove all orders."""
+        with self._lock:
+            self._orders.clear()
+            self._orders_changed()
+
     def selection(self, listing: Listing) -> list[Order]:
-        """The orders of a list call; kept for its next page, or 100,000 orders would be sorted for every page."""
+        """Return the orders of a list call; kept, or 100,000 orders would be sorted for each of its pages."""
         key = (listing.filters, listing.sorts)
         with self._lock:
             if self._selection is None or self._selection[0] != key:
@@ -139,7 +152,7 @@ class State:
     # --- keys and limits ---
 
     def set_key(self, secret: str, role: str) -> None:
-        """Adds a key or changes its role: valid, revoked, view_only, or unknown (forgotten)."""
+        """Add a key or change its role: valid, revoked, view_only, or unknown (forgotten)."""
         if not isinstance(secret, str) or not secret:
             raise ControlError("field 'secret' must be a text")
         if role not in (*ROLES, "unknown"):
@@ -150,11 +163,11 @@ class State:
                 self._keys[key_digest(secret)] = role
 
     def role(self, secret: str | None) -> str:
-        """valid, revoked, view_only, unknown or missing."""
+        """Return valid, revoked, view_only, unknown or missing."""
         return self._keys.get(key_digest(secret), "unknown") if secret else "missing"
 
     def set_limits(self, limits: Any) -> None:
-        """Rolling windows [[requests, seconds], ...]; null or [] for none. Starts counting afresh."""
+        """Set rolling windows [[requests, seconds], ...], null or [] for none, and start to count afresh."""
         try:
             parsed = [(int(count), float(seconds)) for count, seconds in limits or []]
         except (TypeError, ValueError):
@@ -166,7 +179,7 @@ class State:
             self._hits.clear()
 
     def within_limits(self, secret: str) -> bool:
-        """Counts a request of this key, unless a window is full: refused requests do not count, so windows drain."""
+        """Count a request of this key, unless a window is full: refused requests do not count, so windows drain."""
         with self._lock:
             now, longest = time.monotonic(), max((count for count, _ in self.limits), default=1)
             hits = self._hits.setdefault(key_digest(secret), deque(maxlen=longest))
@@ -178,22 +191,23 @@ class State:
     # --- switches and faults ---
 
     def set_switches(self, /, **changes: Any) -> None:
-        """Changes some switches, all or none; what they mean is in switches.py."""
+        """Change some switches, all or none; switches.py says what they mean."""
         with self._lock:
             self.switches = self.switches | check_switches(changes)
 
     def inject(self, fault: dict[str, Any]) -> None:
-        """Adds a fault: {"fault": NAME, "method", "path", "times", "mails", and its parameters (faults.py)}."""
+        """Add a fault: {"fault": NAME, "method", "path", "times", "mails", and its parameters (faults.py)}."""
         with self._lock:
             self._faults.append(parse_fault(fault))
 
     def clear_faults(self) -> None:
-        """No more faults (one that is striking goes on)."""
+        """Remove all faults, and `on_call`; a fault that is striking goes on."""
         with self._lock:
             self._faults.clear()
+            self.on_call = _ignore
 
     def take_fault(self, method: str, path: str) -> Fault | None:
-        """The first fault that matches; one with `times` is used up."""
+        """Return the first fault that matches, and count down its `times`."""
         with self._lock:
             fault = next((fault for fault in self._faults if fault.matches(method, path)), None)
             if fault and fault.times is not None:
@@ -203,14 +217,14 @@ class State:
             return fault
 
     def faults(self) -> list[Fault]:
-        """The faults still to strike."""
+        """Return the faults still to strike."""
         with self._lock:
             return list(self._faults)
 
     # --- what happened ---
 
     def begin_call(self, **fields: Any) -> dict[str, Any]:
-        """Records a call as it comes in; `status` or `fault` are filled in as it is answered."""
+        """Record a call as it comes in; `status` and `fault` are filled in later."""
         with self._lock:
             self._call_count += 1
             call = {"number": self._call_count, "at": iso(time.time()), **fields, "status": None, "fault": None}
@@ -218,7 +232,7 @@ class State:
             return call
 
     def send_mails(self, order: Order, mails: list[Mail], locale: str | None, call_number: int) -> None:
-        """Puts the mails into the outbox."""
+        """Put the mails into the outbox."""
         now = time.time()
         defaults = {mail["to"] for mail in default_mails(order)}
         with self._lock:
@@ -247,12 +261,20 @@ class State:
         with self._lock:
             return [dict(mail) for mail in self._outbox]
 
+    def count_calls(self, method: str, path: str) -> int:
+        """Return how many calls there were; `path` is a regular expression to search for."""
+        return sum(call["method"] == method and re.search(path, call["path"]) is not None for call in self.calls)
+
+    def mailings(self, order_id: int) -> int:
+        """Return how many calls sent emails about an order."""
+        return len({mail["caused_by"] for mail in self.outbox if mail["order_id"] == order_id})
+
     def clear_calls(self) -> None:
-        """Forgets the calls; numbers go on."""
+        """Forget the calls; numbers go on."""
         with self._lock:
             self._calls.clear()
 
     def clear_outbox(self) -> None:
-        """Empties the outbox; ids go on."""
+        """Empty the outbox; ids go on."""
         with self._lock:
             self._outbox.clear()

@@ -1,7 +1,7 @@
-"""Reads CloudFormation templates, and expands the SAM parts of them.
+"""Reads CloudFormation templates, and expands their SAM resources.
 
-`python -m dev.local.template template.yaml` prints the expanded template as JSON. Linters see more in it than in the SAM
-form: they do not check, for example, runtimes and timeouts of `AWS::Serverless::Function`.
+`python -m dev.local.template template.yaml` prints the expanded template as JSON, for linters: in the SAM form they do
+not check the runtimes and timeouts of functions, for example.
 """
 
 import json
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms, which are read as their long ones."""
+    """YAML with CloudFormation's short forms, which are read as their long forms."""
 
 
 def _long_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
@@ -37,13 +37,13 @@ _Loader.add_multi_constructor("!", _long_form)
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The template at `path`, with every function in its long form."""
+    """Read the template at `path`, with every intrinsic function in its long form."""
     template: dict[str, Any] = yaml.load(path.read_text(), _Loader)  # noqa: S506 (a SafeLoader)
     return template
 
 
 def expand(path: Path) -> dict[str, Any]:
-    """What CloudFormation makes of the template at `path`: SAM's transform, run here with its own library."""
+    """Expand the template at `path` as CloudFormation does, with the library of SAM's own transform."""
     from samtranslator.translator.transform import transform
 
     class NoManagedPolicies:
@@ -52,7 +52,7 @@ def expand(path: Path) -> dict[str, Any]:
 
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
     template = load(path)
-    # The transform wants an address where `sam package` would put one.
+    # The transform expects the URIs that `sam package` inserts.
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/key"

@@ -1,1 +1,1 @@
-"""The soak: mixed calls and random faults for minutes; then the log against the outbox. `python -m dev.soak`."""
+"""The soak: minutes of mixed calls and random faults, then a comparison of log and outbox. `python -m dev.soak`."""

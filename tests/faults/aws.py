@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.session import Session
 
 from dv_resend import app
-from faults.upstream import refusing
+from faults.network import refusing
 
 type How = Literal["throttled", "failing", "silent", "away"]
 HOWS: tuple[How, ...] = ("throttled", "failing", "silent", "away")

@@ -1,13 +1,14 @@
-"""What the attacks share: upstreams that break, and an AWS in this process."""
+"""What these tests share: a CertCentral that fails at a chosen step of a send, and an AWS in this process."""
 
 import datetime as dt
 import json
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import boto3
 import pytest
@@ -15,11 +16,37 @@ import trustme
 from conftest import CANARY, SECRET_ID, TABLE, create_claims_table
 from moto import mock_aws
 
+from dev.emulator import CertCentralEmulator
 from dv_resend import app, certcentral, explain, resend, sweep
-from faults.upstream import Names, Upstream
+from faults.network import Names
 
 PATH = "/services/v2/order/certificate/{}/resend-emails"
 HOST = "127.0.0.1"
+
+type Step = Literal["validation", "order", "put"]
+STEPS: tuple[Step, ...] = ("validation", "order", "put")
+EARLIER: dict[Step, Step] = {"order": "validation", "put": "order"}
+_PATHS: dict[Step, str] = {"validation": "/{}/validation$", "order": "/{}$", "put": "/{}/resend-emails$"}
+
+
+def path_of(step: Step, order_id: int) -> str:
+    """Match the path of one step of the send of an order."""
+    return _PATHS[step].format(order_id)
+
+
+def once_at(step: Step, order_id: int, do: Callable[[], object]) -> Callable[[dict[str, Any]], None]:
+    """Build an `on_call` that does something as the first request of a step comes in."""
+    left = [do]
+
+    def on_call(call: dict[str, Any]) -> None:
+        if left and re.search(path_of(step, order_id), call["path"]):
+            left.pop()()
+
+    return on_call
+
+
+def puts(upstream: CertCentralEmulator, order_id: int) -> int:
+    return upstream.count_calls("PUT", path_of("put", order_id))
 
 
 @dataclass(frozen=True)
@@ -62,7 +89,7 @@ def _one_aws() -> Iterator[str]:
     with mock_aws():
         create_claims_table(boto3.client("dynamodb"))
         boto3.client("secretsmanager").create_secret(Name=SECRET_ID, SecretString=CANARY)
-        attributes = {"FifoQueue": "true"}
+        attributes: Any = {"FifoQueue": "true"}
         yield boto3.client("sqs").create_queue(QueueName="reminders.fifo", Attributes=attributes)["QueueUrl"]
 
 
@@ -73,7 +100,7 @@ def aws(_one_aws: str, settings: Callable[..., None]) -> Iterator[str]:
     for item in table.scan(TableName=TABLE)["Items"]:
         table.delete_item(TableName=TABLE, Key={"id": item["id"]})
     store_key(CANARY)
-    # The fastest pace: a test that makes fewer than 50 calls never waits.
+    # The highest rate: a test that makes fewer than 50 calls never waits.
     settings(SWEEP_QUEUE_URL=_one_aws, SWEEP_REQUESTS_PER_SECOND="50")
     yield _one_aws
     assert CANARY not in str(table.scan(TableName=TABLE))
@@ -83,46 +110,56 @@ def store_key(key: str) -> None:
     boto3.client("secretsmanager").put_secret_value(SecretId=SECRET_ID, SecretString=key)
 
 
+def stored_key() -> str:
+    return boto3.client("secretsmanager").get_secret_value(SecretId=SECRET_ID)["SecretString"]
+
+
 @pytest.fixture(scope="module")
-def _one_upstream() -> Iterator[Upstream]:
-    with Upstream(valid_key=CANARY) as upstream:
+def _one_upstream() -> Iterator[CertCentralEmulator]:
+    with CertCentralEmulator(valid_key=CANARY) as upstream:
         yield upstream
 
 
 @pytest.fixture
-def upstream(aws: str, _one_upstream: Upstream, settings: Callable[..., None]) -> Iterator[Upstream]:  # noqa: ARG001
-    """An upstream that the function is configured with, and that answers as it should until it is told otherwise."""
-    _one_upstream.start_afresh()
+def upstream(
+    aws: str,  # noqa: ARG001
+    _one_upstream: CertCentralEmulator,
+    settings: Callable[..., None],
+) -> Iterator[CertCentralEmulator]:
+    """Give the CertCentral that the function is configured with, without faults at first."""
+    _one_upstream.reset()
+    _one_upstream.set_limits(None)
     settings(
         CERTCENTRAL_BASE_URL=_one_upstream.base_url,
         CERTCENTRAL_TIMEOUT_SECONDS="1",
         DNS_SERVERS=_one_upstream.dns_server,
     )
     yield _one_upstream
-    _one_upstream.stop_striking()
+    _one_upstream.clear_faults()
     app._adapters.cache_clear()
 
 
 @pytest.fixture(scope="module")
-def _one_tls_upstream(certificates: Certificates) -> Iterator[Upstream]:
-    with Upstream(valid_key=CANARY, ssl_context=certificates.contexts["good"]) as upstream:
+def _one_tls_upstream(certificates: Certificates) -> Iterator[CertCentralEmulator]:
+    with CertCentralEmulator(valid_key=CANARY, ssl_context=certificates.contexts["good"]) as upstream:
         yield upstream
 
 
 @pytest.fixture
 def tls_upstream(
     aws: str,  # noqa: ARG001
-    _one_tls_upstream: Upstream,
+    _one_tls_upstream: CertCentralEmulator,
     settings: Callable[..., None],
     certificates: Certificates,
-) -> Iterator[Upstream]:
-    """The same over TLS, with an authority that the function trusts."""
-    _one_tls_upstream.start_afresh()
-    _one_tls_upstream.meet_with(certificates.contexts["good"])
+) -> Iterator[CertCentralEmulator]:
+    """Give the same over TLS, with an authority that the function trusts."""
+    _one_tls_upstream.reset()
+    _one_tls_upstream.set_limits(None)
+    _one_tls_upstream.set_tls(certificates.contexts["good"])
     settings(CERTCENTRAL_BASE_URL=_one_tls_upstream.base_url, CERTCENTRAL_TIMEOUT_SECONDS="1")
     app._adapters().certcentral._session.verify = certificates.bundle
     yield _one_tls_upstream
-    _one_tls_upstream.stop_striking()
+    _one_tls_upstream.clear_faults()
     app._adapters.cache_clear()
 
 
@@ -133,7 +170,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
 
 @pytest.fixture
 def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(certcentral.random, "uniform", lambda *_: 0.0)
+    monkeypatch.setattr("dv_resend.certcentral.random.uniform", lambda *_: 0.0)
 
 
 class Clock:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from conftest import CANARY, Output
 
+from dev.emulator import CertCentralEmulator
 from dv_resend import app, certcentral, errors
-from faults.conftest import Clock, direct, event, http, message, queue, store_key
-from faults.upstream import STEPS, Raw, Step, Upstream
+from faults.conftest import STEPS, Clock, Step, direct, event, http, message, once_at, path_of, puts, queue, store_key
 
 COOL_DOWN = 3600
 
@@ -34,7 +34,7 @@ JUMPS = [-COOL_DOWN * 24, -COOL_DOWN, -60, -1, 1, 60, COOL_DOWN - 60]
 
 @pytest.mark.parametrize("seconds", JUMPS)
 def test_a_clock_that_jumps_between_two_calls_mails_once(
-    upstream: Upstream, invoke: Callable[..., Any], clock: Clock, seconds: int
+    upstream: CertCentralEmulator, invoke: Callable[..., Any], clock: Clock, seconds: int
 ) -> None:
     order_id = upstream.add_order()["id"]
 
@@ -50,12 +50,12 @@ def test_a_clock_that_jumps_between_two_calls_mails_once(
 @pytest.mark.parametrize("seconds", JUMPS)
 @pytest.mark.parametrize("step", STEPS)
 def test_a_clock_that_jumps_during_a_call_mails_once(
-    upstream: Upstream, invoke: Callable[..., Any], clock: Clock, step: Step, seconds: int
+    upstream: CertCentralEmulator, invoke: Callable[..., Any], clock: Clock, step: Step, seconds: int
 ) -> None:
     order_id = upstream.add_order()["id"]
-    upstream.hooks[step, order_id] = lambda: clock.jump(seconds)
+    upstream.on_call = once_at(step, order_id, lambda: clock.jump(seconds))
     first = outcome(invoke, direct(order_id))
-    upstream.stop_striking()
+    upstream.clear_faults()
 
     # How far the function's own clock reaches before it looks again is chance; what must never be is a second email.
     again = outcome(invoke, direct(order_id))
@@ -69,7 +69,11 @@ def test_a_clock_that_jumps_during_a_call_mails_once(
 
 @pytest.mark.parametrize("seconds", JUMPS)
 def test_a_clock_that_jumps_after_a_kill_mails_nobody(
-    upstream: Upstream, invoke: Callable[..., Any], clock: Clock, monkeypatch: pytest.MonkeyPatch, seconds: int
+    upstream: CertCentralEmulator,
+    invoke: Callable[..., Any],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: int,
 ) -> None:
     """The claim of a killed call says `sending` until a deadline that the next call may see far ahead, or long past."""
     order_id = upstream.add_order()["id"]
@@ -83,7 +87,7 @@ def test_a_clock_that_jumps_after_a_kill_mails_nobody(
     clock.jump(seconds)
 
     assert outcome(invoke, direct(order_id)) == ("OutcomeUnknown" if seconds >= 60 else "ResendInProgress")
-    assert upstream.puts(order_id) == 0
+    assert puts(upstream, order_id) == 0
 
 
 def _kill(*_: object) -> None:
@@ -95,10 +99,10 @@ def _kill(*_: object) -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_key_that_is_rotated_in_mid_batch_costs_no_reminder_and_sends_none_twice(
-    upstream: Upstream, invoke: Callable[..., Any], output: Callable[[], Output], step: Step
+    upstream: CertCentralEmulator, invoke: Callable[..., Any], output: Callable[[], Output], step: Step
 ) -> None:
     orders = upstream.add_orders(5, kind="dv", age_days=3.2)
-    upstream.hooks[step, orders[2]] = lambda: _rotate(upstream)
+    upstream.on_call = once_at(step, orders[2], lambda: _rotate(upstream))
 
     answer = invoke(queue(*orders))
 
@@ -109,11 +113,11 @@ def test_a_key_that_is_rotated_in_mid_batch_costs_no_reminder_and_sends_none_twi
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_key_that_is_revoked_before_the_new_one_is_stored_loses_no_reminder_and_sends_none_twice(
-    upstream: Upstream, invoke: Callable[..., Any], output: Callable[[], Output], step: Step
+    upstream: CertCentralEmulator, invoke: Callable[..., Any], output: Callable[[], Output], step: Step
 ) -> None:
     orders = upstream.add_orders(5, kind="dv", age_days=3.2)
     new = f"{CANARY}-new"
-    upstream.hooks[step, orders[2]] = lambda: upstream.set_key(CANARY, "revoked")
+    upstream.on_call = once_at(step, orders[2], lambda: upstream.set_key(CANARY, "revoked"))
 
     answer = invoke(queue(*orders))
     upstream.set_key(new, "valid")
@@ -128,8 +132,7 @@ def test_a_key_that_is_revoked_before_the_new_one_is_stored_loses_no_reminder_an
     assert [upstream.mailings(order_id) for order_id in orders] == [1] * 5
 
 
-def _rotate(upstream: Upstream) -> None:
-    upstream.hooks.clear()
+def _rotate(upstream: CertCentralEmulator) -> None:
     upstream.set_key(f"{CANARY}-new", "valid")
     store_key(f"{CANARY}-new")
     upstream.set_key(CANARY, "revoked")
@@ -144,14 +147,15 @@ def _outcomes(output: Callable[[], Output]) -> dict[int, str]:
 
 @pytest.mark.parametrize("head", ["", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"], ids=["headers", "body"])
 def test_a_drop_just_before_the_end_gains_no_time(
-    upstream: Upstream, settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch, head: str
+    upstream: CertCentralEmulator, settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch, head: str
 ) -> None:
     order_id = upstream.add_order()["id"]
     settings(CERTCENTRAL_TIMEOUT_SECONDS="2")
     monkeypatch.setattr(certcentral, "CONNECT_TIMEOUT_SECONDS", 0.05)
     monkeypatch.setattr(certcentral, "MARGIN_SECONDS", 0.7)
     # Drops after 1.8 s and 3.6 s. The first leaves 0.7 s for another, not 2 s.
-    upstream.answers["put", order_id] = Raw(head.encode(), slowly=b"HTTP", pause=1.8)
+    drops = {"fault": "raw", "data": head, "slowly": "HTTP", "seconds_per_byte": 1.8}
+    upstream.inject(drops | {"path": path_of("put", order_id)})
     ends_at = time.time() + 3.2
 
     with pytest.raises(errors.OutcomeUnknown):
@@ -220,7 +224,7 @@ def bounded(megabytes: float = 16, seconds: float = 5) -> Iterator[None]:
     assert time.process_time() - started < seconds
 
 
-def _refusal(upstream: Upstream, invoke: Callable[..., Any], ask: dict[str, Any]) -> str:
+def _refusal(upstream: CertCentralEmulator, invoke: Callable[..., Any], ask: dict[str, Any]) -> str:
     """Give the text of what refuses a call; nothing may have been asked of CertCentral."""
     with bounded():
         try:
@@ -230,14 +234,14 @@ def _refusal(upstream: Upstream, invoke: Callable[..., Any], ask: dict[str, Any]
         else:
             assert answer["statusCode"] == 400
             text = answer["body"]
-    assert upstream.came == []
+    assert upstream.calls == []
     return text
 
 
 @pytest.mark.parametrize("fields", INPUTS.values(), ids=INPUTS)
 @pytest.mark.parametrize("door", [direct, event])
 def test_a_huge_input_is_refused_in_few_words(
-    upstream: Upstream,
+    upstream: CertCentralEmulator,
     invoke: Callable[..., Any],
     output: Callable[[], Output],
     door: Callable[..., dict[str, Any]],
@@ -253,7 +257,7 @@ def test_a_huge_input_is_refused_in_few_words(
 @pytest.mark.parametrize("packed", [False, True], ids=["text", "base64"])
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 def test_a_huge_body_is_refused_in_few_words(
-    upstream: Upstream, invoke: Callable[..., Any], output: Callable[[], Output], body: str, packed: bool
+    upstream: CertCentralEmulator, invoke: Callable[..., Any], output: Callable[[], Output], body: str, packed: bool
 ) -> None:
     ask = http(1) | {"body": body}
     if packed:
@@ -264,7 +268,9 @@ def test_a_huge_body_is_refused_in_few_words(
 
 
 @pytest.mark.parametrize("part", ["rawPath", "queryStringParameters"])
-def test_a_huge_address_is_refused_in_few_words(upstream: Upstream, invoke: Callable[..., Any], part: str) -> None:
+def test_a_huge_address_is_refused_in_few_words(
+    upstream: CertCentralEmulator, invoke: Callable[..., Any], part: str
+) -> None:
     value: Any = f"/services/v2/order/certificate/{'9' * MEGABYTE}/resend-emails" if part == "rawPath" else {LONG: LONG}
 
     assert len(_refusal(upstream, invoke, http(1) | {part: value})) < 1000
@@ -272,7 +278,7 @@ def test_a_huge_address_is_refused_in_few_words(upstream: Upstream, invoke: Call
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 def test_a_huge_message_is_done_with_and_holds_up_no_other(
-    upstream: Upstream, invoke: Callable[..., Any], output: Callable[[], Output], body: str
+    upstream: CertCentralEmulator, invoke: Callable[..., Any], output: Callable[[], Output], body: str
 ) -> None:
     order_id = upstream.add_order(age_days=3.2)["id"]
     huge = message(1) | {"body": body}
@@ -288,7 +294,7 @@ def test_a_huge_message_is_done_with_and_holds_up_no_other(
 
 @pytest.mark.parametrize("door", [direct, event])
 def test_the_largest_request_that_may_be_made_is_sent(
-    upstream: Upstream,
+    upstream: CertCentralEmulator,
     invoke: Callable[..., Any],
     output: Callable[[], Output],
     door: Callable[..., dict[str, Any]],
@@ -299,7 +305,7 @@ def test_the_largest_request_that_may_be_made_is_sent(
         answer = invoke(door(order_id, domain_approval_emails=MOST))
 
     assert answer["outcome"] == "sent"
-    assert upstream.puts(order_id) == 1
+    assert puts(upstream, order_id) == 1
     # A log event may have 256 KB.
     assert max(len(json.dumps(line)) for line in output().lines) < 256 * 1024
 
@@ -315,27 +321,27 @@ def gigabyte(start: bytes) -> bytes:
     return head + piece * 128
 
 
-def _bomb(start: bytes) -> Raw:
+def _bomb(start: bytes, path: str) -> dict[str, str]:
     bomb = gigabyte(start)
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n"
-    return Raw(head.encode() + bomb)
+    return {"fault": "raw", "path": path, "data": head + bomb.decode("latin-1")}
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_an_answer_that_unpacks_to_a_gigabyte_costs_little_memory(
-    upstream: Upstream, invoke: Callable[..., Any], step: Step
+    upstream: CertCentralEmulator, invoke: Callable[..., Any], step: Step
 ) -> None:
     order_id = upstream.add_order()["id"]
-    upstream.answers[step, order_id] = _bomb(b'{"order_status": "pending"')
+    upstream.inject(_bomb(b'{"order_status": "pending"', path_of(step, order_id)))
 
     with bounded(megabytes=24):
         assert outcome(invoke, direct(order_id)) == ("OutcomeUnknown" if step == "put" else "CertCentralUnavailable")
 
 
 def test_a_list_of_orders_that_unpacks_to_a_gigabyte_costs_little_memory(
-    upstream: Upstream, invoke: Callable[..., Any]
+    upstream: CertCentralEmulator, invoke: Callable[..., Any]
 ) -> None:
-    upstream.list_answer = _bomb(b'{"orders": [')
+    upstream.inject(_bomb(b'{"orders": [', "/order/certificate$"))
 
     with bounded(megabytes=48), pytest.raises(errors.CertCentralUnavailable):
         invoke({"action": "sweep"}, seconds=900)

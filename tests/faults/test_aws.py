@@ -9,50 +9,50 @@ import boto3
 import pytest
 from conftest import Output
 
+from dev.emulator import CertCentralEmulator
 from dv_resend.errors import QueueUnavailable, ResendError
 from faults.aws import HOWS, How, broken_aws
 from faults.conftest import Clock, direct, message
-from faults.upstream import Upstream
 
 AGE_DAYS = 3.2
 ANCHOR = (dt.datetime.now(dt.UTC) - dt.timedelta(days=AGE_DAYS)).date().isoformat()
 
 
-def plain(_upstream: Upstream, order_id: int) -> dict[str, Any]:
+def plain(_upstream: CertCentralEmulator, order_id: int) -> dict[str, Any]:
     return direct(order_id)
 
 
-def plan(_upstream: Upstream, order_id: int) -> dict[str, Any]:
+def plan(_upstream: CertCentralEmulator, order_id: int) -> dict[str, Any]:
     return direct(order_id, dry_run=True)
 
 
-def unheard(upstream: Upstream, order_id: int) -> dict[str, Any]:
+def unheard(upstream: CertCentralEmulator, order_id: int) -> dict[str, Any]:
     upstream.inject({"fault": "reset", "path": f"/{order_id}/resend", "times": 1, "mails": True})
     return direct(order_id)
 
 
-def limited(upstream: Upstream, order_id: int) -> dict[str, Any]:
+def limited(upstream: CertCentralEmulator, order_id: int) -> dict[str, Any]:
     upstream.inject({"fault": "status", "status": 429, "path": f"/{order_id}/resend", "times": 1})
     return direct(order_id)
 
 
-def rotated(upstream: Upstream, order_id: int) -> dict[str, Any]:
+def rotated(upstream: CertCentralEmulator, order_id: int) -> dict[str, Any]:
     """The key was rotated in CertCentral; the function has the old one."""
     body = {"errors": [{"code": "access_denied|access_denied_invalid_key", "message": "No."}]}
     upstream.inject({"fault": "status", "status": 403, "body": body, "path": f"/{order_id}/resend", "times": 1})
     return direct(order_id)
 
 
-def reminder(_upstream: Upstream, order_id: int) -> dict[str, Any]:
+def reminder(_upstream: CertCentralEmulator, order_id: int) -> dict[str, Any]:
     return {"Records": [message(order_id, anchor=ANCHOR, day=3)]}
 
 
-def unheard_reminder(upstream: Upstream, order_id: int) -> dict[str, Any]:
+def unheard_reminder(upstream: CertCentralEmulator, order_id: int) -> dict[str, Any]:
     unheard(upstream, order_id)
     return reminder(upstream, order_id)
 
 
-def limited_reminder(upstream: Upstream, order_id: int) -> dict[str, Any]:
+def limited_reminder(upstream: CertCentralEmulator, order_id: int) -> dict[str, Any]:
     limited(upstream, order_id)
     return reminder(upstream, order_id)
 
@@ -67,7 +67,7 @@ class Case:
 
     name: str
     operation: str
-    ask: Callable[[Upstream, int], dict[str, Any]]
+    ask: Callable[[CertCentralEmulator, int], dict[str, Any]]
     comes_to: tuple[str, str, str]
     mailed: tuple[int, int, int]
     nth: int = 1
@@ -106,7 +106,7 @@ CASES = [
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_each_call_to_aws_may_break(
-    upstream: Upstream,
+    upstream: CertCentralEmulator,
     invoke: Callable[..., Any],
     output: Callable[[], Output],
     clock: Clock,
@@ -140,7 +140,7 @@ def waiting(url: str) -> int:
 
 @pytest.mark.parametrize("how", HOWS)
 def test_a_queue_that_breaks_during_a_sweep_gets_each_reminder_once(
-    upstream: Upstream,
+    upstream: CertCentralEmulator,
     settings: Callable[..., None],
     invoke: Callable[..., Any],
     how: How,
@@ -164,7 +164,7 @@ def test_a_queue_that_breaks_during_a_sweep_gets_each_reminder_once(
 
 @pytest.mark.parametrize("how", HOWS)
 def test_a_sweep_that_cannot_go_on_by_itself_says_so(
-    upstream: Upstream,  # noqa: ARG001
+    upstream: CertCentralEmulator,  # noqa: ARG001
     invoke: Callable[..., Any],
     how: How,
 ) -> None:

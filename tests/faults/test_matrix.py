@@ -19,11 +19,25 @@ from typing import Any
 import pytest
 from conftest import CANARY, Output
 
+from dev.emulator import CertCentralEmulator
 from dv_resend import app, certcentral, telemetry
 from dv_resend.errors import ResendError
-from faults.conftest import Certificates, direct, event, http, queue, store_key
+from faults.conftest import (
+    EARLIER,
+    Certificates,
+    Step,
+    direct,
+    event,
+    http,
+    once_at,
+    path_of,
+    puts,
+    queue,
+    store_key,
+    stored_key,
+)
+from faults.network import Names, deaf, refusing, resetting
 from faults.report import PROPERTY
-from faults.upstream import EARLIER, Names, Place, Raw, Step, Upstream, deaf, refusing, resetting
 
 type Answer = dict[str, Any] | ResendError
 type Port = Callable[[], AbstractContextManager[int]]
@@ -58,7 +72,7 @@ SECONDS_OF_SLOW_CALLS = (5.5, 10.0, 20.0)
 class World:
     """What a fault may break, and where it is to strike: at a `step` of the send of an order."""
 
-    upstream: Upstream
+    upstream: CertCentralEmulator
     names: Names
     certificates: Certificates
     ports: dict[Port, int]
@@ -66,18 +80,14 @@ class World:
     order_id: int
     takes_effect: bool
 
-    @property
-    def place(self) -> Place:
-        return self.step, self.order_id
-
     def before(self, strike: Callable[[], None]) -> None:
         """Have the step need a new connection, which finds the fault; what comes before it finds none."""
         if self.step not in EARLIER:
             strike()
             return
-        earlier = EARLIER[self.step], self.order_id
-        self.upstream.ends_after.add(earlier)
-        self.upstream.hooks[earlier] = strike
+        earlier = EARLIER[self.step]
+        self.upstream.inject({"fault": "close_after", "path": path_of(earlier, self.order_id)})
+        self.upstream.on_call = once_at(earlier, self.order_id, strike)
 
 
 type Strike = Callable[[World], None]
@@ -106,25 +116,24 @@ class Fault:
 
 def to(port: Port) -> Strike:
     """Connections lead to a port like this."""
-    return lambda world: world.before(lambda: world.names.go(world.ports[port]))
+    return lambda world: world.before(lambda: world.names.lead_to(world.ports[port]))
 
 
 def nowhere(world: World) -> None:
-    world.before(lambda: world.names.go(None))
+    world.before(lambda: world.names.lead_to(None))
 
 
 def certificate(name: str | None) -> Strike:
     """New connections find this certificate, or no TLS."""
     return lambda world: world.before(
-        lambda: world.upstream.meet_with(world.certificates.contexts[name] if name else None)
+        lambda: world.upstream.set_tls(world.certificates.contexts[name] if name else None)
     )
 
 
 def emulated(**fault: Any) -> Strike:
-    """A fault of the emulator's own."""
-    ends = {"validation": "/validation$", "order": "$", "put": "/resend-emails$"}
+    """One of the emulator's faults."""
     return lambda world: world.upstream.inject(
-        fault | {"path": f"/{world.order_id}{ends[world.step]}", "mails": world.takes_effect}
+        fault | {"path": path_of(world.step, world.order_id), "mails": world.takes_effect}
     )
 
 
@@ -132,13 +141,8 @@ def refused(status: int, code: str) -> Strike:
     return emulated(fault="status", status=status, body={"errors": [{"code": code, "message": "No."}]})
 
 
-def raw(at_once: bytes, **pace: Any) -> Strike:
-    def strike(world: World) -> None:
-        world.upstream.answers[world.place] = Raw(at_once, **pace)
-        if world.takes_effect:
-            world.upstream.takes_effect.add(world.place)
-
-    return strike
+def raw(data: bytes, slowly: bytes = b"", closes: bool = True) -> Strike:
+    return emulated(fault="raw", data=data.decode("latin-1"), slowly=slowly.decode("latin-1"), closes=closes)
 
 
 def ok(*lines: str, body: bytes = b"") -> bytes:
@@ -153,16 +157,14 @@ def whole(body: bytes, *lines: str) -> bytes:
 
 def rotated(world: World) -> None:
     """The key is rotated just before the step: the one that the function has is revoked, the secret has the new one."""
-    old, new = world.upstream.key, f"{CANARY}-{world.order_id}"
+    old, new = stored_key(), f"{CANARY}-{world.order_id}"
 
     def rotate() -> None:
-        world.upstream.key = new
         world.upstream.set_key(new, "valid")
         store_key(new)
         world.upstream.set_key(old, "revoked")
-        del world.upstream.hooks[world.place]
 
-    world.upstream.hooks[world.place] = rotate
+    world.upstream.on_call = once_at(world.step, world.order_id, rotate)
 
 
 NOT_REACHED: dict[str, Any] = {"put": "CertCentralUnavailable", "puts": 0, "effects": (False,)}
@@ -188,7 +190,7 @@ FAULTS = [
     Fault("reset after the request", emulated(fault="reset")),
     Fault("closed after the request", emulated(fault="close")),
     Fault("silence", emulated(fault="hang"), slow=True),
-    Fault("headers that drip", raw(b"HTTP/1.1 200 OK\r\n", slowly=b"X-Drip: 1\r\n" * 22, ends=False), slow=True),
+    Fault("headers that drip", raw(b"HTTP/1.1 200 OK\r\n", slowly=b"X-Drip: 1\r\n" * 22, closes=False), slow=True),
     Fault("100 Continue without end", raw(b"", slowly=b"HTTP/1.1 100 Continue\r\n\r\n" * 10), slow=True),
     Fault("body that drips", raw(ok("Content-Length: 99999"), slowly=b" " * 250), slow=True),
     Fault("cut off after the status", raw(b"HTTP/1.1 200 OK\r\n")),
@@ -334,7 +336,7 @@ class Calls:
     """Makes the calls of a fault's cells, each about an order of its own."""
 
     fault: Fault
-    upstream: Upstream
+    upstream: CertCentralEmulator
     names: Names
     certificates: Certificates
     ports: dict[Port, int]
@@ -350,8 +352,8 @@ class Calls:
         # A connection that is there already would not meet the faults of new ones.
         app._adapters().certcentral._session.close()
         answer = self.call(cell, order_id, seconds)
-        self.names.mended()
-        self.upstream.meet_with(self.certificates.contexts["good"] if self.fault.tls else None)
+        self.names.mend()
+        self.upstream.set_tls(self.certificates.contexts["good"] if self.fault.tls else None)
         return answer
 
     def call(self, cell: Cell, order_id: int, seconds: float = 29) -> Answer:
@@ -369,7 +371,7 @@ class Calls:
         logged = {line["order_id"]: line["outcome"] for line in self.output().lines if line.get("message") == "audit"}
         return {
             cell: Result(
-                cell.told(answer, logged[order_id]), self.upstream.puts(order_id), self.upstream.mailings(order_id)
+                cell.told(answer, logged[order_id]), puts(self.upstream, order_id), self.upstream.mailings(order_id)
             )
             for (cell, order_id), answer in zip(orders.items(), found, strict=True)
         }
@@ -379,12 +381,15 @@ class Calls:
         orders = {cell: self.upstream.add_order(kind="dv", age_days=3.2)["id"] for cell in cells(self.fault)}
         with ThreadPoolExecutor(len(orders) if self.fault.slow else 1) as pool:
             results = self.results(orders, pool.map(self.struck, orders, orders.values(), repeat(seconds)))
-        self.upstream.stop_striking()
+        self.upstream.clear_faults()
         return orders, results
 
     def has_struck(self, orders: dict[Cell, int]) -> bool:
         """Whether a slow fault has struck: while this machine is busy, the time may be too short to get that far."""
-        return all((cell.step, order_id) in self.upstream.came for cell, order_id in orders.items())
+        return all(
+            self.upstream.count_calls("PUT" if cell.step == "put" else "GET", path_of(cell.step, order_id))
+            for cell, order_id in orders.items()
+        )
 
 
 @pytest.mark.usefixtures("_no_jitter")
@@ -401,7 +406,7 @@ def test_fault(
     monkeypatch: pytest.MonkeyPatch,
     record_property: Callable[[str, object], None],
 ) -> None:
-    upstream: Upstream = request.getfixturevalue("tls_upstream" if fault.tls else "upstream")
+    upstream: CertCentralEmulator = request.getfixturevalue("tls_upstream" if fault.tls else "upstream")
     monkeypatch.setattr(certcentral, "CONNECT_TIMEOUT_SECONDS", SECONDS_TO_CONNECT[fault.tls])
     if fault.slow:
         # Lambda never runs two calls in one process, and the metrics of a process are not made for it.

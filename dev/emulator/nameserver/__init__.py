@@ -1,4 +1,4 @@
-"""A small DNS server on loopback, for tests and for the local run: it knows what it was told, and fails on demand."""
+"""A DNS server on loopback, for tests and for the local run: it serves the records it is given, and fails on demand."""
 
 from .server import NameServer, Query
 from .zone import FAULTS, Records, Zone

@@ -1,20 +1,26 @@
-"""The DNS server: UDP and TCP on one port of loopback, in a thread of its own."""
+"""The DNS server: UDP and TCP on one port of loopback.
 
-import asyncio
+dnslib speaks the protocol. dnspython reads the records, because it is exact about their presentation format.
+"""
+
 import ipaddress
 import threading
-from typing import NamedTuple, Self
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
 
 import dns.exception
-import dns.flags
-import dns.message
-import dns.opcode
-import dns.rcode
+import dns.name
+import dns.rdata
 import dns.rdatatype
+from dnslib import QTYPE, RCODE, RD, RR, DNSError, DNSLabel
+from dnslib.server import DNSHandler, TCPServer, UDPServer
 
 from .zone import Zone, text_of
 
+TTL_SECONDS = 60
+MIN_PAYLOAD = 512  # of an answer over UDP, if the query does not name another size (EDNS)
 _PORT_TRIES = 20
+_POLL_SECONDS = 0.02
 
 
 class Query(NamedTuple):
@@ -26,11 +32,12 @@ class Query(NamedTuple):
 
 
 class NameServer:
-    """A running DNS server, which answers for the whole world from one zone. `address` is its `host:port`.
+    """A running DNS server, which answers for every name from one zone. `address` is its `host:port`.
 
-    >>> with NameServer(Zone()) as server:
-    ...     server.zone.set("example.com", "MX", ["10 mail.example.com."])
-    ...     print(server.address)
+    Example:
+        >>> with NameServer(Zone()) as server:
+        ...     server.zone.set("example.com", "MX", ["10 mail.example.com."])
+        ...     print(server.address)
     """
 
     def __init__(self, zone: Zone, *, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -40,15 +47,14 @@ class NameServer:
         self.zone = zone
         self._queries: list[Query] = []
         self._lock = threading.Lock()
-        self._tcp: asyncio.Server | None = None
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        try:
-            bound = asyncio.run_coroutine_threadsafe(self._listen(host, port), self._loop).result()
-        except OSError:
-            self.close()
-            raise
+        self._closing = threading.Event()
+        self._servers = _bind(host, port)
+        self._threads = []
+        for server in self._servers:
+            server.resolver, server.logger = self, _Silent()
+            self._threads.append(threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), daemon=True))
+            self._threads[-1].start()
+        bound = self._servers[0].server_address[1]
         self.address = f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}"
 
     def __enter__(self) -> Self:
@@ -59,11 +65,13 @@ class NameServer:
 
     def close(self) -> None:
         """Stop, whatever is still waiting for an answer. Safe to repeat."""
-        if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        for server, thread in zip(self._servers, self._threads, strict=True):
+            server.shutdown()
+            server.server_close()
+            thread.join()
 
     @property
     def queries(self) -> list[Query]:
@@ -76,99 +84,72 @@ class NameServer:
         with self._lock:
             self._queries.clear()
 
-    async def _listen(self, host: str, port: int) -> int:
-        # A port that is free for TCP may be taken for UDP; port 0 then tries another one.
-        tries = 1 if port else _PORT_TRIES
-        while True:
-            tcp = await asyncio.start_server(self._serve_tcp, host, port, start_serving=False)
-            bound: int = tcp.sockets[0].getsockname()[1]
-            try:
-                self._udp, _ = await self._loop.create_datagram_endpoint(
-                    lambda: _Datagrams(self), local_addr=(host, bound)
-                )
-            except OSError:
-                tcp.close()
-                tries -= 1
-                if not tries:
-                    raise
-                continue
-            await tcp.start_serving()
-            self._tcp = tcp
-            return bound
-
-    async def _end(self) -> None:
-        if self._tcp:
-            self._tcp.close()
-            self._udp.close()
-        waiting = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-        await asyncio.sleep(0)  # the transports' own last callbacks
-
-    async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                wire = await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
-                if (answer := await self._answer(wire, "tcp")) is None:
-                    await reader.read()  # until the client leaves
-                    return
-                writer.write(len(answer).to_bytes(2) + answer)
-                await writer.drain()
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the client left, or this server ends
-        finally:
-            writer.close()
-
-    async def serve_udp(self, wire: bytes, client: tuple[str, int]) -> None:
-        """Answer one datagram."""
-        if (answer := await self._answer(wire, "udp")) is not None:
-            self._udp.sendto(answer, client)
-
-    async def _answer(self, wire: bytes, transport: str) -> bytes | None:
-        """The answer to one query; None if there is to be none."""
-        try:
-            query = dns.message.from_wire(wire)
-            response = dns.message.make_response(query, recursion_available=True)
-        except dns.exception.DNSException:
-            return None
-        if query.opcode() != dns.opcode.QUERY or len(query.question) != 1:
-            response.set_rcode(dns.rcode.NOTIMP)
-            return response.to_wire()
-        question = query.question[0]
-        asked = Query(text_of(question.name), dns.rdatatype.to_text(question.rdtype), transport)
+    def resolve(self, request: Any, handler: Any) -> Any:
+        """Answer one query; dnslib calls this. Raises `DNSError` if there is to be no answer."""
+        reply = request.reply(aa=0)
+        if request.header.qr or len(request.questions) != 1:
+            raise DNSError("not a query")
+        name, type_ = text_of(dns.name.Name([*request.q.qname.label, b""])), dns.rdatatype.to_text(request.q.qtype)
         with self._lock:
-            self._queries.append(asked)
+            self._queries.append(Query(name, type_, handler.protocol))
 
-        kind, seconds = self.zone.fault_of(asked.name, asked.type) or ("", 0)
-        match kind:
+        fault, seconds = self.zone.fault_of(name, type_) or ("", 0)
+        match fault:
             case "silent":
-                return None
+                if handler.protocol == "tcp":
+                    self._closing.wait()
+                raise DNSError(fault)
             case "garbage":
-                return wire[:2] + b"\xff" * 30  # the query's id, so that nobody takes it for somebody else's answer
+                return _Garbage(request)
             case "servfail" | "refused":
-                response.set_rcode(dns.rcode.from_text(kind))
-                return response.to_wire()
-            case "truncated" if transport == "udp":
-                response.flags |= dns.flags.TC
-                return response.to_wire()
-        await asyncio.sleep(seconds)
+                reply.header.rcode = getattr(RCODE, fault.upper())
+                return reply
+            case "slow":
+                self._closing.wait(seconds)
         try:
-            rcode, response.answer = self.zone.answer(question.name, asked.type)
+            code, records = self.zone.answer(name, type_)
         except dns.exception.DNSException:
-            rcode = dns.rcode.SERVFAIL
-        response.set_rcode(rcode)
-        # Without EDNS there is no payload size, and an answer may have 512 bytes.
-        most = max(512, query.payload) if transport == "udp" else 65_535
-        return response.to_wire(max_size=most, prefer_truncation=True)
+            code, records = "SERVFAIL", []
+        reply.header.rcode = getattr(RCODE, code)
+        reply.add_answer(*(_rr(*record) for record in records))
+        payloads = [record.edns_len for record in request.ar if record.rtype == QTYPE.OPT]
+        if handler.protocol == "udp" and (fault == "truncated" or len(reply.pack()) > max([MIN_PAYLOAD, *payloads])):
+            reply.rr, reply.header.tc = [], 1
+        return reply
 
 
-class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, server: NameServer) -> None:
-        self._server = server
-        self._tasks: set[asyncio.Task[None]] = set()  # or they could be collected while they run
+class _Garbage:
+    """Takes the place of a reply that dnslib is about to send."""
 
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        task = asyncio.get_running_loop().create_task(self._server.serve_udp(data, addr))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def __init__(self, request: Any) -> None:
+        self._id: int = request.header.id
+
+    def pack(self) -> bytes:
+        # With the query's id, so that a client does not ignore it as the answer to another query.
+        return self._id.to_bytes(2) + b"\xff" * 30
+
+
+class _Silent:
+    """A logger of dnslib that logs nothing."""
+
+    def __getattr__(self, _name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+def _bind(host: str, port: int) -> list[Any]:
+    """Bind TCP and UDP to the same port."""
+    tries = 1 if port else _PORT_TRIES
+    while True:
+        tcp = TCPServer((host, port), DNSHandler)
+        try:
+            return [tcp, UDPServer((host, tcp.server_address[1]), DNSHandler)]
+        except OSError:  # a port that is free for TCP may be taken for UDP
+            tcp.server_close()
+            tries -= 1
+            if not tries:
+                raise
+
+
+def _rr(owner: str, type_: str, value: dns.rdata.Rdata) -> Any:
+    label = DNSLabel(dns.name.from_text(owner).labels[:-1])
+    return RR(label, dns.rdatatype.from_text(type_), rdata=RD(value.to_wire()), ttl=TTL_SECONDS)

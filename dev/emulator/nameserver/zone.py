@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import dns.exception
 import dns.name
-import dns.rcode
+import dns.rdata
 import dns.rdatatype
-import dns.rrset
 
 # (name in lower case without the last dot, type) -> values in presentation format
 Records = Mapping[tuple[str, str], Sequence[str]]
@@ -20,7 +19,6 @@ FAULTS = {
     "slow": "the answer, after some seconds",
     "garbage": "bytes that are no DNS message",
 }
-TTL_SECONDS = 60
 
 
 class Fault(NamedTuple):
@@ -33,26 +31,31 @@ class Fault(NamedTuple):
 class Zone:
     """Records that were set, over those that `derived` gives; and faults by name. Safe to use from any thread.
 
-    >>> zone = Zone()
-    >>> zone.set("example.com", "MX", ["10 mail.example.com."])
-    >>> zone.set("_validation-contactemail.example.com", "TXT", ['"pki@" "example.com"'])
+    Example:
+        >>> zone = Zone()
+        >>> zone.set("example.com", "MX", ["10 mail.example.com."])
+        >>> zone.set("_validation-contactemail.example.com", "TXT", ['"pki@" "example.com"'])
     """
 
     def __init__(self, derived: Callable[[], Records] = dict) -> None:
-        """`derived` is asked for each query, and may be any function that gives records."""
+        """`derived` is called for each query, and may be any function that returns records."""
         self._derived = derived
         self._lock = threading.Lock()
         self._set: dict[tuple[str, str], tuple[str, ...]] = {}
         self._faults: dict[tuple[str, str | None], Fault] = {}
 
     def set(self, name: str, type_: str, values: Sequence[str]) -> None:
-        """Serve exactly these records; none of them: `remove`. Raises `ValueError`, and then nothing has changed."""
+        """Serve exactly these records; without values the same as `remove`.
+
+        Raises:
+            ValueError: One of them is wrong. Nothing has changed.
+        """
         key = _key(name, type_)
-        if values:
-            try:
-                _rrset(dns.name.root, key[1], values)
-            except dns.exception.DNSException as wrong:
-                raise ValueError(f"values must be {key[1]} records in presentation format: {wrong}") from None
+        try:
+            for value in values:
+                _rdata(key[1], value)
+        except dns.exception.DNSException as error:
+            raise ValueError(f"values must be {key[1]} records in presentation format: {error}") from None
         with self._lock:
             self._set[key] = tuple(values)
 
@@ -61,7 +64,7 @@ class Zone:
         self.set(name, type_, [])
 
     def fault(self, name: str, kind: str, type_: str | None = None, seconds: float = 0) -> None:
-        """Have every query for the name (and type) fail in one of the ways of `FAULTS`. Raises `ValueError`."""
+        """Make every query for the name (and type) fail in one of the ways of `FAULTS`. Raises `ValueError`."""
         if kind not in FAULTS:
             raise ValueError(f"fault must be one of {', '.join(FAULTS)}")
         if seconds < 0 or (kind == "slow") != (seconds > 0):
@@ -71,7 +74,7 @@ class Zone:
             self._faults[key[0], key[1] if type_ else None] = Fault(kind, seconds)
 
     def clear_faults(self) -> None:
-        """No more faults."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
@@ -82,38 +85,36 @@ class Zone:
             self._faults.clear()
 
     def records(self) -> Records:
-        """All records served now."""
+        """Return all records that are served now."""
         derived = self._derived()  # outside the lock: it may take others
         with self._lock:
             return {key: values for key, values in {**derived, **self._set}.items() if values}
 
     def fault_of(self, name: str, type_: str) -> Fault | None:
-        """The fault of a query; one for its type goes before one for the whole name."""
+        """Return the fault of a query; one for its type has priority over one for the whole name."""
         with self._lock:
             return self._faults.get((name, type_)) or self._faults.get((name, None))
 
-    def answer(self, name: dns.name.Name, type_: str) -> tuple[dns.rcode.Rcode, list[dns.rrset.RRset]]:
-        """What a resolver says: CNAMEs are followed. Raises a `DNSException` if a derived record is none."""
+    def answer(self, name: str, type_: str) -> tuple[str, list[tuple[str, str, dns.rdata.Rdata]]]:
+        """Answer as a resolver does, which follows CNAMEs: the response code, and (name, type, value) of each record.
+
+        Raises:
+            DNSException: A derived record is not in presentation format.
+        """
         records = self.records()
-        found: list[dns.rrset.RRset] = []
-        seen: set[dns.name.Name] = set()
+        found: list[tuple[str, str, dns.rdata.Rdata]] = []
+        seen: set[str] = set()
         while name not in seen:
             seen.add(name)
-            text = text_of(name)
-            if values := records.get((text, type_)):
-                return dns.rcode.NOERROR, [*found, _rrset(name, type_, values)]
-            if not (alias := records.get((text, "CNAME"))):
-                # A name exists, though without records of its own, if there is one below it.
-                exists = any(f".{owner}".endswith(f".{text}") for owner, _ in records)
-                return dns.rcode.NOERROR if exists else dns.rcode.NXDOMAIN, found
-            found.append(_rrset(name, "CNAME", alias))
-            name = found[-1][0].target
-        return dns.rcode.SERVFAIL, []
-
-
-def text_of(name: dns.name.Name) -> str:
-    """A name as `Records` have it."""
-    return name.to_text(omit_final_dot=True).lower()
+            if values := records.get((name, type_)):
+                return "NOERROR", [*found, *((name, type_, _rdata(type_, value)) for value in values)]
+            if not (alias := records.get((name, "CNAME"))):
+                # A name exists, even without records of its own, if there is a name below it.
+                exists = any(f".{owner}".endswith(f".{name}") for owner, _ in records)
+                return "NOERROR" if exists else "NXDOMAIN", found
+            found.append((name, "CNAME", _rdata("CNAME", alias[0])))
+            name = text_of(found[-1][2].target)  # type: ignore[attr-defined] # dnspython makes its classes at run time
+        return "SERVFAIL", []
 
 
 def _key(name: str, type_: str) -> tuple[str, str]:
@@ -127,6 +128,11 @@ def _key(name: str, type_: str) -> tuple[str, str]:
         raise ValueError(f"type must be a record type such as TXT, not {type_!r}") from None
 
 
-def _rrset(name: dns.name.Name, type_: str, values: Sequence[str]) -> dns.rrset.RRset:
+def text_of(name: dns.name.Name) -> str:
+    """Return a name as `Records` have it."""
+    return name.to_text(omit_final_dot=True).lower()
+
+
+def _rdata(type_: str, value: str) -> dns.rdata.Rdata:
     # The root as origin, so that a name in a value may lack its last dot.
-    return dns.rrset.from_text_list(name, TTL_SECONDS, "IN", type_, values, origin=dns.name.root, relativize=False)
+    return dns.rdata.from_text("IN", type_, value, origin=dns.name.root, relativize=False)

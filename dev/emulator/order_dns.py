@@ -1,16 +1,15 @@
-"""DNS of the orders' domains: what a check of recipients finds there, and how the control API steers it."""
+"""DNS records of the orders' domains, and how the control API changes them."""
 
 from collections.abc import Iterable
 from typing import Any
 
-from dev.emulator.nameserver import Records, Zone
-
-from .orders import ControlError, Order, bare, base_domain
+from .nameserver import Records, Zone
+from .orders import ControlError, Order, base_domain, without_wildcard
 
 # Baseline Requirements 3.2.2.4.14
 CONTACT_LABEL = "_validation-contactemail"
 
-# Served after a start or a reset, whatever the orders are: (name, type, values). No values: no such record.
+# Served after a start or a reset, whatever the orders are: (name, type, values). Without values: no such record.
 SEED_RECORDS: list[tuple[str, str, list[str]]] = [
     # DigiCert's documented example names these two, each at the domain where it is found.
     (f"{CONTACT_LABEL}.example.com", "TXT", ['"someone@example.com"']),
@@ -20,13 +19,13 @@ SEED_RECORDS: list[tuple[str, str, list[str]]] = [
 
 
 def derived_records(orders: Iterable[Order]) -> Records:
-    """What the owners of the orders' domains would publish.
+    """Return what the owners of the orders' domains would publish.
 
-    Mail hosts for each name, for its registrable domain and for the hosts of contacts; and the contacts at each name.
+    MX records for each name, for its registrable domain and for the hosts of contacts; and the contacts of each name.
     """
     records: dict[tuple[str, str], list[str]] = {}
     for order in orders:
-        names = [bare(name) for name, _ in order.names]
+        names = [without_wildcard(name) for name, _ in order.names]
         hosts = [*names, *map(base_domain, names), *(contact.rpartition("@")[2].lower() for contact in order.contacts)]
         records |= {(host, "MX"): [f"10 mail.{host}."] for host in hosts}
         for name in names if order.contacts else ():
@@ -36,30 +35,33 @@ def derived_records(orders: Iterable[Order]) -> Records:
 
 
 def set_records(zone: Zone, fields: dict[str, Any]) -> None:
-    """`{"name", "type", "values"}`; no values or null: no such record, not even a derived one. Raises ControlError."""
+    """Set `{"name", "type", "values"}`; without values there is no such record, not even a derived one.
+
+    Raises ControlError.
+    """
     _check(fields, {"name": str, "type": str, "values": list | None}, {"name", "type", "values"})
     values = fields["values"] or []
     if not all(isinstance(value, str) for value in values):
         raise ControlError("field 'values' must be a list of texts, or null")
     try:
         zone.set(fields["name"], fields["type"], values)
-    except ValueError as wrong:
-        raise ControlError(str(wrong)) from None
+    except ValueError as error:
+        raise ControlError(str(error)) from None
 
 
 def add_fault(zone: Zone, fields: dict[str, Any]) -> None:
-    """`{"name", "fault", "type"?, "seconds"?}`: the faults of `nameserver`. Raises ControlError."""
+    """Add `{"name", "fault", "type"?, "seconds"?}`, a fault of `nameserver`. Raises ControlError."""
     known = {"name": str, "fault": str, "type": str | None, "seconds": int | float}
     _check(fields, known, {"name", "fault"})
     try:
         zone.fault(fields["name"], fields["fault"], fields.get("type"), fields.get("seconds", 0))
-    except ValueError as wrong:
-        raise ControlError(str(wrong)) from None
+    except ValueError as error:
+        raise ControlError(str(error)) from None
 
 
 def _check(fields: dict[str, Any], known: dict[str, Any], required: set[str]) -> None:
     if unknown := sorted(fields.keys() - known.keys()):
-        raise ControlError(f"field '{unknown[0]}' is unknown; known are {', '.join(known)}")
+        raise ControlError(f"field '{unknown[0]}' is unknown; allowed fields are {', '.join(known)}")
     if missing := sorted(required - fields.keys()):
         raise ControlError(f"field '{missing[0]}' is required")
     for field, value in fields.items():
@@ -68,5 +70,5 @@ def _check(fields: dict[str, Any], known: dict[str, Any], required: set[str]) ->
 
 
 def _quoted(text: str) -> str:
-    """A text as one string of a TXT record, in presentation format."""
+    """Return a text as one string of a TXT record, in presentation format."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

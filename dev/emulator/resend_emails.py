@@ -1,13 +1,13 @@
 """`PUT order/certificate/{id}/resend-emails`: who is mailed, or why not. Pure.
 
-Fields: "DV SSL: resend emails" page. Whatever that page leaves open is a switch (switches.py), and its refusals carry
-the code `undocumented|...`, so that no client comes to rely on a code which DigiCert never published.
+Fields: "DV SSL: resend emails" page. What that page leaves open is a switch (switches.py). Refusals that it does not
+document have the code `undocumented|...`, so that no client relies on a code that DigiCert never published.
 """
 
 import json
 from typing import Any
 
-from .orders import DV_TYPE, OPEN, Order, Switches, bare
+from .orders import DV_TYPE, OPEN, Order, Switches, without_wildcard
 
 # Baseline Requirements 3.2.2.4.4
 CONSTRUCTED = ("admin", "administrator", "webmaster", "hostmaster", "postmaster")
@@ -17,7 +17,7 @@ _ENTRY = ("domain", "email", "email_domain")  # the first two are required
 
 
 class Refused(Exception):
-    """The call is answered with this status, code and message."""
+    """The call is refused with this status, code and message."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class Refused(Exception):
 
 
 def plan_mails(order: Order, body: bytes, switches: Switches) -> tuple[list[Mail], str | None]:
-    """The mails ({to, domain, email_domain?}) that the call causes, and their locale. Raises Refused."""
+    """Return the mails ({to, domain, email_domain?}) that the call causes, and their locale. Raises Refused."""
     fields = _parse_body(body, switches)
     locale = fields.get("locale")
     for switch, wrong, message in (
@@ -41,7 +41,7 @@ def plan_mails(order: Order, body: bytes, switches: Switches) -> tuple[list[Mail
     if wanted == [] and switches["empty_list"] == "reject":
         raise _undocumented("empty_list", "domain_approval_emails is empty")
     mails = [mail for entry in wanted or [] if (mail := _check(order, entry, switches))]
-    # The domain-level page: "if none is left, all defaults are mailed"; taken over for orders.
+    # The domain-level page says that the defaults are mailed if no address is left; assumed for orders too.
     mails = mails or default_mails(order)
     if not mails and switches["nothing_outstanding"] == "reject":
         raise _undocumented("nothing_outstanding", "All names are approved")
@@ -49,13 +49,13 @@ def plan_mails(order: Order, body: bytes, switches: Switches) -> tuple[list[Mail
 
 
 def default_mails(order: Order) -> list[Mail]:
-    """The five constructed addresses at every name that is still to be approved."""
-    names = dict.fromkeys(bare(name) for name, status in order.names if status != "approved")
+    """Return the five constructed addresses at every name that is not approved yet."""
+    names = dict.fromkeys(without_wildcard(name) for name, status in order.names if status != "approved")
     return [{"to": f"{local}@{name}", "domain": name} for name in names for local in CONSTRUCTED]
 
 
 def _parse_body(body: bytes, switches: Switches) -> dict[str, Any]:
-    """The fields, checked for type only."""
+    """Parse the body, and check the types of its fields."""
     try:
         fields = json.loads(body) if body.strip() else None
     except (ValueError, RecursionError):  # errors page: bad_request_format
@@ -92,15 +92,19 @@ def _check_names(fields: dict[str, Any], known: tuple[str, ...], switches: Switc
 
 
 def _check(order: Order, entry: Mail, switches: Switches) -> Mail | None:
-    """One entry as a mail, or None if it is to be ignored."""
-    domain, email_domain = bare(entry["domain"]), entry.get("email_domain", entry["domain"])
-    names = {bare(name): status for name, status in order.names}
+    """Return the mail of one entry, or None if it is to be ignored."""
+    domain, email_domain = without_wildcard(entry["domain"]), entry.get("email_domain", entry["domain"])
+    names = {without_wildcard(name): status for name, status in order.names}
     if entry["domain"].startswith("*.") and switches["wildcard_domain"] == "reject":
         raise _undocumented("wildcard_domain", f"{entry['domain']} is not accepted")
     for switch, wrong, message in (
         ("unknown_domain", domain not in names, f"{entry['domain']} is not on the order"),
         ("approved_name", names.get(domain) == "approved", f"{entry['domain']} is approved already"),
-        ("foreign_address", not _may_approve(order, domain, bare(email_domain), entry["email"]), "Address not allowed"),
+        (
+            "foreign_address",
+            not _may_approve(order, domain, without_wildcard(email_domain), entry["email"]),
+            "Address not allowed",
+        ),
     ):
         if wrong and switches[switch] == "reject":
             raise _undocumented(switch, message)
@@ -111,7 +115,7 @@ def _check(order: Order, entry: Mail, switches: Switches) -> Mail | None:
 
 
 def _may_approve(order: Order, domain: str, email_domain: str, email: str) -> bool:
-    """Constructed at the domain, or at the parent named by `email_domain` (change log); or a DNS contact anywhere."""
+    """Allow addresses constructed at the domain or at its parent `email_domain` (change log), and any DNS contact."""
     local, _, host = email.lower().rpartition("@")
     above = (domain == email_domain or domain.endswith("." + email_domain)) and "." in email_domain
     constructed = local in CONSTRUCTED and host == email_domain and above

@@ -1,4 +1,4 @@
-"""`GET order/certificate`: filters, sort and paging, as the "List orders" page and its clients use them. Pure."""
+"""`GET order/certificate`: filters, sorting and paging, as the "List orders" page and clients use them. Pure."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from .orders import DAY, Order, Switches, order_row, parse_time
+from .order_json import order_row
+from .orders import DAY, Order, Switches, parse_time
 
 MAX_LIMIT = 1000
 _FILTER = re.compile(r"filters\[(\w+)](?:\[\d*])?")
@@ -20,12 +21,12 @@ _Test = Callable[[Order], bool]
 
 
 class BadQuery(ValueError):
-    """A query the emulator does not know: it says so instead of ignoring it, so that no test passes by luck."""
+    """Part of the query is unknown. It is refused instead of ignored, so that no test passes by luck."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A parsed list query. `filters` and `sorts` are hashable: they are the key of the cached selection."""
+    """A parsed list query. `filters` and `sorts` are hashable, because they are the key of the cached selection."""
 
     filters: tuple[tuple[str, str], ...]
     sorts: tuple[str, ...]
@@ -34,13 +35,13 @@ class Listing:
 
 
 def parse_listing(query: str, switches: Switches) -> Listing:
-    """The query of a list call. Raises BadQuery."""
+    """Parse the query of a list call. Raises BadQuery."""
     filters: list[tuple[str, str]] = []
     plain = {"sort": "", "offset": "0", "limit": ""}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if match := _FILTER.fullmatch(name):
             if match[1] not in _FILTERS:
-                raise BadQuery(f"filters[{match[1]}] is not built into the emulator; add it to listing.py")
+                raise BadQuery(f"filters[{match[1]}] is not built into the emulator; add it to list_orders.py")
             filters.append((match[1], value))
         elif name in plain:
             plain[name] = value
@@ -61,7 +62,7 @@ def parse_listing(query: str, switches: Switches) -> Listing:
 
 
 def select(orders: Iterable[Order], listing: Listing) -> list[Order]:
-    """All orders that pass the filters, sorted: values of one filter widen, several filters narrow. Raises BadQuery."""
+    """Return the orders that match one value of each filter, sorted. Raises BadQuery."""
     values: dict[str, list[str]] = {}
     for name, value in listing.filters:
         values.setdefault(name, []).append(value)
@@ -73,7 +74,7 @@ def select(orders: Iterable[Order], listing: Listing) -> list[Order]:
 
 
 def render_page(chosen: list[Order], listing: Listing, switches: Switches) -> dict[str, Any]:
-    """The body. `page.limit` is 0 when none was given ("List orders" page, its example)."""
+    """Build the body. `page.limit` is 0 if none was given ("List orders" page, its example)."""
     limit = MAX_LIMIT if not listing.limit else listing.limit
     rows = [order_row(order, switches) for order in chosen[listing.offset : listing.offset + limit]]
     page = {"total": len(chosen), "limit": listing.limit or 0, "offset": listing.offset}
@@ -93,7 +94,7 @@ def _by_date(wanted: list[str]) -> _Test:
 
 
 def _range(text: str) -> tuple[float, float]:
-    """`a...b` (both ends in), `>a`, `<b` or one day, as [start, end). A `+` that was not encoded came as a blank."""
+    """Parse `a...b` (both included), `>a`, `<b` or one day to [start, end). An unencoded `+` has become a blank."""
     text = text.replace(" ", "+")
 
     def step(value: str) -> int:

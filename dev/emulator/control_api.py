@@ -1,24 +1,35 @@
-"""The control API under /_emulator: the methods of the emulator, by HTTP."""
+"""The control API under /_emulator: how tests and people look at the emulator and steer it, by HTTP.
+
+GET    health
+POST   reset                back to the orders, keys, switches and limits of the start
+GET    orders               POST one, or many alike with `count`; DELETE removes all
+PATCH  orders/{id}          change one
+GET    outbox, calls        DELETE forgets them
+POST   faults               inject one (faults.py); DELETE removes all
+GET    switches             PUT changes some (switches.py)
+PUT    limits, keys
+GET    dns                  PUT sets the records of one name and type; POST and DELETE dns/faults
+"""
 
 import json
 from typing import Any
 
-from .answers import Answer, json_answer
-from .domains import add_fault, set_records
+from .order_dns import add_fault, set_records
 from .orders import ControlError
+from .responses import Response, json_response
 from .state import State
 
 PREFIX = "/_emulator/"
 
 
-def answer_control(state: State, method: str, path: str, body: bytes) -> Answer:
-    """Answers a control request; a wrong one with 400 and a sentence that names the field."""
+def respond_to_control(state: State, method: str, path: str, body: bytes) -> Response:
+    """Respond to a control request; to a wrong one with 400 and a sentence that names the field."""
     try:
-        return json_answer(200, _run(state, method, path.removeprefix(PREFIX), body))
-    except ControlError as wrong:
-        return json_answer(400, {"error": str(wrong)})
+        return json_response(200, _run(state, method, path.removeprefix(PREFIX), body))
+    except ControlError as error:
+        return json_response(400, {"error": str(error)})
     except LookupError as missing:
-        return json_answer(404, {"error": str(missing.args[0])})
+        return json_response(404, {"error": str(missing.args[0])})
 
 
 def _run(state: State, method: str, name: str, body: bytes) -> Any:  # noqa: C901
@@ -35,6 +46,8 @@ def _run(state: State, method: str, name: str, body: bytes) -> Any:  # noqa: C90
                 ids = state.add_orders(fields.pop("count"), **fields)
                 return {"first_id": ids[0], "last_id": ids[-1], "count": len(ids)}
             return state.add_order(**fields)
+        case "DELETE", ["orders"]:
+            state.clear_orders()
         case "PATCH", ["orders", order_id] if order_id.isdecimal():
             return state.update_order(int(order_id), **_object(body))
         case "GET", ["outbox"]:
@@ -68,7 +81,7 @@ def _run(state: State, method: str, name: str, body: bytes) -> Any:  # noqa: C90
         case "PUT", ["keys"]:
             fields = _object(body)
             if unknown := sorted(set(fields) - {"secret", "role"}):
-                raise ControlError(f"field '{unknown[0]}' is unknown; known are secret, role")
+                raise ControlError(f"field '{unknown[0]}' is unknown; allowed fields are secret, role")
             state.set_key(fields.get("secret", ""), fields.get("role", ""))
         case _:
             raise LookupError(f"there is no {method} {PREFIX}{name}")

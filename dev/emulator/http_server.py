@@ -15,22 +15,22 @@ from socketserver import TCPServer
 from typing import Any
 
 from . import faults
-from .answers import Answer, json_answer
-from .api import answer_call
-from .control import PREFIX, answer_control
+from .certcentral_api import respond
+from .control_api import PREFIX, respond_to_control
 from .page import render_page
+from .responses import Response, json_response
 from .state import State
 
-MAX_BODY = 1024 * 1024
+MAX_BODY_BYTES = 1024 * 1024
 KEY_HEADER = "x-dc-devkey"
 _POLL_SECONDS = 0.05
 
 
 class _Unreadable(Exception):
-    """The request body is broken or too large; the connection cannot be used any more."""
+    """The request body is broken or too large, and the connection cannot be used any more."""
 
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
         self.status = status
 
 
@@ -50,14 +50,14 @@ class Connection(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         try:
             body = self._read_body()
-        except _Unreadable as wrong:
+        except _Unreadable as error:
             self.close_connection = True
-            self.send(json_answer(wrong.status, {"error": str(wrong)}))
+            self.send(json_response(error.status, {"error": str(error)}))
             return
         if path == "/" and self.command == "GET":
             self.send(render_page(state))
         elif path.startswith(PREFIX):
-            self.send(answer_control(state, self.command, path, body))
+            self.send(respond_to_control(state, self.command, path, body))
         else:
             self._handle_call(state, path, query, body)
 
@@ -76,21 +76,22 @@ class Connection(BaseHTTPRequestHandler):
             client_port=self.client_address[1],
         )
         number, resets = self.call["number"], state.resets
+        state.on_call(self.call)
 
         @cache
-        def answer() -> Answer:
-            if state.resets != resets:  # a slow call of an earlier test must not mail into the next one's outbox
-                return Answer(503, b"", {})
-            return answer_call(state, secret, self.command, path, query, body, number)
+        def take_effect() -> Response:
+            if state.resets != resets:  # a slow call of an earlier test must not mail into the next test's outbox
+                return Response(503, b"", {})
+            return respond(state, secret, self.command, path, query, body, number)
 
         fault = state.take_fault(self.command, path)
         if fault is None:
-            self.send(answer())
+            self.send(take_effect())
             return
         self.call["fault"] = fault.name
         if fault.mails:
-            answer()
-        faults.strike(self, fault, answer)
+            take_effect()
+        faults.strike(self, fault, take_effect)
 
     def _read_body(self) -> bytes:
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
@@ -98,8 +99,8 @@ class Connection(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "0")
         if not (length.isascii() and length.isdecimal()):
             raise _Unreadable(400, "Content-Length must be a number")
-        if int(length) > MAX_BODY:
-            raise _Unreadable(413, f"the body is larger than {MAX_BODY} bytes")
+        if int(length) > MAX_BODY_BYTES:
+            raise _Unreadable(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
         body = self.rfile.read(int(length))
         if len(body) < int(length):
             raise _Unreadable(400, "the body is shorter than Content-Length")
@@ -116,21 +117,22 @@ class Connection(BaseHTTPRequestHandler):
                 while self.rfile.readline(1000).strip():
                     pass  # trailers
                 return body
-            if not 0 < size <= MAX_BODY - len(body):
-                raise _Unreadable(413, f"the body is larger than {MAX_BODY} bytes")
+            if not 0 < size <= MAX_BODY_BYTES - len(body):
+                raise _Unreadable(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
             body += self.rfile.read(size)
             self.rfile.readline(1000)
 
-    # --- answers, and what faults do to a connection ---
+    # --- responses, and what faults do to a connection ---
 
-    def send(self, answer: Answer) -> None:
-        """A whole answer."""
-        self._send_head(answer.status, answer.headers, None if answer.status in (204, 304) else len(answer.body))
-        if self.command != "HEAD" and answer.body:
-            self.wfile.write(answer.body)
+    def send(self, response: Response) -> None:
+        """Send a whole response."""
+        status, body, headers = response
+        self._send_head(status, headers, None if status in (204, 304) else len(body))
+        if self.command != "HEAD" and body:
+            self.wfile.write(body)
 
     def stream(self, status: int, headers: dict[str, str], length: int, pieces: Iterable[bytes]) -> None:
-        """An answer whose body may be shorter than `length` says; then the connection is closed."""
+        """Send a response whose body may be shorter than `length`, then close the connection."""
         self.close_connection = True
         self._send_head(status, headers, length)
         for piece in pieces:
@@ -138,7 +140,7 @@ class Connection(BaseHTTPRequestHandler):
 
     def _send_head(self, status: int, headers: dict[str, str], length: int | None) -> None:
         if self.call is not None:
-            self.call["status"] = status  # before the first byte: a client that has the answer finds the call complete
+            self.call["status"] = status  # before the first byte: a client with the response finds the call complete
         self.send_response(status)
         if length is not None:
             self.send_header("Content-Length", str(length))
@@ -148,15 +150,15 @@ class Connection(BaseHTTPRequestHandler):
         self.end_headers()
 
     def version_string(self) -> str:
-        """The Server header."""
+        """Return the Server header."""
         return "CertCentralEmulator"
 
     def pause(self, seconds: float) -> bool:
-        """Waits; True if the emulator closes meanwhile."""
+        """Wait; True if the emulator closes meanwhile."""
         return self.server.closing.wait(seconds)
 
     def wait_until_left(self) -> None:
-        """Says nothing until the client leaves or the emulator closes."""
+        """Send nothing until the client leaves or the emulator closes."""
         self.close_connection = True
         self.connection.settimeout(_POLL_SECONDS)
         while not self.server.closing.is_set():
@@ -169,53 +171,53 @@ class Connection(BaseHTTPRequestHandler):
                 return
 
     def reset(self) -> None:
-        """TCP RST in place of an answer."""
+        """Send a TCP RST instead of a response."""
         self.close_connection = self.aborted = True
 
     def close_after_idle(self, seconds: float) -> None:
-        """Closes the connection without a word once it was idle that long."""
+        """Close the connection without notice after that long without a request."""
         self.connection.settimeout(max(seconds, 0.001))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Nothing: calls are recorded, and no header may reach a log."""
+        """Log nothing: calls are recorded, and no header may reach a log."""
 
 
 class Server(ThreadingHTTPServer):
-    """Accepts connections on loopback, and knows all of them, so that closing leaves none behind."""
+    """Accepts connections on loopback and keeps track of them, so that closing leaves none behind."""
 
     request_queue_size = 128
 
     def __init__(self, host: str, port: int, state: State, ssl_context: ssl.SSLContext | None = None) -> None:
         self.state = state
         self.closing = threading.Event()
-        self._ssl_context = ssl_context
+        self.ssl_context = ssl_context
         self._open: dict[threading.Thread, socket.socket] = {}
         self._lock = threading.Lock()
         super().__init__((host, port), Connection)
 
     def server_bind(self) -> None:
-        """Without HTTPServer's look-up of the host's full name, which may ask a DNS server."""
+        """Bind without HTTPServer's lookup of the host's full name, which may query DNS."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """One daemon thread for each connection."""
+        """Start one daemon thread for each connection."""
         thread = threading.Thread(target=self.process_request_thread, args=(request, client_address), daemon=True)
         with self._lock:
             self._open[thread] = request
         thread.start()
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serves a connection to its end."""
+        """Serve a connection to its end."""
         aborted = False
         try:
-            if self._ssl_context:
-                # The handshake is this thread's business: a client that stalls must not keep others out.
-                request = self._ssl_context.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+            if self.ssl_context:
+                # In this thread, so that a client that stalls in the handshake does not block others.
+                request = self.ssl_context.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
                 with self._lock:
                     self._open[threading.current_thread()] = request
                 request.do_handshake()
-            aborted = self.RequestHandlerClass(request, client_address, self).aborted
+            aborted = Connection(request, client_address, self).aborted
         except OSError:
             pass  # the client left
         except Exception:
@@ -230,7 +232,7 @@ class Server(ThreadingHTTPServer):
                 del self._open[threading.current_thread()]
 
     def close(self) -> None:
-        """Stops listening, ends every connection, waits for their threads. Call it while serve_forever runs."""
+        """Stop listening, end every connection, wait for their threads. Call it while serve_forever runs."""
         self.closing.set()
         self.shutdown()
         self.server_close()
