@@ -17,14 +17,14 @@ links: list[Any] = []
 # In place of the self-invocation, so that the next link has a process of its own here too.
 app._go_on = lambda link, *_: links.append(link.to_json())
 
-ends_at = time.monotonic() + seconds
+deadline = time.monotonic() + seconds
 context = types.SimpleNamespace(
     function_name="sweep",
     memory_limit_in_mb=512,
     invoked_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:sweep:live",
     aws_request_id="11111111-2222-4333-8444-555555555555",
     tenant_id=None,
-    get_remaining_time_in_millis=lambda: int((ends_at - time.monotonic()) * 1000),
+    get_remaining_time_in_millis=lambda: int((deadline - time.monotonic()) * 1000),
 )
 started = time.monotonic()
 summary = app.lambda_handler(event, context)

@@ -29,15 +29,15 @@ MAY_KNOW: dict[str, set[str]] = {
     "reminders": set(),
     "pace": set(),
     "sweep": {"eligibility", "errors", "models", "reminders", "resend"},
-    "doors": {"errors", "models"},
-    "telemetry": {"errors", "models"},
+    "events": {"errors", "models"},
+    "observability": {"errors", "models"},
     "aws": set(),
     "api_key": {"aws", "errors"},
-    "claims": {"aws", "errors", "models", "telemetry"},
+    "claims": {"aws", "errors", "models", "observability"},
     "certcentral": {"errors", "models"},
     "dns_lookup": {"errors", "models", "recipients"},
-    "reminder_queue": {"aws", "errors", "models", "telemetry"},
-    "worker": {"errors", "models", "reminder_queue", "telemetry"},
+    "reminder_queue": {"aws", "errors", "models", "observability"},
+    "worker": {"errors", "models", "reminder_queue", "observability"},
 }
 
 
@@ -68,7 +68,7 @@ def test_the_handler_loads_no_more_than_most_requests_need() -> None:
 @pytest.mark.parametrize(
     "use_case",
     [
-        *("resend", "sweep", "status", "reminders", "pace", "models", "errors", "config", "doors"),
+        *("resend", "sweep", "status", "reminders", "pace", "models", "errors", "config", "events"),
         *("eligibility", "recipients", "explain", "advice"),
     ],
 )

@@ -11,10 +11,11 @@ import pytest
 from contract.promises import alarm_problems, dashboard_of, dashboard_problems, query_problems
 from contract.template import FUNCTIONS, PARAMETERS, RESOURCES, TEMPLATE, of_type
 from dev.local.template import ROOT
-from dv_resend import app, reminders, telemetry
+from dv_resend import app, observability
+from dv_resend.core import reminders
 
 ALARMS = of_type("AWS::CloudWatch::Alarm")
-METRICS = {metric.name: str(metric) for metric in telemetry.MetricName}
+METRICS = {metric.name: str(metric) for metric in observability.MetricName}
 DAY = 24 * 3600
 
 # ---------------------------------------------------------------- alarms
@@ -23,7 +24,7 @@ DAY = 24 * 3600
 def test_alarms_watch_what_they_must() -> None:
     assert alarm_problems(TEMPLATE, METRICS) == []
     assert {alarm["Namespace"] for alarm in ALARMS.values()} == {
-        telemetry.NAMESPACE,
+        observability.NAMESPACE,
         *("AWS/Lambda", "AWS/SQS", "AWS/States"),
     }
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dev.local.template import ROOT, load
-from dv_resend import aws
+from dv_resend.adapters import aws
 
 FUNCTIONS = [
     name

@@ -14,7 +14,7 @@ import dns.query
 import dns.rcode
 import dns.resolver
 import pytest
-from loopback import has_ipv6
+from unit.loopback import has_ipv6
 
 from dev.emulator.nameserver import FAULTS, NameServer, Query, Zone
 
