@@ -7,9 +7,9 @@ import time
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from dv_resend import doors, telemetry
+from dv_resend import aws, doors, telemetry
 from dv_resend.api_key import ApiKey
-from dv_resend.aws import SDK_ERRORS, Session, error_code
+from dv_resend.aws import SDK_ERRORS, error_code
 from dv_resend.certcentral import CertCentral
 from dv_resend.claims import Claims
 from dv_resend.config import Config
@@ -70,7 +70,7 @@ def _run(command: doors.Command, context: "LambdaContext", audit: telemetry.Audi
                 queue=adapters.queue,
                 days=adapters.config.reminder_days,
                 sending=adapters.config.sending,
-                go_on=lambda link: _go_on(link, f"{context.function_name}:{ALIAS}", adapters.session),
+                go_on=lambda link: _go_on(link, f"{context.function_name}:{ALIAS}"),
             )
         case ResendRequest() as request:
             return resend(
@@ -105,12 +105,10 @@ def _work(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     )
 
 
-def _go_on(link: SweepRequest, function: str, session: Session) -> None:
+def _go_on(link: SweepRequest, function: str) -> None:
     """Have the next link of a sweep run in an invocation of its own."""
     try:
-        session.client("lambda").invoke(
-            FunctionName=function, InvocationType="Event", Payload=json.dumps(link.to_json())
-        )
+        aws.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(link.to_json()))
     except SDK_ERRORS as error:
         raise QueueUnavailable(f"The sweep could not go on by itself ({error_code(error)}). Sweep again.") from None
 
@@ -124,7 +122,6 @@ class _Adapters:
 
     def __init__(self) -> None:
         self.config = Config.from_environment(os.environ)
-        self.session = Session()
 
     @cached_property
     def certcentral(self) -> CertCentral:
@@ -133,7 +130,7 @@ class _Adapters:
         return CertCentral(
             base_url=config.certcentral_base_url,
             timeout_seconds=config.certcentral_timeout_seconds,
-            api_key=ApiKey(config.api_key_secret_id, self.session.client("secretsmanager")),
+            api_key=ApiKey(config.api_key_secret_id, aws.client("secretsmanager")),
             observe=telemetry.observe_upstream,
             # People who wait for an answer are not held to the sweep's share.
             pace=Pace(config.sweep_requests_per_second).wait if sweeps else lambda: None,
@@ -141,13 +138,13 @@ class _Adapters:
 
     @cached_property
     def claims(self) -> Claims:
-        return Claims(self.config.claims_table, self.config.cool_down_seconds, self.session.client("dynamodb"))
+        return Claims(self.config.claims_table, self.config.cool_down_seconds, aws.client("dynamodb"))
 
     @cached_property
     def queue(self) -> ReminderQueue:
         if self.config.sweep_queue_url is None:
             raise ConfigurationError("The environment variable SWEEP_QUEUE_URL is missing; only SweepFunction sweeps.")
-        return ReminderQueue(self.config.sweep_queue_url, self.session.client("sqs"))
+        return ReminderQueue(self.config.sweep_queue_url, aws.client("sqs"))
 
 
 @lru_cache(maxsize=1)
