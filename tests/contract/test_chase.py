@@ -139,7 +139,7 @@ def decided(*, refusal: str = "", status: str = "pending", turn: int = 0) -> str
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_every_retried_error_is_retryable(path: Path) -> None:
+def test_retry_names_retryable_errors_only(path: Path) -> None:
     for name, rule in rules("Retry", path):
         names = set(rule["ErrorEquals"])
 
@@ -149,7 +149,7 @@ def test_every_retried_error_is_retryable(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_every_caught_error_exists(path: Path) -> None:
+def test_catch_names_existing_errors_only(path: Path) -> None:
     # All that a failed execution of another state machine is called by the one that waits for it.
     known = set(CLASSES) | SERVICE_ERRORS | KILLED | {"States.TaskFailed"}
 
@@ -158,7 +158,7 @@ def test_every_caught_error_exists(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_every_retry_is_bounded(path: Path) -> None:
+def test_retry_is_bounded(path: Path) -> None:
     for name, rule in rules("Retry", path):
         assert rule["MaxAttempts"] <= 120, name
         assert rule["MaxDelaySeconds"] <= 180, name  # the window of DigiCert's request limit
@@ -166,7 +166,7 @@ def test_every_retry_is_bounded(path: Path) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_chase_waits_for_everything_that_passes(task: str) -> None:
+def test_chase_tasks_retry_every_temporary_error(task: str) -> None:
     """QueueUnavailable is raised by sweeps alone."""
     retried = {name for rule in TASKS[task]["Retry"] for name in rule["ErrorEquals"]}
 
@@ -178,7 +178,7 @@ def test_the_chase_waits_for_everything_that_passes(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_retries_outlast_digicerts_maintenance(task: str) -> None:
+def test_chase_retries_outlast_digicert_maintenance(task: str) -> None:
     """Two hours ("DigiCert maintenance schedule"). Full jitter is an even chance from 0 to the delay, so that their sum
     is close to a normal distribution: all but one chase in a thousand waits longer."""
     rule = TASKS[task]["Retry"][0]
@@ -190,7 +190,7 @@ def test_the_retries_outlast_digicerts_maintenance(task: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["task-jsonata.asl.json", "task-jsonpath.asl.json"])
-def test_the_tasks_to_copy_wait_for_what_passes_soon(name: str) -> None:
+def test_example_tasks_retry_short_temporary_errors(name: str) -> None:
     """A paused service is not mended within a few retries. These end long before the cool-down does, so that a killed
     function may be called again: it will find its claim."""
     retried = {error for _, rule in rules("Retry", EXAMPLES / name) for error in rule["ErrorEquals"]}
@@ -199,14 +199,14 @@ def test_the_tasks_to_copy_wait_for_what_passes_soon(name: str) -> None:
     assert retried == (RETRYABLE - {"QueueUnavailable", "SendingPaused"}) | SERVICE_ERRORS | killed
 
 
-def test_an_unknown_outcome_is_never_followed_by_another_email_at_once() -> None:
+def test_chase_after_unknown_outcome_waits_before_next_email() -> None:
     """It goes on to wait, and to look at the order's status."""
     caught = {error: rule["Next"] for name, rule in rules("Catch", WORKFLOW) for error in rule["ErrorEquals"]}
 
     assert {STATES[caught[error]]["Type"] for error in {"OutcomeUnknown"} | KILLED} == {"Wait"}
 
 
-def test_failures_have_the_documented_names() -> None:
+def test_chase_failures_have_documented_names() -> None:
     failures = {state["Error"] for state in STATES.values() if state["Type"] == "Fail"}
 
     assert failures == ORDINARY_OUTCOMES | {"InvalidRequest"}
@@ -214,7 +214,7 @@ def test_failures_have_the_documented_names() -> None:
     assert failures & CLASSES.keys() == {"OrderNotEligible", "InvalidRequest"}
 
 
-def test_the_alarm_names_the_ordinary_outcomes() -> None:
+def test_chase_failures_alarm_names_ordinary_outcomes() -> None:
     alarm = load(ROOT / "template.yaml")["Resources"]["ChaseFailuresAlarm"]["Properties"]
 
     assert {name for name in ORDINARY_OUTCOMES if name in alarm["AlarmDescription"]} == ORDINARY_OUTCOMES
@@ -224,7 +224,7 @@ def test_the_alarm_names_the_ordinary_outcomes() -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_every_state_is_reached_and_every_path_ends(path: Path) -> None:
+def test_workflow_states_are_reachable_and_paths_end(path: Path) -> None:
     workflow = json.loads(path.read_text("utf-8"))
     states: dict[str, State] = workflow["States"]
     reached: set[str] = set()
@@ -243,7 +243,7 @@ def test_every_state_is_reached_and_every_path_ends(path: Path) -> None:
         assert state["Type"] != "Choice" or "Default" in state, name
 
 
-def test_every_round_takes_one_of_the_waits() -> None:
+def test_chase_rounds_are_limited_by_its_waits() -> None:
     """So that there are no more rounds than waits: without the states that count, the graph has no way back. Nor has it
     one with a refusal, which is cleared on that way, and which a resend alone can bring about."""
     counting = {name for name, state in STATES.items() if state.get("Assign", {}).get("turn") == "{% $turn + 1 %}"}
@@ -265,7 +265,7 @@ def test_every_round_takes_one_of_the_waits() -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_everything_is_bounded_in_time(path: Path) -> None:
+def test_workflow_and_its_tasks_have_timeouts(path: Path) -> None:
     workflow = json.loads(path.read_text("utf-8"))
     tasks = [state for state in workflow["States"].values() if state["Type"] == "Task"]
 
@@ -277,7 +277,7 @@ def test_everything_is_bounded_in_time(path: Path) -> None:
             assert task["TimeoutSeconds"] > function["Timeout"]
 
 
-def test_the_limit_outlasts_the_default_waits_with_all_retries() -> None:
+def test_chase_timeout_exceeds_default_waits_with_all_retries() -> None:
     waits = prepared({"order_id": 1})["waits"]
     of_a_round = sum(
         task["TimeoutSeconds"]
@@ -289,19 +289,19 @@ def test_the_limit_outlasts_the_default_waits_with_all_retries() -> None:
     assert len(waits) * of_a_round + 3600 * sum(waits) < CHASE["TimeoutSeconds"]
 
 
-def test_whoever_waits_for_a_chase_waits_longer_than_it_may_last() -> None:
+def test_sync_example_timeout_exceeds_chase_timeout() -> None:
     assert states_of(EXAMPLES / "start-chase-sync.asl.json")["ChaseOrder"]["TimeoutSeconds"] > CHASE["TimeoutSeconds"]
 
 
 # ---------------------------------------------------------------- what is asked of the function
 
 
-def test_the_chase_asks_the_alias_and_nothing_else() -> None:
+def test_chase_invokes_the_alias_only() -> None:
     assert {task["Arguments"]["FunctionName"] for task in TASKS.values()} == {"${ResendFunctionAlias}"}
     assert {task["Resource"] for task in TASKS.values()} == {"arn:aws:states:::lambda:invoke"}
 
 
-def test_each_resend_says_which_execution_asked() -> None:
+def test_chase_resend_names_its_execution_as_requester() -> None:
     sample = json.loads((EXAMPLES / "start-chase.json").read_text("utf-8"))
     variables = prepared(sample | {"requested_by": "somebody else"})
 
@@ -316,7 +316,7 @@ def test_each_resend_says_which_execution_asked() -> None:
     assert first_step(sample) == "Resend"
 
 
-def test_the_status_is_asked_for_the_same_order() -> None:
+def test_chase_status_check_is_about_the_same_order() -> None:
     payload = TASKS["CheckStatus"]["Arguments"]["Payload"]
     filled = payload | {"order_id": evaluate(payload["order_id"], order_id=5)}
 
@@ -326,7 +326,7 @@ def test_the_status_is_asked_for_the_same_order() -> None:
 @pytest.mark.parametrize(
     "field", [{"force": True}, {"force": False}, {"force": True, "dry_run": True}, {"action": "status"}], ids=ascii
 )
-def test_a_chase_is_never_forced_and_is_nothing_but_a_resend(field: dict[str, Any]) -> None:
+def test_chase_input_with_force_or_action_is_refused(field: dict[str, Any]) -> None:
     """Forced, a retry, a redrive or a second execution would mail again."""
     assert is_refused({"order_id": 1} | field)
     assert "'force'" not in TEXT
@@ -334,19 +334,19 @@ def test_a_chase_is_never_forced_and_is_nothing_but_a_resend(field: dict[str, An
 
 
 @pytest.mark.parametrize("waits", [[], ["24"], [0], [24, -1], [[]], {}, "24", None, [24, None], True])
-def test_bad_waits_are_refused_before_the_first_email(waits: Any) -> None:
+def test_chase_input_with_bad_waits_is_refused(waits: Any) -> None:
     assert is_refused({"order_id": 1, "waits_hours": waits})
 
 
 @pytest.mark.parametrize(("waits", "seconds"), [([24, 48], 86400), (1.5, 5400), ([0.001], 4)])
-def test_waits_are_whole_seconds(waits: Any, seconds: int) -> None:
+def test_chase_waits_are_rounded_to_seconds(waits: Any, seconds: int) -> None:
     chased = {"order_id": 1, "waits_hours": waits}
 
     assert first_step(chased) == "Resend"
     assert evaluate(STATES["WaitForValidation"]["Seconds"], **prepared(chased)) == seconds
 
 
-def test_a_mistyped_field_reaches_the_function_which_refuses_it() -> None:
+def test_chase_input_with_unknown_field_is_refused_by_function() -> None:
     """Were it dropped, the emails would go to more people than the caller named."""
     variables = prepared({"order_id": 1, "domain_approval_email": []})
 
@@ -354,7 +354,7 @@ def test_a_mistyped_field_reaches_the_function_which_refuses_it() -> None:
         doors.parse("direct", variables["request"])
 
 
-def test_what_step_functions_asks_callers_to_add_is_no_mistake() -> None:
+def test_chase_input_with_started_by_field_is_accepted() -> None:
     """The field that links an execution to the one that started it ("Start a new workflow", developer guide)."""
     variables = prepared({"order_id": 1, "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": EXECUTION})
 
@@ -364,7 +364,7 @@ def test_what_step_functions_asks_callers_to_add_is_no_mistake() -> None:
 # ---------------------------------------------------------------- a dry run
 
 
-def test_a_dry_run_asks_the_function_once_to_explain_and_ends_with_its_answer() -> None:
+def test_chase_dry_run_returns_the_plan_and_sends_nothing() -> None:
     sample = json.loads((EXAMPLES / "start-chase.json").read_text("utf-8")) | {"dry_run": True}
     answer = {"order_id": 1, "outcome": "planned", "would_be": "OrderNotEligible"}
 
@@ -381,7 +381,7 @@ def test_a_dry_run_asks_the_function_once_to_explain_and_ends_with_its_answer() 
 
 
 @pytest.mark.parametrize("field", [{"dry_run": False}, {}], ids=ascii)
-def test_without_a_dry_run_the_first_step_is_a_resend(field: dict[str, Any]) -> None:
+def test_chase_without_dry_run_starts_with_resend(field: dict[str, Any]) -> None:
     chased = {"order_id": 1} | field
 
     assert first_step(chased) == "Resend"
@@ -389,19 +389,19 @@ def test_without_a_dry_run_the_first_step_is_a_resend(field: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("value", ["true", "false", "", 1, 0, None, [], [True], {}, {"a": True}], ids=ascii)
-def test_what_might_have_been_meant_as_a_dry_run_never_sends(value: Any) -> None:
+def test_chase_input_with_non_boolean_dry_run_is_refused(value: Any) -> None:
     assert is_refused({"order_id": 1, "dry_run": value})
 
 
 @pytest.mark.parametrize("chased", [{"dry_run": True}, {"order_id": 1, "dry_run": True, "waits_hours": [0]}], ids=ascii)
-def test_a_dry_run_finds_what_is_wrong_with_the_chase_itself(chased: dict[str, Any]) -> None:
+def test_chase_dry_run_with_bad_input_is_refused(chased: dict[str, Any]) -> None:
     assert is_refused(chased)
 
 
 # ---------------------------------------------------------------- a refused resend
 
 
-def test_the_refusal_is_told_without_the_stack() -> None:
+def test_chase_refusal_has_no_stack_trace() -> None:
     refusal = refusal_of(OrderNotEligible("not_pending", "Order 1 is issued."))
 
     assert refusal == "Order 1 is issued. (order_not_eligible|not_pending)"
@@ -432,7 +432,7 @@ VALIDATED = ["all validated", "named ones validated"]
 
 @pytest.mark.parametrize("reason", VALIDATED)
 @pytest.mark.parametrize("status", ["pending", "reissue_pending"])
-def test_a_chase_of_a_validated_order_goes_on_until_it_is_issued(reason: str, status: str) -> None:
+def test_chase_of_validated_order_waits_until_issued(reason: str, status: str) -> None:
     refusal = refusal_of(refused(reason))
 
     assert decided(refusal=refusal, status=status) == "WaitAfterRefusal"
@@ -450,7 +450,7 @@ def ended_unapproved(variables: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("reason", VALIDATED)
-def test_a_chase_that_ends_unapproved_says_why_its_last_resend_was_refused(reason: str) -> None:
+def test_chase_not_approved_after_refusal_gives_the_reason(reason: str) -> None:
     variables = prepared({"order_id": 5}) | {"refusal": refusal_of(refused(reason)), "checks": 3}
     assigned = STATES["WaitAfterRefusal"]["Assign"]
     # All at once: each expression sees the variables as they were before.
@@ -467,7 +467,7 @@ def test_a_chase_that_ends_unapproved_says_why_its_last_resend_was_refused(reaso
     }
 
 
-def test_a_chase_that_ends_unapproved_without_a_refusal_gives_no_reason() -> None:
+def test_chase_not_approved_without_refusal_gives_no_reason() -> None:
     sends = [{"outcome": "sent", "sent_at": "2026-11-24T12:00:00Z"}]
 
     assert ended_unapproved(prepared({"order_id": 5}) | {"sends": sends, "checks": 1}) == {
@@ -480,7 +480,7 @@ def test_a_chase_that_ends_unapproved_without_a_refusal_gives_no_reason() -> Non
 
 @pytest.mark.parametrize("reason", ["not_dv", "needs_approval", "not_pending", "not_email_dcv"])
 @pytest.mark.parametrize("status", ["pending", "reissue_pending"])
-def test_a_chase_that_no_email_can_help_fails(reason: str, status: str) -> None:
+def test_chase_of_ineligible_order_fails(reason: str, status: str) -> None:
     assert decided(refusal=refusal_of(refused(reason)), status=status) == "OrderNotEligible"
 
 
@@ -496,16 +496,16 @@ def test_a_chase_that_no_email_can_help_fails(reason: str, status: str) -> None:
         ("processing", "WaitAfterRefusal"),
     ],
 )
-def test_what_has_become_of_the_order_meanwhile_goes_before_the_refusal(reason: str, status: str, state: str) -> None:
+def test_chase_order_status_takes_precedence_over_refusal(reason: str, status: str, state: str) -> None:
     assert decided(refusal=refusal_of(refused(reason)), status=status) == state
 
 
-def test_only_the_code_itself_lets_a_refused_chase_go_on() -> None:
+def test_chase_after_refusal_continues_only_on_exact_code() -> None:
     for text in ("Order 1 is already_validated.", "x (order_not_eligible|not_dv)", "order_not_eligible"):
         assert decided(refusal=text) == "OrderNotEligible"
 
 
-def test_refused_recipients_end_the_chase_by_their_name() -> None:
+def test_chase_recipient_refusal_is_not_retried_or_caught() -> None:
     """They are neither waited for nor caught: only the caller can name others."""
     handled = {
         error for kind in ("Retry", "Catch") for _, rule in rules(kind, WORKFLOW) for error in rule["ErrorEquals"]
@@ -517,7 +517,7 @@ def test_refused_recipients_end_the_chase_by_their_name() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments"), [("task-jsonata.asl.json", "Arguments"), ("task-jsonpath.asl.json", "Parameters")]
 )
-def test_the_tasks_to_copy_ask_for_what_the_sample_event_shows(name: str, arguments: str) -> None:
+def test_example_tasks_send_fields_of_the_sample_event(name: str, arguments: str) -> None:
     payload = states_of(EXAMPLES / name)["ResendEmails"][arguments]["Payload"]
     sample = json.loads((ROOT / "events/step-functions-task.json").read_text("utf-8"))
 
@@ -541,7 +541,7 @@ def validate(path: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_the_validator_is_content(path: Path) -> None:
+def test_workflow_passes_the_validator(path: Path) -> None:
     validated = validate(path)
 
     assert validated.returncode == 0, validated.stdout + validated.stderr
@@ -557,7 +557,7 @@ def test_the_validator_is_content(path: Path) -> None:
     ],
     ids=["no such state", "JSONPath's field", "no JSONata", "no such type"],
 )
-def test_the_validator_finds_what_is_broken(tmp_path: Path, text: str) -> None:
+def test_validator_rejects_broken_workflows(tmp_path: Path, text: str) -> None:
     path = tmp_path / "broken.asl.json"
     path.write_text(text)
 

@@ -124,7 +124,7 @@ def run(event: dict[str, Any]) -> tuple[set[str], set[str], Any]:
 
 
 @pytest.mark.parametrize("door", list(DOORS))
-def test_each_door_loads_only_what_it_needs(door: str) -> None:
+def test_event_source_loads_only_the_modules_it_needs(door: str) -> None:
     event, expected = DOORS[door]
 
     at_init, by_event, answer = run(event)
@@ -135,7 +135,7 @@ def test_each_door_loads_only_what_it_needs(door: str) -> None:
     assert by_event - {"aws_lambda_powertools.utilities.typing"} == expected
 
 
-def test_no_client_is_made_that_a_door_does_not_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aws_clients_are_created_on_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
     from dv_resend import app
 
     made: list[str] = []
@@ -151,7 +151,7 @@ def test_no_client_is_made_that_a_door_does_not_use(monkeypatch: pytest.MonkeyPa
     assert made == ["secretsmanager", "dynamodb"]
 
 
-def test_the_cut_down_data_of_the_sdk_has_every_operation_that_is_called() -> None:
+def test_trimmed_sdk_data_has_every_called_operation() -> None:
     called = set()
     for source in (ROOT / "src/dv_resend").glob("*.py"):
         for node in ast.walk(ast.parse(source.read_text())):

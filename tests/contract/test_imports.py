@@ -50,14 +50,14 @@ def imported_by(name: str) -> set[str]:
     return set(ran.stdout.split())
 
 
-def test_the_handler_loads_nothing_heavy() -> None:
+def test_handler_imports_no_heavy_packages() -> None:
     assert (
         imported_by("dv_resend.app") & {"pydantic", "aws_xray_sdk", "jsonschema", "jsonpath_ng", "fastjsonschema"}
         == set()
     )
 
 
-def test_the_handler_loads_no_more_than_most_requests_need() -> None:
+def test_handler_imports_rarely_needed_modules_lazily() -> None:
     """Only an address that is not constructed needs DNS, only the worker batches, only a dry run explains."""
     needed_by_some = {
         *("dns", "publicsuffixlist", "aws_lambda_powertools.utilities.batch", "boto3"),
@@ -101,7 +101,7 @@ def test_dependencies_point_one_way(module: str, may_know: set[str]) -> None:
     assert known <= may_know
 
 
-def test_only_declared_packages_are_imported() -> None:
+def test_imports_are_of_declared_packages_only() -> None:
     for path in PACKAGE.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

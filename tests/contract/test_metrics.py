@@ -37,7 +37,7 @@ def emitted(output: Callable[[], Output]) -> list[tuple[str, str, tuple[tuple[st
     ]
 
 
-def test_there_are_alarms_on_our_metrics() -> None:
+def test_alarms_on_own_metrics_exist() -> None:
     assert {alarm["MetricName"] for alarm in ALARMS.values()} == {
         *("ApiKeyRejected", "OutcomeUnknown", "ResendFailed", "PendingOrders", "StuckOrders"),
     }
@@ -56,5 +56,5 @@ def test_alarm_watches_an_emitted_metric(emitted: list[Any], name: str) -> None:
     assert (alarm["Namespace"], alarm["MetricName"], tuple(sorted(dimensions.items()))) in emitted
 
 
-def test_every_metric_name_is_emitted(emitted: list[Any]) -> None:
+def test_metric_names_are_all_emitted(emitted: list[Any]) -> None:
     assert {name for _, name, _ in emitted} == {str(name) for name in telemetry.MetricName}

@@ -83,11 +83,11 @@ def refusal(event: dict[str, Any]) -> str | None:
 # ---------------------------------------------------------------- the document
 
 
-def test_version_is_that_of_the_package() -> None:
+def test_openapi_version_matches_the_package() -> None:
     assert DOCUMENT["info"]["version"] == __version__
 
 
-def test_examples_are_true() -> None:
+def test_openapi_examples_are_valid() -> None:
     examples = OPERATION["requestBody"]["content"]["application/json"]["examples"]
     requests = [example["value"] for example in examples.values()]
     answers = {
@@ -108,7 +108,7 @@ def test_examples_are_true() -> None:
 # ---------------------------------------------------------------- requests
 
 
-def test_route_is_the_doors_and_the_stacks() -> None:
+def test_openapi_route_matches_code_and_template() -> None:
     route = load(ROOT / "template.yaml")["Resources"]["ResendRoute"]["Properties"]["RouteKey"]
     request = event()
 
@@ -122,7 +122,7 @@ def test_route_is_the_doors_and_the_stacks() -> None:
         assert wrong["statusCode"] == 405
 
 
-def test_parameters_and_fields_are_those_that_the_door_knows() -> None:
+def test_openapi_parameters_and_fields_match_the_code() -> None:
     """The door names what it knows when it refuses what it does not know."""
 
     def known(event: dict[str, Any]) -> set[str]:
@@ -137,7 +137,7 @@ def test_parameters_and_fields_are_those_that_the_door_knows() -> None:
 
 
 @pytest.mark.parametrize("name", ["dry_run", "force"])
-def test_flags_are_true_or_false(name: str) -> None:
+def test_openapi_flags_match_the_code(name: str) -> None:
     assert PARAMETERS[name]["schema"] == {"type": "boolean", "default": False}
     assert "required" not in PARAMETERS[name]
     assert not getattr(doors.parse("http", event()).ask, name)
@@ -153,7 +153,7 @@ def test_flags_are_true_or_false(name: str) -> None:
     )
 )
 @settings(max_examples=300, deadline=None)
-def test_order_ids_are_those_that_the_door_takes(order_id: str) -> None:
+def test_openapi_order_id_schema_matches_the_code(order_id: str) -> None:
     assume(order_id)  # without one it is another path
 
     assert ORDER_ID.is_valid(order_id) == (refusal(event(order_id=order_id)) is None)
@@ -177,7 +177,7 @@ def test_order_ids_are_those_that_the_door_takes(order_id: str) -> None:
         ([], False),
     ],
 )
-def test_limits_of_the_body_are_those_of_the_door(body: Any, is_valid: bool) -> None:
+def test_openapi_body_limits_match_the_code(body: Any, is_valid: bool) -> None:
     assert REQUEST_BODY.is_valid(body) is is_valid
     assert (refusal(event(json.dumps(body))) is None) is is_valid
 
@@ -210,7 +210,7 @@ def name(length: int) -> str:
         ("email_domain", "*.example.com", False),
     ],
 )
-def test_limits_of_a_recipient_are_those_of_the_door(field: str, value: str, is_valid: bool) -> None:
+def test_openapi_recipient_limits_match_the_code(field: str, value: str, is_valid: bool) -> None:
     recipient = {"domain": "example.com", "email": "admin@example.com"} | {field: value}
     body = {"domain_approval_emails": [recipient]}
 
@@ -249,7 +249,7 @@ def is_beyond_the_schema(body: dict[str, Any]) -> bool:
 
 @given(REQUESTS)
 @settings(max_examples=500, deadline=None)
-def test_the_schema_takes_what_the_door_takes(body: dict[str, Any]) -> None:
+def test_openapi_request_schema_matches_the_code(body: dict[str, Any]) -> None:
     is_valid = REQUEST_BODY.is_valid(body)
 
     is_taken = refusal(event(json.dumps(body))) is None
@@ -344,11 +344,11 @@ def complaints(answer: doors.HttpResponse) -> list[str]:
     return found + [error.message for error in BODIES[answer["statusCode"]].iter_errors(json.loads(answer["body"]))]
 
 
-def test_every_answer_is_as_documented() -> None:
+def test_http_responses_match_openapi() -> None:
     assert [(answer, said) for answer in PRODUCED if (said := complaints(answer))] == []
 
 
-def test_complaints_are_made() -> None:
+def test_http_response_that_differs_from_openapi_is_reported() -> None:
     sent, unknown = (next(answer for answer in PRODUCED if answer["statusCode"] == status) for status in (204, 504))
 
     assert complaints(sent | {"headers": {"Resend-Outcome": "planned"}})
@@ -374,7 +374,7 @@ def codes(schema: Any) -> set[str]:
     return literals | {f"/{option['pattern']}" for option in options if "pattern" in option}
 
 
-def test_each_status_has_the_codes_of_the_code_and_no_other() -> None:
+def test_openapi_error_codes_match_the_code() -> None:
     expected: dict[int, set[str]] = {}
     for status, code in answers_of_its_own():
         expected.setdefault(status, set()).add(code)
@@ -395,7 +395,7 @@ def test_each_status_has_the_codes_of_the_code_and_no_other() -> None:
     assert {code for status in GATEWAY_ONLY for code in documented[status]} == set()
 
 
-def test_an_answer_is_documented_under_its_own_status_alone() -> None:
+def test_http_error_matches_the_schema_of_its_status_only() -> None:
     for answer in PRODUCED:
         if answer["statusCode"] >= 400:
             body = json.loads(answer["body"])
@@ -407,7 +407,7 @@ def test_an_answer_is_documented_under_its_own_status_alone() -> None:
 GATEWAY_ONLY = {401, 403, 413}
 
 
-def test_api_gateways_own_answers_are_told_apart() -> None:
+def test_openapi_gateway_errors_are_documented_where_possible() -> None:
     own = {status for status, schema in BODIES.items() if schema.is_valid({"message": "Service Unavailable"})}
 
     assert own == GATEWAY_ONLY | {429, 500, 503}
@@ -425,7 +425,7 @@ def emulator(aws: None, settings: Callable[..., None]) -> Iterator[CertCentralEm
         yield emulator
 
 
-def test_dry_runs_are_as_documented(
+def test_dry_run_responses_match_openapi(
     emulator: CertCentralEmulator, invoke: Callable[..., Any], settings: Callable[..., None]
 ) -> None:
     def recipients(email: str) -> str:
@@ -468,7 +468,7 @@ def test_dry_runs_are_as_documented(
     assert set().union(*names) == SCHEMAS["NameReport"]["properties"].keys()
 
 
-def test_a_dry_run_can_come_to_what_is_documented() -> None:
+def test_dry_run_outcomes_match_openapi() -> None:
     """The outcomes of a resend, and the classes of the errors that a dry run foretells."""
     source = (ROOT / "src/dv_resend/explain.py").read_text()
     strings = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}

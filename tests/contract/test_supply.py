@@ -27,7 +27,7 @@ WORKFLOWS = {path.name: path for path in sorted((ROOT / ".github/workflows").glo
 
 
 @pytest.mark.parametrize("file", REQUIREMENTS, ids=lambda path: path.stem)
-def test_every_requirement_is_pinned_and_hashed(file: Path) -> None:
+def test_requirements_are_pinned_and_hashed(file: Path) -> None:
     text = re.sub(r"\\\n", "", file.read_text())
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
 
@@ -36,7 +36,7 @@ def test_every_requirement_is_pinned_and_hashed(file: Path) -> None:
     assert [line[:60] for line in lines if not re.fullmatch(pinned, line)] == []
 
 
-def test_each_group_of_packages_has_its_file_and_is_installed_by_hash() -> None:
+def test_requirement_files_match_groups_and_install_by_hash() -> None:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"].keys()
 
     assert set(re.findall(r"--group pyproject\.toml:([\w-]+)", MAKEFILE)) == groups
@@ -47,17 +47,17 @@ def test_each_group_of_packages_has_its_file_and_is_installed_by_hash() -> None:
     assert all("--require-hashes" in line for line in tools + build)
 
 
-def test_what_is_tested_is_what_ships() -> None:
+def test_tested_packages_are_the_shipped_versions() -> None:
     assert SHIPPED
     assert {name: distribution(name).version for name in SHIPPED} == SHIPPED
 
 
-def test_the_list_of_licences_is_up_to_date() -> None:
+def test_license_list_is_up_to_date() -> None:
     assert licences.DOCUMENT.read_text() == licences.document(), "`make licences` writes it again"
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_package_that_ships_has_a_licence_that_lets_it(name: str) -> None:
+def test_shipped_package_has_an_allowed_license(name: str) -> None:
     package = distribution(name)
 
     assert licences.licence(package) in licences.ALLOWED
@@ -71,7 +71,7 @@ def test_a_package_that_ships_has_a_licence_that_lets_it(name: str) -> None:
 # ---------------------------------------------------------------- linters
 
 
-def test_every_check_that_the_security_linter_leaves_out_has_its_reason() -> None:
+def test_skipped_checkov_checks_have_a_reason() -> None:
     text = (ROOT / ".checkov.yaml").read_text()
     config = yaml.safe_load(text)
     lines = text.splitlines()
@@ -86,7 +86,7 @@ def test_every_check_that_the_security_linter_leaves_out_has_its_reason() -> Non
         assert lines[place - 1].startswith("  # ")
 
 
-def test_linters_ask_nobody_on_the_network() -> None:
+def test_linters_run_offline() -> None:
     lint = MAKEFILE.partition("\nlint:")[2].partition("\n\n")[0]
 
     assert "export CKV_SKIP_PACKAGE_UPDATE_CHECK := true" in MAKEFILE
@@ -118,7 +118,7 @@ def test_actions_are_pinned_by_commit() -> None:
     assert len({line.partition("@")[0] for line in others}) == len(set(others))
 
 
-def test_workflows_may_do_no_more_than_they_need() -> None:
+def test_workflows_have_minimal_permissions() -> None:
     read, deploy = {"contents": "read"}, {"contents": "read", "id-token": "write"}
 
     assert WORKFLOWS.keys() == {"deploy.yml", "test.yml"}
@@ -140,13 +140,13 @@ def test_workflows_may_do_no_more_than_they_need() -> None:
             assert "${{" not in step.get("run", "")
 
 
-def test_every_push_and_pull_request_is_tested() -> None:
+def test_push_and_pull_request_are_tested() -> None:
     # YAML 1.1 reads the key "on" as true.
     assert workflow("test.yml")[True] == {"push": None, "pull_request": None, "workflow_call": None}
     assert [step["run"] for step in steps("test.yml") if "run" in step] == ["make test"]
 
 
-def test_a_deployment_is_tested_shown_and_approved_before_it_is_executed() -> None:
+def test_deployment_is_tested_shown_and_approved_first() -> None:
     jobs = workflow("deploy.yml")["jobs"]
     (dispatch,) = workflow("deploy.yml")[True].items()
 
@@ -168,7 +168,7 @@ def test_a_deployment_is_tested_shown_and_approved_before_it_is_executed() -> No
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_a_workflow_calls_make_as_it_is(name: str) -> None:
+def test_workflow_calls_existing_make_targets(name: str) -> None:
     commands = [step["run"].split() for step in steps(name) if "run" in step]
 
     assert commands
@@ -182,7 +182,7 @@ def test_a_workflow_calls_make_as_it_is(name: str) -> None:
 @pytest.mark.parametrize(
     ("change_set", "flag"), [("show", "--no-execute-changeset"), ("execute", "--no-confirm-changeset")]
 )
-def test_a_deployment_that_nobody_can_be_asked_about_is_shown_or_executed(change_set: str, flag: str) -> None:
+def test_make_deploy_change_set_option_asks_no_question(change_set: str, flag: str) -> None:
     """`make` tells what it would run."""
     command = ["make", "--dry-run", "deploy", "ENV=prod", f"CHANGE_SET={change_set}"]
 
@@ -195,7 +195,7 @@ def test_a_deployment_that_nobody_can_be_asked_about_is_shown_or_executed(change
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_a_workflow_ends_and_is_alone(name: str) -> None:
+def test_workflow_has_timeouts_and_a_concurrency_group(name: str) -> None:
     jobs = [job for job in workflow(name)["jobs"].values() if "steps" in job]
 
     assert jobs
@@ -206,7 +206,7 @@ def test_a_workflow_ends_and_is_alone(name: str) -> None:
 # ---------------------------------------------------------------- papers
 
 
-def test_every_test_that_the_threat_model_names_exists() -> None:
+def test_threat_model_names_existing_tests() -> None:
     text = (ROOT / "SECURITY.md").read_text()
     named = set(re.findall(r"`(\w+/test_\w+\.py)::(test_\w+)`", text))
     # Nothing else in it looks like a test.
@@ -227,7 +227,7 @@ def functions(file: Path) -> set[str]:
     return {node.name for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef)}
 
 
-def test_every_threat_has_something_that_stops_it_and_a_test() -> None:
+def test_threat_model_rows_have_a_mitigation_and_a_test() -> None:
     model = (ROOT / "SECURITY.md").read_text().partition("## Threat model")[2]
     threats = [section for section in model.split("\n### ")[1:] if not section.startswith("What remains")]
 
@@ -244,7 +244,7 @@ def test_every_threat_has_something_that_stops_it_and_a_test() -> None:
             assert "::test_" in tests, threat
 
 
-def test_the_changelog_tells_of_this_version() -> None:
+def test_changelog_has_this_version() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
     released = re.findall(r"^## (\S+) - (\d{4}-\d{2}-\d{2})$", text, re.MULTILINE)
 
@@ -255,7 +255,7 @@ def test_the_changelog_tells_of_this_version() -> None:
     assert set(re.findall(r"^### (.*)$", text, re.MULTILINE)) <= kinds
 
 
-def test_contributors_are_told_of_targets_and_files_that_exist() -> None:
+def test_contributing_names_existing_targets_and_files() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     targets = set(re.findall(r"`make ([\w-]+)`", text))
     files = set(re.findall(r"`((?:tests|src)/[\w./-]+)`", text)) | set(re.findall(r"\]\((\w+\.md)\)", text))

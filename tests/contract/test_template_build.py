@@ -71,7 +71,7 @@ def package(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     return unpacked
 
 
-def test_every_source_has_bytecode_that_is_never_checked(package: Path) -> None:
+def test_package_sources_have_unchecked_bytecode(package: Path) -> None:
     """The flags word of a .pyc: 1 is hash-based and unchecked."""
     sources = list(package.rglob("*.py"))
 
@@ -81,7 +81,7 @@ def test_every_source_has_bytecode_that_is_never_checked(package: Path) -> None:
         assert compiled.read_bytes()[4:8] == (1).to_bytes(4, "little"), source
 
 
-def test_the_handler_starts_from_bytecode_alone(package: Path, tmp_path: Path) -> None:
+def test_package_handler_starts_from_bytecode_alone(package: Path, tmp_path: Path) -> None:
     """Given sources that fail when they are compiled, the handler still imports: Python did not look at them. It also
     shows that what was built for arm64 runs here, where compiled extensions are passed over for plain Python."""
     task = tmp_path / "task"
@@ -109,7 +109,7 @@ def _without_charset_normalizer(task: Path, tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": f"{tmp_path}:{task}", "AWS_DEFAULT_REGION": "eu-west-1"}
 
 
-def test_the_clients_are_made_of_the_data_that_was_cut_down(package: Path) -> None:
+def test_package_clients_use_trimmed_sdk_data(package: Path) -> None:
     found = subprocess.run(
         [sys.executable, "-c", _CLIENTS],
         env={"PYTHONPATH": str(package), "AWS_DEFAULT_REGION": "eu-west-1"},
@@ -129,9 +129,7 @@ def test_the_clients_are_made_of_the_data_that_was_cut_down(package: Path) -> No
     ("region", "suffix"),
     [("us-gov-west-1", "amazonaws.com"), ("cn-north-1", "amazonaws.com.cn"), ("mars-north-1", "amazonaws.com")],
 )
-def test_the_data_that_was_cut_down_serves_every_partition_and_regions_of_tomorrow(
-    package: Path, region: str, suffix: str
-) -> None:
+def test_package_sdk_data_serves_all_partitions_and_new_regions(package: Path, region: str, suffix: str) -> None:
     found = subprocess.run(
         [sys.executable, "-c", _CLIENTS],
         env={"PYTHONPATH": str(package), "AWS_DEFAULT_REGION": region},
@@ -144,7 +142,7 @@ def test_the_data_that_was_cut_down_serves_every_partition_and_regions_of_tomorr
     assert endpoints["dynamodb"] == f"https://dynamodb.{region}.{suffix}"
 
 
-def test_aws_itself_is_trusted_by_five_roots_alone(package: Path) -> None:
+def test_package_trusts_amazon_roots_only(package: Path) -> None:
     """Those that Amazon Trust Services lists in its repository, by their fingerprints there (SHA-256)."""
     pem = (package / "aws-roots.pem").read_text()
     roots = re.findall(r"-----BEGIN CERTIFICATE-----\n(.*?)-----END CERTIFICATE-----", pem, re.DOTALL)
@@ -159,7 +157,7 @@ def test_aws_itself_is_trusted_by_five_roots_alone(package: Path) -> None:
     ssl.create_default_context(cadata=pem)
 
 
-def test_nothing_compiled_is_packed(package: Path) -> None:
+def test_package_has_no_compiled_extensions(package: Path) -> None:
     """So that the package is the same for every processor, and what is tested here is what runs there."""
     assert list(package.rglob("*.so")) == []
 
@@ -171,19 +169,19 @@ def test_nothing_compiled_is_packed(package: Path) -> None:
         *("cold_start.py", "aws_lambda_powertools/event_handler", "aws_lambda_powertools/utilities/parser"),
     ],
 )
-def test_what_has_no_business_on_lambda_is_not_packed(package: Path, name: str) -> None:
+def test_package_leaves_out_unneeded_modules(package: Path, name: str) -> None:
     assert not (package / name).exists()
 
 
-def test_no_tests_are_packed(package: Path) -> None:
+def test_package_has_no_tests(package: Path) -> None:
     assert not [path for path in package.rglob("*") if re.fullmatch(r"tests?|tests?\.py|test_.*", path.name)]
 
 
-def test_the_list_of_public_suffixes_cannot_update_itself(package: Path) -> None:
+def test_package_leaves_out_public_suffix_updater(package: Path) -> None:
     """Nothing would call it, and it would ask the network."""
     assert not (package / "publicsuffixlist/update.py").exists()
 
 
-def test_no_workflow_is_packed(package: Path) -> None:
+def test_package_has_no_workflows(package: Path) -> None:
     """CloudFormation takes it from its own file."""
     assert not [path for path in package.rglob("*") if path.name == "workflows" or path.name.endswith(".asl.json")]

@@ -12,7 +12,7 @@ from local.template import ROOT
 from contract.template import FUNCTIONS, RESOURCES, TEMPLATE, as_list, of_type
 
 
-def test_the_local_copy_differs_in_what_the_local_aws_does_not_have() -> None:
+def test_local_template_differs_only_where_local_aws_must() -> None:
     local = localize(TEMPLATE)
 
     # The runtime, and CodeDeploy.
@@ -41,7 +41,7 @@ def test_the_local_copy_differs_in_what_the_local_aws_does_not_have() -> None:
     assert local == TEMPLATE
 
 
-def test_making_the_local_copy_leaves_the_template_as_it_is() -> None:
+def test_localize_leaves_the_template_unchanged() -> None:
     before = deepcopy(TEMPLATE)
 
     localize(TEMPLATE)
@@ -50,7 +50,7 @@ def test_making_the_local_copy_leaves_the_template_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tests/local").glob("*.py")), ids=lambda path: path.name)
-def test_the_local_run_listens_on_and_calls_loopback_alone(path: Path) -> None:
+def test_local_run_uses_loopback_only(path: Path) -> None:
     text = path.read_text()
 
     hosts = set(re.findall(r"https?://([^\s/:'\"{}]+)", text))

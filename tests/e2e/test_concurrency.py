@@ -55,7 +55,7 @@ def by_invoke(stack: LocalStack) -> Callable[[int], str]:
     return call
 
 
-def test_two_hundred_at_once_mail_each_order_once(
+def test_parallel_calls_mail_each_order_once(
     stack: LocalStack, emulator: Emulator, by_http: Callable[[int], str], by_invoke: Callable[[int], str]
 ) -> None:
     since = time.time()

@@ -18,7 +18,7 @@ LEFT_OUT = [
 ]
 
 
-def test_the_api_does_what_its_document_says(stack: LocalStack, emulator: Emulator, tmp_path: Path) -> None:
+def test_deployed_api_conforms_to_openapi(stack: LocalStack, emulator: Emulator, tmp_path: Path) -> None:
     emulator("PUT", "limits", None)
     traffic = tmp_path / "traffic.har"
 

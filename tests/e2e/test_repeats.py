@@ -31,7 +31,7 @@ def invoke(own_process: Callable[..., Any]) -> Callable[..., Any]:
         ("before-answer", 1, "duplicate", "duplicate"),
     ],
 )
-def test_killed_invocation_never_leads_to_a_second_mail(
+def test_killed_invocation_never_leads_to_a_second_email(
     invoke: Callable[..., Any],
     emulator: Emulator,
     order_id: int,
@@ -52,7 +52,7 @@ def test_killed_invocation_never_leads_to_a_second_mail(
     assert len(emulator.puts) == (0 if kill == "after-claim" else 1)
 
 
-def test_after_the_cool_down_a_resend_is_sent_again(
+def test_resend_after_the_cool_down_is_sent_again(
     invoke: Callable[..., Any], emulator: Emulator, order_id: int
 ) -> None:
     invoke({"order_id": order_id}, kill="after-put")
@@ -61,7 +61,7 @@ def test_after_the_cool_down_a_resend_is_sent_again(
     assert len(emulator.puts) == 2
 
 
-def test_eight_identical_requests_at_once_mail_once(
+def test_identical_parallel_requests_mail_once(
     put: Callable[..., requests.Response],
     at_once: Callable[..., list[requests.Response]],
     emulator: Emulator,
@@ -77,7 +77,7 @@ def test_eight_identical_requests_at_once_mail_once(
     assert len(emulator.puts) == 1
 
 
-def test_unknown_outcome_is_said_again_by_every_worker(
+def test_unknown_outcome_is_repeated_by_every_instance(
     put: Callable[..., requests.Response],
     at_once: Callable[..., list[requests.Response]],
     emulator: Emulator,
@@ -92,7 +92,7 @@ def test_unknown_outcome_is_said_again_by_every_worker(
     assert len(emulator.puts) == 1
 
 
-def test_key_rotated_under_a_warm_function(
+def test_rotated_key_is_used_by_a_warm_function(
     stack: LocalStack, put: Callable[..., requests.Response], emulator: Emulator, order_id: int
 ) -> None:
     secrets = stack.client("secretsmanager")
@@ -107,7 +107,9 @@ def test_key_rotated_under_a_warm_function(
     assert [call["role"] for call in emulator.puts] == ["valid", "valid"]
 
 
-def test_revoked_key_is_named(put: Callable[..., requests.Response], emulator: Emulator, order_id: int) -> None:
+def test_revoked_key_is_reported_by_code(
+    put: Callable[..., requests.Response], emulator: Emulator, order_id: int
+) -> None:
     emulator("PUT", "keys", {"secret": CANARY, "role": "revoked"})
 
     response = put(order_id)

@@ -74,7 +74,7 @@ def outcomes(stack: LocalStack, order_id: int) -> list[str]:
     return [line["outcome"] for line in audit_lines(stack, order_id) if line["message"] == "audit"]
 
 
-def test_due_orders_get_one_email_each_and_a_second_sweep_sends_none(
+def test_sweep_mails_due_orders_once_and_a_repeat_sends_none(
     stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]
 ) -> None:
     orders = due(5)
@@ -102,7 +102,7 @@ def test_due_orders_get_one_email_each_and_a_second_sweep_sends_none(
     assert [outcomes(stack, order) for order in (young, between, ov)] == [[], [], []]
 
 
-def test_two_sweeps_at_once_mail_once(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
+def test_sweeps_run_in_parallel_mail_once(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
     orders = due(4)
 
     for _ in range(2):
@@ -154,7 +154,7 @@ def test_sweep_during_a_manual_resend_mails_once(
     assert set(outcomes(stack, orders[0])) <= {"sent", "ResendInProgress", "duplicate"}
 
 
-def test_failing_order_does_not_block_its_successors(
+def test_failing_order_does_not_block_the_next_ones(
     stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]
 ) -> None:
     bad, *rest = due(4)
@@ -168,7 +168,7 @@ def test_failing_order_does_not_block_its_successors(
     assert outcomes(stack, bad) == ["RequestRejected"]
 
 
-def test_outage_loses_nothing(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
+def test_outage_loses_no_reminder(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
     orders = due(4)
     for status in (503, 429):
         # The header scales the waits down: without it, the worker waits 30 s and longer.
@@ -183,7 +183,9 @@ def test_outage_loses_nothing(stack: LocalStack, emulator: Emulator, due: Callab
     assert sorted(said) == ["CertCentralUnavailable"] * 2 + ["RateLimited"] * 2 + ["sent"] * 4
 
 
-def test_revoked_key_acknowledges_nothing(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
+def test_revoked_key_keeps_reminders_in_the_queue(
+    stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]
+) -> None:
     orders = due(3)
     emulator.inject({"fault": "slow", "seconds": 1, "path": r"/\d+$"})
     sweep(stack)
@@ -198,7 +200,7 @@ def test_revoked_key_acknowledges_nothing(stack: LocalStack, emulator: Emulator,
     assert mailed(emulator) == orders
 
 
-def test_schedule_fires(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
+def test_schedule_starts_the_sweep(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
     orders = due(2)
     scheduler = stack.client("scheduler")
     (name,) = [entry["Name"] for entry in scheduler.list_schedules()["Schedules"] if "Sweep" in entry["Name"]]
@@ -267,7 +269,7 @@ def test_killed_worker_never_mails_twice(
     assert len(mailed(emulator)) == mails
 
 
-def test_reminder_lost_to_a_kill_is_caught_by_the_next_one(
+def test_reminder_lost_to_a_kill_is_followed_by_the_next(
     work: Callable[..., Any], emulator: Emulator, due: Callable[..., list[int]]
 ) -> None:
     orders = due(1)

@@ -33,7 +33,7 @@ JUMPS = [-COOL_DOWN * 24, -COOL_DOWN, -60, -1, 1, 60, COOL_DOWN - 60]
 
 
 @pytest.mark.parametrize("seconds", JUMPS)
-def test_a_clock_that_jumps_between_two_calls_mails_once(
+def test_clock_jump_between_calls_mails_once(
     upstream: Upstream, invoke: Callable[..., Any], clock: Clock, seconds: int
 ) -> None:
     order_id = upstream.add_order()["id"]
@@ -49,7 +49,7 @@ def test_a_clock_that_jumps_between_two_calls_mails_once(
 
 @pytest.mark.parametrize("seconds", JUMPS)
 @pytest.mark.parametrize("step", STEPS)
-def test_a_clock_that_jumps_during_a_call_mails_once(
+def test_clock_jump_during_a_call_mails_once(
     upstream: Upstream, invoke: Callable[..., Any], clock: Clock, step: Step, seconds: int
 ) -> None:
     order_id = upstream.add_order()["id"]
@@ -68,7 +68,7 @@ def test_a_clock_that_jumps_during_a_call_mails_once(
 
 
 @pytest.mark.parametrize("seconds", JUMPS)
-def test_a_clock_that_jumps_after_a_kill_mails_nobody(
+def test_clock_jump_after_a_kill_mails_nobody(
     upstream: Upstream, invoke: Callable[..., Any], clock: Clock, monkeypatch: pytest.MonkeyPatch, seconds: int
 ) -> None:
     """The claim of a killed call says `sending` until a deadline that the next call may see far ahead, or long past."""
@@ -94,7 +94,7 @@ def _kill(*_: object) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_key_that_is_rotated_in_mid_batch_costs_no_reminder_and_sends_none_twice(
+def test_key_rotated_in_mid_batch_sends_each_reminder_once(
     upstream: Upstream, invoke: Callable[..., Any], output: Callable[[], Output], step: Step
 ) -> None:
     orders = upstream.add_orders(5, kind="dv", age_days=3.2)
@@ -108,7 +108,7 @@ def test_a_key_that_is_rotated_in_mid_batch_costs_no_reminder_and_sends_none_twi
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_key_that_is_revoked_before_the_new_one_is_stored_loses_no_reminder_and_sends_none_twice(
+def test_key_revoked_in_mid_batch_sends_each_reminder_once(
     upstream: Upstream, invoke: Callable[..., Any], output: Callable[[], Output], step: Step
 ) -> None:
     orders = upstream.add_orders(5, kind="dv", age_days=3.2)
@@ -143,7 +143,7 @@ def _outcomes(output: Callable[[], Output]) -> dict[int, str]:
 
 
 @pytest.mark.parametrize("head", ["", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"], ids=["headers", "body"])
-def test_a_drop_just_before_the_end_gains_no_time(
+def test_dripping_response_does_not_extend_the_deadline(
     upstream: Upstream, settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch, head: str
 ) -> None:
     order_id = upstream.add_order()["id"]
@@ -236,7 +236,7 @@ def _refusal(upstream: Upstream, invoke: Callable[..., Any], ask: dict[str, Any]
 
 @pytest.mark.parametrize("fields", INPUTS.values(), ids=INPUTS)
 @pytest.mark.parametrize("door", [direct, event])
-def test_a_huge_input_is_refused_in_few_words(
+def test_huge_input_is_refused_briefly(
     upstream: Upstream,
     invoke: Callable[..., Any],
     output: Callable[[], Output],
@@ -252,7 +252,7 @@ def test_a_huge_input_is_refused_in_few_words(
 
 @pytest.mark.parametrize("packed", [False, True], ids=["text", "base64"])
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_a_huge_body_is_refused_in_few_words(
+def test_huge_body_is_refused_briefly(
     upstream: Upstream, invoke: Callable[..., Any], output: Callable[[], Output], body: str, packed: bool
 ) -> None:
     ask = http(1) | {"body": body}
@@ -264,14 +264,14 @@ def test_a_huge_body_is_refused_in_few_words(
 
 
 @pytest.mark.parametrize("part", ["rawPath", "queryStringParameters"])
-def test_a_huge_address_is_refused_in_few_words(upstream: Upstream, invoke: Callable[..., Any], part: str) -> None:
+def test_huge_path_or_query_is_refused_briefly(upstream: Upstream, invoke: Callable[..., Any], part: str) -> None:
     value: Any = f"/services/v2/order/certificate/{'9' * MEGABYTE}/resend-emails" if part == "rawPath" else {LONG: LONG}
 
     assert len(_refusal(upstream, invoke, http(1) | {part: value})) < 1000
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_a_huge_message_is_done_with_and_holds_up_no_other(
+def test_huge_message_is_acknowledged_and_blocks_no_other(
     upstream: Upstream, invoke: Callable[..., Any], output: Callable[[], Output], body: str
 ) -> None:
     order_id = upstream.add_order(age_days=3.2)["id"]
@@ -287,7 +287,7 @@ def test_a_huge_message_is_done_with_and_holds_up_no_other(
 
 
 @pytest.mark.parametrize("door", [direct, event])
-def test_the_largest_request_that_may_be_made_is_sent(
+def test_largest_allowed_request_is_sent(
     upstream: Upstream,
     invoke: Callable[..., Any],
     output: Callable[[], Output],
@@ -322,7 +322,7 @@ def _bomb(start: bytes) -> Raw:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_an_answer_that_unpacks_to_a_gigabyte_costs_little_memory(
+def test_compression_bomb_in_a_response_costs_little_memory(
     upstream: Upstream, invoke: Callable[..., Any], step: Step
 ) -> None:
     order_id = upstream.add_order()["id"]
@@ -332,9 +332,7 @@ def test_an_answer_that_unpacks_to_a_gigabyte_costs_little_memory(
         assert outcome(invoke, direct(order_id)) == ("OutcomeUnknown" if step == "put" else "CertCentralUnavailable")
 
 
-def test_a_list_of_orders_that_unpacks_to_a_gigabyte_costs_little_memory(
-    upstream: Upstream, invoke: Callable[..., Any]
-) -> None:
+def test_compression_bomb_in_an_order_list_costs_little_memory(upstream: Upstream, invoke: Callable[..., Any]) -> None:
     upstream.list_answer = _bomb(b'{"orders": [')
 
     with bounded(megabytes=48), pytest.raises(errors.CertCentralUnavailable):

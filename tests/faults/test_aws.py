@@ -105,7 +105,7 @@ CASES = [
 
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_each_call_to_aws_may_break(
+def test_failing_aws_call_has_the_tabulated_effect(
     upstream: Upstream,
     invoke: Callable[..., Any],
     output: Callable[[], Output],
@@ -139,7 +139,7 @@ def waiting(url: str) -> int:
 
 
 @pytest.mark.parametrize("how", HOWS)
-def test_a_queue_that_breaks_during_a_sweep_gets_each_reminder_once(
+def test_queue_failing_during_sweep_gets_each_reminder_once(
     upstream: Upstream,
     settings: Callable[..., None],
     invoke: Callable[..., Any],

@@ -390,7 +390,7 @@ class Calls:
 @pytest.mark.usefixtures("_no_jitter")
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_fault(
+def test_fault_has_the_tabulated_effect(
     fault: Fault,
     request: pytest.FixtureRequest,
     invoke: Callable[..., Any],

@@ -42,7 +42,7 @@ def invoke(stack: LocalStack, event: dict[str, Any]) -> dict[str, Any]:
     return {"error": answer.get("FunctionError"), "payload": json.load(answer["Payload"])}
 
 
-def test_http_api(
+def test_http_api_sends_the_documented_request(
     put: Callable[..., requests.Response], emulator: Emulator, wanted: dict[str, Any], body: dict[str, Any]
 ) -> None:
     response = put(wanted["order_id"], body)
@@ -59,7 +59,7 @@ def put_signed(stack: LocalStack, url: str, host: str, service: str, body: dict[
     return requests.put(url, data=request.data, headers=dict(request.headers), timeout=40)
 
 
-def test_http_api_with_a_signature(
+def test_http_api_accepts_a_signed_call(
     stack: LocalStack, emulator: Emulator, wanted: dict[str, Any], body: dict[str, Any]
 ) -> None:
     url = stack.aws_endpoint + PATH.format(wanted["order_id"])
@@ -81,7 +81,9 @@ def test_http_api_refuses_a_call_without_credentials(
     assert emulator.calls == []
 
 
-def test_rest_api(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any], body: dict[str, Any]) -> None:
+def test_rest_api_call_is_sent(
+    stack: LocalStack, emulator: Emulator, wanted: dict[str, Any], body: dict[str, Any]
+) -> None:
     api = stack.client("apigateway")
     rest = api.create_rest_api(name="rest")["id"]
     resource = api.get_resources(restApiId=rest)["items"][0]["id"]
@@ -107,7 +109,9 @@ def test_rest_api(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any],
     assert_mailed(emulator, wanted["order_id"])
 
 
-def test_function_url(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any], body: dict[str, Any]) -> None:
+def test_function_url_call_is_sent(
+    stack: LocalStack, emulator: Emulator, wanted: dict[str, Any], body: dict[str, Any]
+) -> None:
     url = stack.client("lambda").create_function_url_config(
         FunctionName=stack.function, Qualifier="live", AuthType="AWS_IAM"
     )["FunctionUrl"]
@@ -119,7 +123,7 @@ def test_function_url(stack: LocalStack, emulator: Emulator, wanted: dict[str, A
     assert_mailed(emulator, wanted["order_id"])
 
 
-def test_direct_invoke(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
+def test_direct_invoke_is_sent(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
     answer = invoke(stack, wanted)
 
     assert answer["error"] is None
@@ -132,7 +136,7 @@ def test_direct_invoke(stack: LocalStack, emulator: Emulator, wanted: dict[str, 
     assert_mailed(emulator, wanted["order_id"])
 
 
-def test_direct_invoke_raises_by_class_name(stack: LocalStack, emulator: Emulator) -> None:
+def test_direct_invoke_failure_has_the_class_name(stack: LocalStack, emulator: Emulator) -> None:
     answer = invoke(stack, {"order_id": emulator.add_order(kind="ov")})
 
     assert answer["error"] == "Unhandled"
@@ -140,7 +144,7 @@ def test_direct_invoke_raises_by_class_name(stack: LocalStack, emulator: Emulato
     assert "domain-level resend" in answer["payload"]["errorMessage"]
 
 
-def test_status_action(stack: LocalStack, wanted: dict[str, Any]) -> None:
+def test_status_action_returns_the_order_status(stack: LocalStack, wanted: dict[str, Any]) -> None:
     answer = invoke(stack, {"action": "status", "order_id": wanted["order_id"]})
 
     assert answer["payload"] == {
@@ -151,7 +155,7 @@ def test_status_action(stack: LocalStack, wanted: dict[str, Any]) -> None:
     }
 
 
-def test_event(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
+def test_event_is_sent(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
     stack.client("events").put_events(
         Entries=[
             {
@@ -177,7 +181,7 @@ def test_retried_event_mails_once(stack: LocalStack, emulator: Emulator, wanted:
     assert_mailed(emulator, wanted["order_id"])
 
 
-def test_step_functions_task(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
+def test_step_functions_task_is_sent(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
     states = stack.client("stepfunctions")
     task = {
         "Type": "Task",
@@ -215,7 +219,7 @@ def test_step_functions_task(stack: LocalStack, emulator: Emulator, wanted: dict
     assert [line["caller"] for line in audit_lines(stack, wanted["order_id"])] == [execution] * 2
 
 
-def test_scheduler_input(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
+def test_scheduler_input_is_sent(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
     function = stack.client("lambda").get_function(FunctionName=stack.function)["Configuration"]["FunctionArn"]
     at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1)
 
