@@ -1,4 +1,4 @@
-"""The chase workflow and the workflows to copy, against the code that they call and an offline validator."""
+"""The chase and the example workflows, against the code that they call and an offline validator."""
 
 import json
 import math
@@ -34,7 +34,7 @@ SERVICE_ERRORS = {
     *("Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException"),
     "Lambda.TooManyRequestsException",
 }
-# Names of a function that was killed: it may have sent. How a time-out and a crash are called has changed over time.
+# Errors of a killed function, which may have sent the email. The names of timeouts and crashes have changed over time.
 KILLED = {
     *("Lambda.Unknown", "Lambda.ClientExecutionTimeoutException", "Sandbox.Timedout", "Runtime.ExitError"),
     "States.Timeout",
@@ -54,7 +54,7 @@ def states_of(path: Path) -> dict[str, State]:
 
 
 def rules(kind: str, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every Retry or Catch of a workflow, with the name of its state."""
+    """Every Retry or Catch rule of a workflow, with the name of its state."""
     for name, state in states_of(path).items():
         for rule in state.get(kind, []):
             yield name, rule
@@ -67,13 +67,13 @@ def successors(state: State) -> set[str]:
 
 
 def evaluate(expression: str, **variables: Any) -> Any:
-    """What Step Functions makes of a field: a {% … %} expression of JSONata, with its own function $parse."""
+    """Evaluate a field as Step Functions does: a JSONata expression in {% … %}, with the extra function $parse."""
     (value,) = evaluate_all([expression], variables)
     return value
 
 
 def evaluate_all(expressions: list[str], variables: dict[str, Any], *, until_true: bool = False) -> list[Any]:
-    """The values of some expressions, or of those up to the first that is true; in one process."""
+    """Evaluate expressions in one process; with ``until_true``, stop after the first that is true."""
     assert all(expression.startswith("{% ") and expression.endswith(" %}") for expression in expressions)
     program = """
         const [module, expressions, variables, untilTrue] = process.argv.slice(1);
@@ -96,7 +96,7 @@ def evaluate_all(expressions: list[str], variables: dict[str, Any], *, until_tru
 
 
 def prepared(chased: dict[str, Any]) -> dict[str, Any]:
-    """The variables of an execution that was started with ``chased``."""
+    """The variables of an execution that is started with ``chased``."""
     states = {"input": chased, "context": {"Execution": {"Id": EXECUTION}}}
     assigned: dict[str, Any] = STATES[CHASE["StartAt"]]["Assign"]
     expressions = {name: value for name, value in assigned.items() if isinstance(value, str)}
@@ -105,33 +105,33 @@ def prepared(chased: dict[str, Any]) -> dict[str, Any]:
 
 
 def chosen(state: str, variables: dict[str, Any]) -> str:
-    """The state that a Choice goes on with: as Step Functions does, at the first condition that is true."""
+    """The next state of a Choice: that of the first true condition, as in Step Functions."""
     choices = STATES[state]["Choices"]
     values = evaluate_all([choice["Condition"] for choice in choices], variables, until_true=True)
-    assert all(isinstance(value, bool) for value in values)  # or the execution would fail here
+    assert all(isinstance(value, bool) for value in values)  # anything else would fail the execution
     return str(choices[len(values) - 1]["Next"] if values[-1] else STATES[state]["Default"])
 
 
 def first_step(chased: dict[str, Any]) -> str:
-    """The state that an execution comes to once its input has been looked at."""
+    """The state that follows the check of an execution's input."""
     (check,) = successors(STATES[CHASE["StartAt"]])
     return chosen(check, prepared(chased))
 
 
 def is_refused(chased: dict[str, Any]) -> bool:
-    """Whether the execution ends with InvalidRequest before anything is sent."""
+    """Whether the execution fails with InvalidRequest before anything is sent."""
     return STATES[first_step(chased)].get("Error") == "InvalidRequest"
 
 
 def refusal_of(error: OrderNotEligible) -> str:
-    """The variable of an execution whose resend was refused so: Lambda reports the text of what was raised."""
+    """The variable ``refusal`` of an execution whose resend raised ``error``: Lambda reports the error's text."""
     (catch,) = [rule for _, rule in rules("Catch", WORKFLOW) if rule["ErrorEquals"] == ["OrderNotEligible"]]
     cause = json.dumps({"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": ["x"]})
     return str(evaluate(catch["Assign"]["refusal"], states={"errorOutput": {"Error": "x", "Cause": cause}}))
 
 
 def decided(*, refusal: str = "", status: str = "pending", turn: int = 0) -> str:
-    """What a chase of two waits does after it has looked at the order's status."""
+    """The next state of a chase with two waits after it has checked the order's status."""
     return chosen("Decide", {"refusal": refusal, "status": status, "turn": turn, "waits": [1, 2]})
 
 
@@ -144,13 +144,13 @@ def test_retry_names_retryable_errors_only(path: Path) -> None:
         names = set(rule["ErrorEquals"])
 
         assert names <= RETRYABLE | SERVICE_ERRORS | KILLED, name
-        # A rule of its own for each kind: what the function raises was not sent, and may be waited for much longer.
+        # Errors of the function have their own rule: nothing was sent, so retries may go on for much longer.
         assert not names & RETRYABLE or names <= RETRYABLE, name
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_catch_names_existing_errors_only(path: Path) -> None:
-    # All that a failed execution of another state machine is called by the one that waits for it.
+    # States.TaskFailed is the only name that a waiting state machine sees of another's failed execution.
     known = set(CLASSES) | SERVICE_ERRORS | KILLED | {"States.TaskFailed"}
 
     for name, rule in rules("Catch", path):
@@ -167,20 +167,23 @@ def test_retry_is_bounded(path: Path) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_chase_tasks_retry_every_temporary_error(task: str) -> None:
-    """QueueUnavailable is raised by sweeps alone."""
+    """Only sweeps raise QueueUnavailable."""
     retried = {name for rule in TASKS[task]["Retry"] for name in rule["ErrorEquals"]}
 
     passing = RETRYABLE - {"QueueUnavailable"}
     if task == "Explain":
-        passing -= {"SendingPaused", "ResendInProgress", "RecipientUnverified"}  # its answer tells of them
-    # To look again costs nothing; to send again might.
+        passing -= {"SendingPaused", "ResendInProgress", "RecipientUnverified"}  # a dry run reports them in its result
+    # A killed query can be repeated; a killed resend may have sent the email.
     assert retried == passing | SERVICE_ERRORS | (set() if task == "Resend" else KILLED)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_chase_retries_outlast_digicert_maintenance(task: str) -> None:
-    """Two hours ("DigiCert maintenance schedule"). Full jitter is an even chance from 0 to the delay, so that their sum
-    is close to a normal distribution: all but one chase in a thousand waits longer."""
+    """Maintenance takes two hours ("DigiCert maintenance schedule").
+
+    Full jitter spreads each delay evenly between 0 and its maximum, so the sum of delays is close to a normal
+    distribution. All but one chase in a thousand wait longer than two hours.
+    """
     rule = TASKS[task]["Retry"][0]
     growing = (rule["IntervalSeconds"] * rule["BackoffRate"] ** attempt for attempt in range(rule["MaxAttempts"]))
     delays = [min(delay, rule["MaxDelaySeconds"]) for delay in growing]
@@ -191,8 +194,10 @@ def test_chase_retries_outlast_digicert_maintenance(task: str) -> None:
 
 @pytest.mark.parametrize("name", ["task-jsonata.asl.json", "task-jsonpath.asl.json"])
 def test_example_tasks_retry_short_temporary_errors(name: str) -> None:
-    """A paused service is not mended within a few retries. These end long before the cool-down does, so that a killed
-    function may be called again: it will find its claim."""
+    """A paused service does not resume within a few retries, so SendingPaused is left out.
+
+    The retries end long before the cool-down does, so a killed function can be called again: it finds its claim.
+    """
     retried = {error for _, rule in rules("Retry", EXAMPLES / name) for error in rule["ErrorEquals"]}
     killed = {"Lambda.Unknown", "Lambda.ClientExecutionTimeoutException"}
 
@@ -200,7 +205,7 @@ def test_example_tasks_retry_short_temporary_errors(name: str) -> None:
 
 
 def test_chase_after_unknown_outcome_waits_before_next_email() -> None:
-    """It goes on to wait, and to look at the order's status."""
+    """The next state is a wait, and then a check of the order's status."""
     caught = {error: rule["Next"] for name, rule in rules("Catch", WORKFLOW) for error in rule["ErrorEquals"]}
 
     assert {STATES[caught[error]]["Type"] for error in {"OutcomeUnknown"} | KILLED} == {"Wait"}
@@ -210,7 +215,7 @@ def test_chase_failures_have_documented_names() -> None:
     failures = {state["Error"] for state in STATES.values() if state["Type"] == "Fail"}
 
     assert failures == ORDINARY_OUTCOMES | {"InvalidRequest"}
-    # Where the function has a name for it already, it is that one.
+    # These two have the same names as errors of the function.
     assert failures & CLASSES.keys() == {"OrderNotEligible", "InvalidRequest"}
 
 
@@ -220,7 +225,7 @@ def test_chase_failures_alarm_names_ordinary_outcomes() -> None:
     assert {name for name in ORDINARY_OUTCOMES if name in alarm["AlarmDescription"]} == ORDINARY_OUTCOMES
 
 
-# ---------------------------------------------------------------- the path of states
+# ---------------------------------------------------------------- paths
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -244,8 +249,10 @@ def test_workflow_states_are_reachable_and_paths_end(path: Path) -> None:
 
 
 def test_chase_rounds_are_limited_by_its_waits() -> None:
-    """So that there are no more rounds than waits: without the states that count, the graph has no way back. Nor has it
-    one with a refusal, which is cleared on that way, and which a resend alone can bring about."""
+    """Every cycle of states passes one that counts a wait, so there are no more rounds than waits.
+
+    The exception is the cycle through WaitAfterRefusal. It clears the refusal, and only a resend can set it again.
+    """
     counting = {name for name, state in STATES.items() if state.get("Assign", {}).get("turn") == "{% $turn + 1 %}"}
     bounded = counting | {"WaitAfterRefusal"}
     assert STATES["WaitAfterRefusal"]["Assign"] == {"refusal": "{% '' %}", "reason": "{% $refusal %}"}
@@ -293,7 +300,7 @@ def test_sync_example_timeout_exceeds_chase_timeout() -> None:
     assert states_of(EXAMPLES / "start-chase-sync.asl.json")["ChaseOrder"]["TimeoutSeconds"] > CHASE["TimeoutSeconds"]
 
 
-# ---------------------------------------------------------------- what is asked of the function
+# ---------------------------------------------------------------- calls of the function
 
 
 def test_chase_invokes_the_alias_only() -> None:
@@ -327,7 +334,7 @@ def test_chase_status_check_is_about_the_same_order() -> None:
     "field", [{"force": True}, {"force": False}, {"force": True, "dry_run": True}, {"action": "status"}], ids=ascii
 )
 def test_chase_input_with_force_or_action_is_refused(field: dict[str, Any]) -> None:
-    """Forced, a retry, a redrive or a second execution would mail again."""
+    """With force, a retry, a redrive or a second execution would send again."""
     assert is_refused({"order_id": 1} | field)
     assert "'force'" not in TEXT
     assert '"force"' not in TEXT
@@ -347,7 +354,7 @@ def test_chase_waits_are_rounded_to_seconds(waits: Any, seconds: int) -> None:
 
 
 def test_chase_input_with_unknown_field_is_refused_by_function() -> None:
-    """Were it dropped, the emails would go to more people than the caller named."""
+    """If it were dropped, the emails would go to more people than the caller named."""
     variables = prepared({"order_id": 1, "domain_approval_email": []})
 
     with pytest.raises(InvalidRequest, match="domain_approval_email"):
@@ -375,7 +382,7 @@ def test_chase_dry_run_returns_the_plan_and_sends_nothing() -> None:
     assert isinstance(request, ResendRequest)
     assert (request.dry_run, request.requested_by, len(request.recipients)) == (True, EXECUTION, 2)
     assert evaluate(explain["Output"], states={"result": {"Payload": answer, "StatusCode": 200}}) == answer
-    # There is no way from here to an email.
+    # From here, no path leads to an email.
     assert successors(explain) == {"Explained"}
     assert STATES["Explained"] == {"Type": "Succeed"}
 
@@ -408,7 +415,7 @@ def test_chase_refusal_has_no_stack_trace() -> None:
 
 
 def refused(reason: str) -> OrderNotEligible:
-    """What the function itself raises for the reason."""
+    """The error that the function raises for a reason."""
     names = (NameStatus("a.test", "approved"), NameStatus("b.test", "pending"))
     emails = [{"domain": "a.test", "email": "admin@a.test"}]
     looks: dict[str, Callable[[], object]] = {
@@ -437,14 +444,14 @@ def test_chase_of_validated_order_waits_until_issued(reason: str, status: str) -
 
     assert decided(refusal=refusal, status=status) == "WaitAfterRefusal"
     assert successors(STATES["WaitAfterRefusal"]) == {"WaitForValidation"}
-    # After that wait the next turn begins, and after the last one the chase ends.
+    # The next round begins after that wait; after the last wait, the chase ends.
     assert decided(status=status) == "NextReminder"
     assert decided(status=status, turn=1) == "NotApproved"
     assert decided(status="issued") == "Report"
 
 
 def ended_unapproved(variables: dict[str, Any]) -> dict[str, Any]:
-    """What a chase says in the end that nobody has approved."""
+    """The cause of a chase that ends as NotApproved."""
     said: dict[str, Any] = json.loads(evaluate(STATES["NotApproved"]["Cause"], **variables))
     return said
 
@@ -453,7 +460,7 @@ def ended_unapproved(variables: dict[str, Any]) -> dict[str, Any]:
 def test_chase_not_approved_after_refusal_gives_the_reason(reason: str) -> None:
     variables = prepared({"order_id": 5}) | {"refusal": refusal_of(refused(reason)), "checks": 3}
     assigned = STATES["WaitAfterRefusal"]["Assign"]
-    # All at once: each expression sees the variables as they were before.
+    # Step Functions evaluates all expressions before it assigns any variable.
     values = evaluate_all(list(assigned.values()), variables)
     variables |= dict(zip(assigned, values, strict=True))
 
@@ -506,7 +513,7 @@ def test_chase_after_refusal_continues_only_on_exact_code() -> None:
 
 
 def test_chase_recipient_refusal_is_not_retried_or_caught() -> None:
-    """They are neither waited for nor caught: only the caller can name others."""
+    """Retrying would not help: only the caller can name other recipients."""
     handled = {
         error for kind in ("Retry", "Catch") for _, rule in rules(kind, WORKFLOW) for error in rule["ErrorEquals"]
     }
@@ -526,7 +533,7 @@ def test_example_tasks_send_fields_of_the_sample_event(name: str, arguments: str
     assert asked <= sample.keys()
 
 
-# ---------------------------------------------------------------- as Step Functions reads them
+# ---------------------------------------------------------------- validator
 
 
 def broken(change: Callable[[dict[str, Any]], object]) -> str:

@@ -1,4 +1,4 @@
-"""openapi.yaml against the code: route, fields, limits, and every answer. Its own form is checked by `make lint`."""
+"""openapi.yaml against the code: route, fields, limits and every response. `make lint` validates the document."""
 
 import ast
 import json
@@ -29,11 +29,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {parameter["name"]: parameter for parame
 SCHEMAS: dict[str, dict[str, Any]] = DOCUMENT["components"]["schemas"]
 RESPONSES: dict[int, dict[str, Any]] = {int(status): response for status, response in OPERATION["responses"].items()}
 BODY_SCHEMA = OPERATION["requestBody"]["content"]["application/json"]["schema"]
-ERRORS = [cls for cls in errors.ResendError.__subclasses__() if cls is not QueueUnavailable]  # only a sweep raises it
+ERRORS = [cls for cls in errors.ResendError.__subclasses__() if cls is not QueueUnavailable]  # only sweeps raise it
 
 
 def closed(schema: Any) -> Any:
-    """The schema without room for a field that it does not name. (Clients should leave room: new fields may come.)"""
+    """The schema with unknown fields forbidden. (Clients should allow them, because new fields may be added.)"""
     if isinstance(schema, list):
         return [closed(item) for item in schema]
     if not isinstance(schema, dict):
@@ -48,7 +48,7 @@ def validator(schema: dict[str, Any]) -> Draft202012Validator:
 
 
 def content(status: int) -> dict[str, Any] | None:
-    """The schema of the body of an answer; None if it has no body."""
+    """The schema of a response's body; None if it has no body."""
     media_types = RESPONSES[status].get("content")
     if media_types is None:
         return None
@@ -72,7 +72,7 @@ def event(body: str | None = None, *, order_id: str = "123456789", **query: str)
 
 
 def refusal(event: dict[str, Any]) -> str | None:
-    """Why the door refuses a request; None if it takes it."""
+    """The message with which the code refuses a request; None if it accepts it."""
     try:
         doors.parse("http", event)
     except InvalidRequest as error:
@@ -123,7 +123,7 @@ def test_openapi_route_matches_code_and_template() -> None:
 
 
 def test_openapi_parameters_and_fields_match_the_code() -> None:
-    """The door names what it knows when it refuses what it does not know."""
+    """The error about an unknown field lists the known ones."""
 
     def known(event: dict[str, Any]) -> set[str]:
         match = re.search(r"known are (.*)\.$", refusal(event) or "")
@@ -154,7 +154,7 @@ def test_openapi_flags_match_the_code(name: str) -> None:
 )
 @settings(max_examples=300, deadline=None)
 def test_openapi_order_id_schema_matches_the_code(order_id: str) -> None:
-    assume(order_id)  # without one it is another path
+    assume(order_id)  # an empty one makes another path
 
     assert ORDER_ID.is_valid(order_id) == (refusal(event(order_id=order_id)) is None)
 
@@ -239,7 +239,7 @@ REQUESTS = st.fixed_dictionaries(
 
 
 def is_beyond_the_schema(body: dict[str, Any]) -> bool:
-    """Whether a rule applies that a schema cannot express: about two fields, or about Unicode."""
+    """Whether the code applies a rule that a schema cannot express: about two fields, or about Unicode."""
     recipients = body.get("domain_approval_emails", [])
     return any(
         "email_domain" in recipient or not (recipient["domain"] + recipient["email"]).isascii()
@@ -252,31 +252,31 @@ def is_beyond_the_schema(body: dict[str, Any]) -> bool:
 def test_openapi_request_schema_matches_the_code(body: dict[str, Any]) -> None:
     is_valid = REQUEST_BODY.is_valid(body)
 
-    is_taken = refusal(event(json.dumps(body))) is None
+    is_accepted = refusal(event(json.dumps(body))) is None
 
-    assert is_taken <= is_valid
+    assert is_accepted <= is_valid
     if is_valid and not is_beyond_the_schema(body):
-        assert is_taken
+        assert is_accepted
 
 
-# ---------------------------------------------------------------- answers
+# ---------------------------------------------------------------- responses
 
 
 def calls(file: Path) -> Iterator[tuple[str, ast.Call]]:
-    """The calls in a file of the code, by the name of what is called."""
+    """The calls in a source file, with the name of the called function."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             yield node.func.id, node
 
 
 CALLS = [call for file in (ROOT / "src/dv_resend").glob("*.py") for call in calls(file)]
-# Every reason for which an order is not eligible, and every error that may say how long to wait.
+# Every reason why an order is not eligible, and every error that may have a Retry-After.
 REASONS = sorted({ast.literal_eval(call.args[0]) for name, call in CALLS if name == "OrderNotEligible"})
 WAITING = {name for name, call in CALLS if "retry_after" in [keyword.arg for keyword in call.keywords]}
 
 
-def answers_of_its_own() -> set[tuple[int, str]]:
-    """Status and code of every error that the HTTP door makes without an error of the tree."""
+def errors_without_a_class() -> set[tuple[int, str]]:
+    """Status and code of every HTTP error that has no class in `errors`."""
     found = set()
     for name, call in calls(ROOT / "src/dv_resend/doors.py"):
         if name == "_errors" and isinstance(call.args[0], ast.Constant):
@@ -289,7 +289,7 @@ def answers_of_its_own() -> set[tuple[int, str]]:
 
 
 def instances(cls: type[errors.ResendError]) -> list[errors.ResendError]:
-    """Errors of a class: with each of its codes, with and without what CertCentral said."""
+    """Errors of a class: with each of its codes, with and without CertCentral's errors."""
     if cls is InvalidRequest:
         fields = ["locale", "domain_approval_emails[249].email", "''", "a b"]
         return [InvalidRequest(field, "must be something else.") for field in fields]
@@ -300,13 +300,13 @@ def instances(cls: type[errors.ResendError]) -> list[errors.ResendError]:
         return [RecipientNotAllowed([(path, "No."), (paths[0], "No.")]) for path in paths]
     said = (UpstreamError("invalid_thing", ""), UpstreamError("not_found|order", "No such order."))
     wait = 60 if cls.__name__ in WAITING else None
-    # These two always know.
+    # These two always have a Retry-After.
     always = wait if cls in (errors.OutcomeUnknown, errors.ResendInProgress) else None
     return [cls("It failed.", retry_after=always), cls("It failed.", retry_after=wait, upstream_errors=said)]
 
 
 def produced() -> list[doors.HttpResponse]:
-    """Every kind of answer that the door gives, except for dry runs: those come below."""
+    """Every kind of HTTP response except for dry runs, which are tested below."""
     request = ResendRequest(123456789)
     misrouted = [
         doors.misrouted(event() | {"rawPath": "/elsewhere"}),
@@ -324,8 +324,8 @@ def produced() -> list[doors.HttpResponse]:
 PRODUCED = produced()
 
 
-def complaints(answer: doors.HttpResponse) -> list[str]:
-    """What in an answer is not as documented."""
+def differences(answer: doors.HttpResponse) -> list[str]:
+    """Differences between a response and openapi.yaml."""
     documented = RESPONSES[answer["statusCode"]]
     headers = dict(answer["headers"])
     found = []
@@ -345,23 +345,23 @@ def complaints(answer: doors.HttpResponse) -> list[str]:
 
 
 def test_http_responses_match_openapi() -> None:
-    assert [(answer, said) for answer in PRODUCED if (said := complaints(answer))] == []
+    assert [(answer, said) for answer in PRODUCED if (said := differences(answer))] == []
 
 
 def test_http_response_that_differs_from_openapi_is_reported() -> None:
     sent, unknown = (next(answer for answer in PRODUCED if answer["statusCode"] == status) for status in (204, 504))
 
-    assert complaints(sent | {"headers": {"Resend-Outcome": "planned"}})
-    assert complaints(sent | {"headers": {}}) == ["Resend-Outcome is missing"]
-    assert complaints(sent | {"headers": sent["headers"] | {"X-More": "1"}}) == ["X-More is not documented"]
-    assert complaints(sent | {"body": "{}"}) == ["a body"]
-    assert complaints(unknown | {"headers": {"Content-Type": "application/json"}}) == ["Retry-After is missing"]
-    assert complaints(unknown | {"body": '{"errors": []}'})
-    assert complaints(unknown | {"body": '{"errors": [{"code": "outcome_unknown", "message": "", "more": 1}]}'})
+    assert differences(sent | {"headers": {"Resend-Outcome": "planned"}})
+    assert differences(sent | {"headers": {}}) == ["Resend-Outcome is missing"]
+    assert differences(sent | {"headers": sent["headers"] | {"X-More": "1"}}) == ["X-More is not documented"]
+    assert differences(sent | {"body": "{}"}) == ["a body"]
+    assert differences(unknown | {"headers": {"Content-Type": "application/json"}}) == ["Retry-After is missing"]
+    assert differences(unknown | {"body": '{"errors": []}'})
+    assert differences(unknown | {"body": '{"errors": [{"code": "outcome_unknown", "message": "", "more": 1}]}'})
 
 
 def codes(schema: Any) -> set[str]:
-    """The codes that a schema asks for: literals as they are, patterns with a slash before."""
+    """The codes that a schema allows: literals unchanged, patterns with a leading slash."""
     if isinstance(schema, list):
         return set().union(*map(codes, schema))
     if not isinstance(schema, dict):
@@ -376,7 +376,7 @@ def codes(schema: Any) -> set[str]:
 
 def test_openapi_error_codes_match_the_code() -> None:
     expected: dict[int, set[str]] = {}
-    for status, code in answers_of_its_own():
+    for status, code in errors_without_a_class():
         expected.setdefault(status, set()).add(code)
     for cls in ERRORS:
         names_a_field = cls in (InvalidRequest, RecipientNotAllowed)
@@ -384,7 +384,7 @@ def test_openapi_error_codes_match_the_code() -> None:
         expected.setdefault(cls.http_status, set()).update(found)
     documented = {status: codes(content(status)) for status in RESPONSES if status >= 400}
 
-    # Of a pattern counts the fixed part, which must be all that comes before the field.
+    # Patterns are compared by their fixed part, before the field.
     fixed = {
         status: {re.sub(r"^/\^(\w+)\\\|.*", r"\1|*", code) for code in found}
         for status, found in documented.items()
@@ -403,7 +403,7 @@ def test_http_error_matches_the_schema_of_its_status_only() -> None:
             assert [status for status, schema in BODIES.items() if schema.is_valid(first)] == [answer["statusCode"]]
 
 
-# What API Gateway refuses never reaches the function; what it cannot get an answer to may have.
+# Statuses of requests that API Gateway refuses before they reach the function.
 GATEWAY_ONLY = {401, 403, 413}
 
 
@@ -437,7 +437,7 @@ def test_dry_run_responses_match_openapi(
 
     def dry_run(event: dict[str, Any]) -> str:
         answer = invoke(event)
-        assert complaints(answer) == []
+        assert differences(answer) == []
         plans.append(json.loads(answer["body"]))
         return str(plans[-1]["would_be"])
 
@@ -454,7 +454,7 @@ def test_dry_run_responses_match_openapi(
     assert dry_run(event(order_id=order_id, dry_run="true")) == "duplicate"
     assert dry_run(event(order_id=many, dry_run="true")) == "SendingPaused"
 
-    # Nothing is documented that never comes.
+    # Every documented field and code occurs.
     assert set().union(*plans) == SCHEMAS["Plan"]["properties"].keys()
     assert {word for plan in plans for word in (plan.get("code") or "").split("|")[:1] if word} == {
         "order_not_eligible",
@@ -469,10 +469,10 @@ def test_dry_run_responses_match_openapi(
 
 
 def test_dry_run_outcomes_match_openapi() -> None:
-    """The outcomes of a resend, and the classes of the errors that a dry run foretells."""
+    """The outcomes of a resend, and the classes of the errors that a dry run predicts."""
     source = (ROOT / "src/dv_resend/explain.py").read_text()
     strings = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
-    # By the name of the class.
+    # The code names these by their classes.
     refusals = {"OrderNotEligible", "RecipientNotAllowed", "RecipientUnverified", "SendingPaused"}
     outcomes = {"sent", "duplicate"} | {cls.__name__ for cls in ERRORS}
 

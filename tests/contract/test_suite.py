@@ -1,4 +1,4 @@
-"""The suite's own promises: no socket beyond loopback, and no key in what a test prints."""
+"""The suite's own guarantees: no socket beyond loopback, and no API key in a test's output."""
 
 import socket
 import subprocess

@@ -1,4 +1,4 @@
-"""What is brought in, and who may change what goes out: pins, licences, workflows, and the papers that tell of them."""
+"""The supply chain: pins, licenses, linters, workflows, and the documents about them."""
 
 import ast
 import os
@@ -62,7 +62,7 @@ def test_shipped_package_has_an_allowed_license(name: str) -> None:
 
     assert licences.licence(package) in licences.ALLOWED
     assert licences.source(package).startswith("https://")
-    # Its text ships too.
+    # The license text ships, too.
     texts = [file for file in package.files or [] if file.parts[0].endswith(".dist-info") and "LICENSE" in file.name]
     assert texts
     assert all(text.locate().read_text().strip() for text in texts)
@@ -78,7 +78,7 @@ def test_skipped_checkov_checks_have_a_reason() -> None:
 
     assert config["skip-download"] is True
     assert config["framework"] == ["cloudformation"]
-    # Nothing is let through but by name.
+    # Checks are skipped by name only.
     assert config.keys() == {"framework", "compact", "quiet", "skip-download", "skip-check"}
     for check in config["skip-check"]:
         assert re.fullmatch(r"CKV2?_AWS_\d+", check)
@@ -114,7 +114,7 @@ def test_actions_are_pinned_by_commit() -> None:
     assert len(others) > len(WORKFLOWS)
     pinned = r"- uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+"
     assert [line for line in others if not re.fullmatch(pinned, line)] == []
-    # The same action is the same everywhere.
+    # Each action has the same commit everywhere.
     assert len({line.partition("@")[0] for line in others}) == len(set(others))
 
 
@@ -136,7 +136,7 @@ def test_workflows_have_minimal_permissions() -> None:
         for step in steps(name):
             if step.get("uses", "").startswith("actions/checkout@"):
                 assert step["with"] == {"persist-credentials": False}
-            # What people type in reaches a shell as a variable only.
+            # Inputs reach the shell as environment variables only.
             assert "${{" not in step.get("run", "")
 
 
@@ -156,7 +156,7 @@ def test_deployment_is_tested_shown_and_approved_first() -> None:
     assert (jobs["change-set"]["needs"], jobs["deploy"]["needs"]) == ("test", "change-set")
     commands = {name: [step for step in jobs[name]["steps"] if "run" in step] for name in ("change-set", "deploy")}
     for name, change_set in (("change-set", "show"), ("deploy", "execute")):
-        # The environment's protection is the confirmation.
+        # The environment's protection rules ask for confirmation.
         assert jobs[name]["environment"] == "${{ inputs.environment }}"
         assert commands[name] == [
             {
@@ -183,7 +183,7 @@ def test_workflow_calls_existing_make_targets(name: str) -> None:
     ("change_set", "flag"), [("show", "--no-execute-changeset"), ("execute", "--no-confirm-changeset")]
 )
 def test_make_deploy_change_set_option_asks_no_question(change_set: str, flag: str) -> None:
-    """`make` tells what it would run."""
+    """A dry run of `make` prints the command."""
     command = ["make", "--dry-run", "deploy", "ENV=prod", f"CHANGE_SET={change_set}"]
 
     ran = subprocess.run(
@@ -203,13 +203,13 @@ def test_workflow_has_timeouts_and_a_concurrency_group(name: str) -> None:
     assert "group" in workflow(name)["concurrency"]
 
 
-# ---------------------------------------------------------------- papers
+# ---------------------------------------------------------------- documents
 
 
 def test_threat_model_names_existing_tests() -> None:
     text = (ROOT / "SECURITY.md").read_text()
     named = set(re.findall(r"`(\w+/test_\w+\.py)::(test_\w+)`", text))
-    # Nothing else in it looks like a test.
+    # Every reference to a test has this form.
     assert len(re.findall(r"`[^`]*::[^`]*`", text)) == len(re.findall(r"`\w+/test_\w+\.py::test_\w+`", text))
 
     missing = [
@@ -231,7 +231,7 @@ def test_threat_model_rows_have_a_mitigation_and_a_test() -> None:
     model = (ROOT / "SECURITY.md").read_text().partition("## Threat model")[2]
     threats = [section for section in model.split("\n### ")[1:] if not section.startswith("What remains")]
 
-    # Anybody, callers, producers, workflows, operators, upstream, DNS, network, readers of logs, code of others.
+    # The internet, callers, producers, workflows, operators, upstream, DNS, network, log readers, third-party code.
     assert len(threats) == 10
     for section in threats:
         head, _, *rows = [line for line in section.splitlines() if line.startswith("|")]

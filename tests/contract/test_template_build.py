@@ -1,4 +1,4 @@
-"""What `sam build` puts into the deployment package, by the very rules of src/Makefile."""
+"""The deployment package, as `sam build` makes it by the rules of src/Makefile."""
 
 import base64
 import hashlib
@@ -24,12 +24,12 @@ FUNCTIONS = [
 ]
 
 
-# What is imported only when it is needed must be there too, the list of public suffixes with its data.
+# The modules that are imported on demand must be in the package, too, and the data of the public suffix list.
 _START = """
 import dv_resend.app, dv_resend.explain, dv_resend.worker, requests, dns.resolver, publicsuffixlist
 print(requests.__file__, publicsuffixlist.PublicSuffixList().publicsuffix("www.example.co.uk"))
 """
-# Which files of the SDK's data the clients are made of, and what they can then do.
+# The files of the SDK's data that the clients read, and the operations that they have.
 _CLIENTS = """
 import json
 from botocore.loaders import JSONFileLoader
@@ -50,7 +50,7 @@ print(json.dumps([read, operations, {service: client.meta.endpoint_url for servi
 
 @pytest.fixture(scope="module", params=FUNCTIONS)
 def package(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """A package as Lambda unpacks it: built from a copy of src/, zipped with SAM's one timestamp, unzipped."""
+    """A package as Lambda unpacks it: built from a copy of src/, zipped with SAM's fixed timestamp, unzipped."""
     folder = tmp_path_factory.mktemp("build")
     shutil.copytree(ROOT / "src", folder / "src")
     built = folder / "built"
@@ -72,7 +72,7 @@ def package(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
 
 
 def test_package_sources_have_unchecked_bytecode(package: Path) -> None:
-    """The flags word of a .pyc: 1 is hash-based and unchecked."""
+    """In the flags of a .pyc file, 1 means hash-based and unchecked."""
     sources = list(package.rglob("*.py"))
 
     assert sources
@@ -82,15 +82,17 @@ def test_package_sources_have_unchecked_bytecode(package: Path) -> None:
 
 
 def test_package_handler_starts_from_bytecode_alone(package: Path, tmp_path: Path) -> None:
-    """Given sources that fail when they are compiled, the handler still imports: Python did not look at them. It also
-    shows that what was built for arm64 runs here, where compiled extensions are passed over for plain Python."""
+    """The handler imports even if no source compiles, because Python reads the bytecode only.
+
+    The test also shows that the arm64 package runs here: it has no compiled extensions.
+    """
     task = tmp_path / "task"
     shutil.copytree(package, task)
     for source in task.rglob("*.py"):
         source.write_text("this is not Python")
 
     found = subprocess.run(
-        # A warning at import would stand in the log of every cold start.
+        # A warning at import would appear in the log of every cold start.
         [sys.executable, "-B", "-W", "error", "-c", _START],
         cwd=task,
         env=_without_charset_normalizer(task, tmp_path),
@@ -104,7 +106,7 @@ def test_package_handler_starts_from_bytecode_alone(package: Path, tmp_path: Pat
 
 
 def _without_charset_normalizer(task: Path, tmp_path: Path) -> dict[str, str]:
-    """An environment that lacks what the build leaves out, although the tests' own has it."""
+    """An environment without the module that the build leaves out and the tests' own environment has."""
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['charset_normalizer'] = None\n")
     return {"PYTHONPATH": f"{tmp_path}:{task}", "AWS_DEFAULT_REGION": "eu-west-1"}
 
@@ -143,7 +145,7 @@ def test_package_sdk_data_serves_all_partitions_and_new_regions(package: Path, r
 
 
 def test_package_trusts_amazon_roots_only(package: Path) -> None:
-    """Those that Amazon Trust Services lists in its repository, by their fingerprints there (SHA-256)."""
+    """The roots in Amazon Trust Services' repository, by their SHA-256 fingerprints."""
     pem = (package / "aws-roots.pem").read_text()
     roots = re.findall(r"-----BEGIN CERTIFICATE-----\n(.*?)-----END CERTIFICATE-----", pem, re.DOTALL)
 
@@ -158,7 +160,7 @@ def test_package_trusts_amazon_roots_only(package: Path) -> None:
 
 
 def test_package_has_no_compiled_extensions(package: Path) -> None:
-    """So that the package is the same for every processor, and what is tested here is what runs there."""
+    """The package is the same for every processor, so these tests cover the one on Lambda."""
     assert list(package.rglob("*.so")) == []
 
 
@@ -178,10 +180,10 @@ def test_package_has_no_tests(package: Path) -> None:
 
 
 def test_package_leaves_out_public_suffix_updater(package: Path) -> None:
-    """Nothing would call it, and it would ask the network."""
+    """The code never calls it, and it would access the network."""
     assert not (package / "publicsuffixlist/update.py").exists()
 
 
 def test_package_has_no_workflows(package: Path) -> None:
-    """CloudFormation takes it from its own file."""
+    """CloudFormation reads it from its own file."""
     assert not [path for path in package.rglob("*") if path.name == "workflows" or path.name.endswith(".asl.json")]

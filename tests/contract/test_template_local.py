@@ -1,4 +1,4 @@
-"""The local AWS runs the real template, but for a few differences that are all named here."""
+"""The local AWS runs the real template, with a few differences that are all listed here."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def test_local_template_differs_only_where_local_aws_must() -> None:
         copy["Runtime"] = function["Runtime"]
         assert "DeploymentPreference" not in copy
         copy["DeploymentPreference"] = function["DeploymentPreference"]
-    # The names of batches: no such action exists on AWS.
+    # The actions for batches, which do not exist on AWS.
     named = [
         action
         for policy in local["Resources"]["SweepFunctionRole"]["Properties"]["Policies"]
@@ -54,6 +54,6 @@ def test_local_run_uses_loopback_only(path: Path) -> None:
     text = path.read_text()
 
     hosts = set(re.findall(r"https?://([^\s/:'\"{}]+)", text))
-    # CertCentral's own address is the one that the user asks for with ORDER_ID.
+    # With ORDER_ID, the user chooses the real CertCentral.
     assert hosts <= {"127.0.0.1", "localhost", *(["www.digicert.com"] if path.name == "run.py" else [])}
     assert not re.search(r"\b0\.0\.0\.0\b|\[::\]", text)
