@@ -1,4 +1,4 @@
-"""The chase workflow on the deployed stack, with its waits scaled down: the path of states, the emails, the output."""
+"""The chase on the deployed stack, with its waits scaled down: its states, the emails and the output."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from local.stack import LocalStack
 
 from e2e.conftest import Emulator, eventually
 
-# Scaled down by the local stack; in hours, as the input has it.
+# In hours, as in the input; the local stack scales them down.
 WAITS = [1, 1]
 
 
@@ -25,7 +25,7 @@ class Execution:
 
     @property
     def path(self) -> list[str]:
-        """Which states were entered so far."""
+        """The states entered so far."""
         return [
             event["stateEnteredEventDetails"]["name"] for event in self.history if "stateEnteredEventDetails" in event
         ]
@@ -38,12 +38,12 @@ class Execution:
         eventually(lambda: self.path.count(state) >= times)
 
     def interrupt(self) -> None:
-        """Stop the execution wherever it is."""
+        """Stop the execution in its current state."""
         self._states.stop_execution(executionArn=self.arn)
         eventually(lambda: self._states.describe_execution(executionArn=self.arn)["status"] == "ABORTED")
 
     def ends(self) -> tuple[str, dict[str, Any]]:
-        """Wait for the end; return the status or the name of the error, and what the execution says happened."""
+        """Wait for the end; return the status or the error's name, and the output or the cause."""
 
         def look() -> dict[str, Any] | None:
             found = self._states.describe_execution(executionArn=self.arn)
@@ -74,7 +74,7 @@ def set_status(emulator: Emulator, order_id: int, status: str) -> None:
 def test_chase_order_issued_during_first_wait(
     chase: Callable[..., Execution], emulator: Emulator, order_id: int
 ) -> None:
-    # Validated while the chase waits for the first time.
+    # The order is validated during the first wait.
     emulator.inject({"fault": "slow", "seconds": 0.5, "path": "/validation$"})
     execution = chase(order_id, waits_hours=[5, 1])
     execution.reaches("WaitForValidation")
@@ -102,7 +102,7 @@ def test_chase_order_issued_after_second_reminder(
 
     assert status == "SUCCEEDED"
     assert execution.path == [*START, *TURN, "NextReminder", *TURN, "Report", "Issued"]
-    # Two reminders within one cool-down (the waits are scaled down): the second is a duplicate.
+    # The waits are scaled down, so the second reminder is within the cool-down: a duplicate.
     assert [send["outcome"] for send in said["sends"]] == ["sent", "duplicate"]
     assert (said["checks"], len(emulator.puts)) == (2, 1)
 
@@ -144,7 +144,7 @@ def test_chase_order_never_approved_fails_by_name(
     assert "reason" not in said
 
 
-@pytest.mark.parametrize(("status", "times"), [(429, 2), (503, 3)], ids=["rate-limited", "away-for-a-while"])
+@pytest.mark.parametrize(("status", "times"), [(429, 2), (503, 3)], ids=["rate-limited", "unavailable"])
 def test_chase_retryable_error_is_retried_then_sent(
     chase: Callable[..., Execution], emulator: Emulator, order_id: int, status: int, times: int
 ) -> None:
@@ -211,7 +211,7 @@ def test_chase_ov_order_fails_with_advice(chase: Callable[..., Execution], emula
 @pytest.mark.parametrize(
     "change",
     [{"status": "processing"}, {"names": {"example.com": "approved"}}],
-    ids=["in process", "validated already"],
+    ids=["processing", "already validated"],
 )
 def test_chase_order_without_need_for_email_waits_until_issued(
     chase: Callable[..., Execution], emulator: Emulator, order_id: int, change: dict[str, Any]
@@ -275,7 +275,7 @@ def test_chase_started_twice_mails_once(chase: Callable[..., Execution], emulato
 def test_chase_interrupted_and_started_again_mails_once(
     chase: Callable[..., Execution], emulator: Emulator, order_id: int
 ) -> None:
-    # The local AWS cannot redrive: a new execution makes the same call as the redriven state would.
+    # The local AWS cannot redrive. A new execution makes the same call as the redriven state.
     emulator.inject({"fault": "slow", "seconds": 1, "method": "PUT", "times": 1})
     interrupted = chase(order_id)
     eventually(lambda: emulator.puts)

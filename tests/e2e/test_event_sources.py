@@ -1,4 +1,4 @@
-"""One real call through each door of the deployed stack. What each door answers in each case is tested in unit/."""
+"""One real call through each event source of the deployed stack. The unit tests cover all its responses."""
 
 import datetime as dt
 import json
@@ -53,7 +53,7 @@ def test_http_api_sends_the_documented_request(
 
 
 def put_signed(stack: LocalStack, url: str, host: str, service: str, body: dict[str, Any]) -> requests.Response:
-    """Send the PUT with a real SigV4 signature, as callers of an API with IAM authorization do."""
+    """Send the PUT with a SigV4 signature, as callers of an API with IAM authorization do."""
     request = AWSRequest("PUT", url, data=json.dumps(body), headers={"Host": host, "Content-Type": "application/json"})
     SigV4Auth(Credentials("123456789012", "local"), service, stack.region).add_auth(request)
     return requests.put(url, data=request.data, headers=dict(request.headers), timeout=40)
@@ -175,7 +175,7 @@ def test_retried_event_mails_once(stack: LocalStack, emulator: Emulator, wanted:
 
     stack.client("lambda").invoke(FunctionName=stack.function_alias, InvocationType="Event", Payload=json.dumps(wanted))
 
-    # Lambda calls three times in all; the local AWS does so after seconds, and leaves out the queue behind it.
+    # Lambda makes three attempts. The local AWS makes them within seconds, and has no failed-events queue.
     said = eventually(lambda: len(found := audit_lines(stack, wanted["order_id"])) == 4 and found)
     assert [line["outcome"] for line in said] == ["sending"] + ["OutcomeUnknown"] * 3
     assert_mailed(emulator, wanted["order_id"])

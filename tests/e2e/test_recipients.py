@@ -1,4 +1,4 @@
-"""The check of recipients, and the dry run that explains an order, on the deployed stack and its DNS server."""
+"""The check of recipients, and dry runs, on the deployed stack and its DNS server."""
 
 import json
 import re
@@ -26,7 +26,7 @@ CONTACT = "_validation-contactemail.example.com"
 
 @pytest.fixture
 def example(emulator: Emulator) -> int:
-    """An order like that of the documented example, which nobody has asked about before."""
+    """An order like that of DigiCert's documented example, with an unused ID."""
     return emulator.add_order(
         id=int(time.time() * 1000) % 10**12, names=["example.com", "sub.example2.com"], contacts=CONTACTS
     )
@@ -102,12 +102,12 @@ def test_constructed_address_at_parent_needs_email_domain(
     assert len(emulator.outbox) == 1
 
 
-@pytest.mark.parametrize("told", ["full", "empty", "absent"])
+@pytest.mark.parametrize("validation_names", ["full", "empty", "absent"])
 def test_mistyped_domain_mails_nobody(
-    put: Callable[..., requests.Response], emulator: Emulator, example: int, told: str
+    put: Callable[..., requests.Response], emulator: Emulator, example: int, validation_names: str
 ) -> None:
-    # CertCentral may leave out the domain, and then mail everybody.
-    emulator("PUT", "switches", {"validation_names": told, "unknown_domain": "ignore"})
+    # CertCentral may ignore the unknown domain, and then email everybody.
+    emulator("PUT", "switches", {"validation_names": validation_names, "unknown_domain": "ignore"})
     right, typo = ({"domain": name, "email": f"admin@{name}"} for name in ("example.com", "exmaple.com"))
 
     refused = put(example, {"domain_approval_emails": [right, typo]})
@@ -169,7 +169,7 @@ def test_dry_run_of_each_emulator_order_matches_the_docs(
         plan = put(order["id"], {}, "?dry_run=true").json()
         found[order["kind"], order["status"]] = plan.get("code", plan["would_be"])
         assert plan["advice"], order
-        # Orders that other tests have mailed say so too.
+        # For orders that other tests have sent, the advice also says so.
         fresh = [sentence for sentence in plan["advice"] if not sentence.startswith("The same emails were sent")]
         assert [sentence for sentence in fresh if _without_figures(sentence) not in documented] == []
 
@@ -183,5 +183,5 @@ def test_dry_run_of_each_emulator_order_matches_the_docs(
 
 
 def _without_figures(text: str) -> str:
-    """Leave out what differs from run to run: days and dates."""
+    """Replace numbers, which differ from run to run: days and dates."""
     return re.sub(r"[0-9]+", "#", text)

@@ -1,4 +1,4 @@
-"""Whatever is repeated, at once or after a crash, mails once inside the cool-down. Real processes, real table."""
+"""Repeats within the cool-down, in parallel or after a crash, send one email. Real processes, real table."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ SOURCE = Path(__file__).parents[2] / "src"
 
 @pytest.fixture
 def invoke(own_process: Callable[..., Any]) -> Callable[..., Any]:
-    """Invoke the handler in a process of its own; ``None`` if it was killed."""
+    """Invoke the handler in a new process; ``None`` if it was killed."""
     return own_process
 
 
@@ -45,7 +45,7 @@ def test_killed_invocation_never_leads_to_a_second_email(
     invoke(event, kill=kill)
     assert len(emulator.puts) == mails_before
 
-    # Lambda delivers again, with the same request id: at once, after the killed call's end, and near the cool-down's.
+    # Lambda redelivers with the same request ID: at once, after the call's deadline, and near the cool-down's end.
     said = [invoke(event), invoke(event, later=15), invoke(event, later=3500)]
 
     assert [answer.get("error", answer.get("outcome")) for answer in said] == [at_once, after_its_end, after_its_end]
