@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import certifi
 import trustme
 
 from dev.bench.aws import FakeAws
@@ -32,9 +31,6 @@ class Authority:
         self.certificate = authority.cert_pem.bytes()
         self.server = folder / "server.pem"
         authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(self.server))
-        # As long as the list that clients load in production.
-        self.bundle = folder / "bundle.pem"
-        self.bundle.write_bytes(Path(certifi.where()).read_bytes() + b"\n" + self.certificate)
 
 
 class Services:
@@ -71,8 +67,6 @@ class Services:
             "AWS_ACCESS_KEY_ID": "bench",
             "AWS_SECRET_ACCESS_KEY": "bench",
             "AWS_SESSION_TOKEN": "bench",
-            "AWS_CA_BUNDLE": str(self._authority.bundle),
-            "SSL_CERT_FILE": str(self._authority.bundle),
         }
 
     def upstream_calls(self) -> list[str]:

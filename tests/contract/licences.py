@@ -8,16 +8,19 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "LICENSES.md"
 REQUIREMENTS = ROOT / "src/requirements.txt"
 
-# Each lets a package be shipped unchanged beside code of any licence, if its text goes along. (MPL-2.0 also wants its
-# own files' source to be had: it is, at the address in the list.)
+# Each lets a package be shipped beside code of any licence, if its text goes along. MPL-2.0 also wants its own files'
+# source to be had: it is, at the address in the list. Apache-2.0 wants changes to be noted: botocore/data has a note.
 ALLOWED = {"Apache-2.0", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0", "PSF-2.0"}
+
+# What a package says in words of its own. python-dateutil's text: BSD for all of it, Apache for newer parts as well.
+_IN_SPDX = {("python-dateutil", "Dual License"): "BSD-3-Clause", ("s3transfer", "Apache License 2.0"): "Apache-2.0"}
 
 _HEAD = """\
 # Licences
 
 What ships inside the functions, as `src/requirements.txt` pins it. The text of each licence goes along, in the
-package's `*.dist-info` folder. boto3 is not here: Lambda's runtime brings it. `make licences` writes this file, and a
-test compares it with the pins.
+package's `*.dist-info` folder. All ship as they are but botocore, whose data is cut down (`src/trim_sdk.py`). `make
+licences` writes this file, and a test compares it with the pins.
 
 | package | version | licence | source |
 | --- | --- | --- | --- |
@@ -31,11 +34,12 @@ def pins(requirements: Path) -> dict[str, str]:
 
 def licence(package: Distribution) -> str:
     """The SPDX expression of a package's licence, in the new field of its metadata or in the old one."""
-    return package.metadata.get("License-Expression") or package.metadata.get("License") or "unknown"
+    said = package.metadata.get("License-Expression") or package.metadata.get("License") or "unknown"
+    return _IN_SPDX.get((package.name, said), said)
 
 
 def source(package: Distribution) -> str:
-    """Where a package's source is."""
+    """The address of a package's source."""
     entries = [entry.partition(", ") for entry in package.metadata.get_all("Project-URL") or []]
     urls = {label.lower(): url for label, _, url in entries}
     for label in ("source", "repository", "code", "homepage"):

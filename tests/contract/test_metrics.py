@@ -1,4 +1,4 @@
-"""Every alarm on a metric of ours against an emitted EMF line: namespace, name and the exact set of dimensions."""
+"""Every alarm on one of our metrics, against the emitted EMF lines: namespace, name and exact dimensions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,8 +7,10 @@ import pytest
 from conftest import SERVICE, Output
 
 from dev.local.template import ROOT, load
-from dv_resend import errors, telemetry
-from dv_resend.models import ResendRequest, ResendResult, SweepSummary
+from dv_resend import errors, observability
+from dv_resend.core.requests import ResendRequest
+from dv_resend.core.resend import ResendResult
+from dv_resend.core.sweep import SweepSummary
 
 RESOURCES = load(ROOT / "template.yaml")["Resources"]
 ALARMS: dict[str, dict[str, Any]] = {
@@ -20,16 +22,16 @@ ALARMS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def emitted(output: Callable[[], Output]) -> list[tuple[str, str, tuple[tuple[str, str], ...]]]:
-    """All metrics, once each, as (namespace, name, dimensions)."""
+    """Every metric, emitted once, as (namespace, name, dimensions)."""
     request = ResendRequest(order_id=1)
-    telemetry.observe_upstream(204, 0.1)
+    observability.observe_upstream(204, 0.1)
     for outcome in ("sent", "duplicate"):
-        telemetry.Audit().succeeded(ResendResult(request, outcome, 0, 0))
-    telemetry.Audit().succeeded(SweepSummary())
+        observability.Audit().succeeded(ResendResult(request, outcome, 0, 0))
+    observability.Audit().succeeded(SweepSummary())
     for error in (errors.ApiKeyRejected("."), errors.OutcomeUnknown("."), errors.RateLimited("."), ValueError()):
-        telemetry.Audit().failed(error)
-    telemetry.Audit("sqs").failed(errors.OrderNotEligible("already_validated", "."))
-    telemetry.flush()
+        observability.Audit().failed(error)
+    observability.Audit("sqs").failed(errors.OrderNotEligible("already_validated", "."))
+    observability.flush()
     return [
         (emission["namespace"], name, tuple(sorted(emission["dimensions"].items())))
         for name, emissions in output().metrics.items()
@@ -37,7 +39,7 @@ def emitted(output: Callable[[], Output]) -> list[tuple[str, str, tuple[tuple[st
     ]
 
 
-def test_there_are_alarms_on_our_metrics() -> None:
+def test_alarms_on_own_metrics_exist() -> None:
     assert {alarm["MetricName"] for alarm in ALARMS.values()} == {
         *("ApiKeyRejected", "OutcomeUnknown", "ResendFailed", "PendingOrders", "StuckOrders"),
     }
@@ -45,7 +47,7 @@ def test_there_are_alarms_on_our_metrics() -> None:
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_alarm_watches_an_emitted_metric(emitted: list[Any], name: str) -> None:
-    # The template gives the stack's name to both sides; a test's own name stands for it here.
+    # The template uses the stack's name on both sides; here a fixed service name takes its place.
     service = RESOURCES["ResendFunction"]["Properties"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
     alarm = ALARMS[name]
     dimensions = {
@@ -56,5 +58,5 @@ def test_alarm_watches_an_emitted_metric(emitted: list[Any], name: str) -> None:
     assert (alarm["Namespace"], alarm["MetricName"], tuple(sorted(dimensions.items()))) in emitted
 
 
-def test_every_metric_name_is_emitted(emitted: list[Any]) -> None:
-    assert {name for _, name, _ in emitted} == {str(name) for name in telemetry.MetricName}
+def test_metric_names_are_all_emitted(emitted: list[Any]) -> None:
+    assert {name for _, name, _ in emitted} == {str(name) for name in observability.MetricName}

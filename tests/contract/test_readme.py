@@ -16,9 +16,10 @@ import pytest
 from conftest import settings_read
 
 from dev.local.template import load
-from dv_resend import doors, errors
-from dv_resend.models import ResendRequest
-from dv_resend.telemetry import MetricName
+from dv_resend import errors
+from dv_resend.core.requests import ResendRequest
+from dv_resend.handlers import events
+from dv_resend.observability import MetricName
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -78,7 +79,7 @@ def test_example_results_are_understood() -> None:
         json.loads(text)
     payload = re.search(r"--payload '(.*?)'", README)
     assert payload
-    assert doors.parse("direct", json.loads(payload[1])).ask == ResendRequest(
+    assert events.parse("direct", json.loads(payload[1])).ask == ResendRequest(
         123456789, locale="en", requested_by="jane"
     )
 

@@ -1,8 +1,8 @@
-"""One invocation of the handler in a process of its own, which may be killed at a chosen moment.
+"""One invocation of the handler in its own process, which can be killed at a chosen moment.
 
-`python killable.py MOMENT SECONDS_LATER EVENT REQUEST_ID` prints the result, or the name of the error, as JSON.
-Moments: before-claim, after-claim, after-put, before-reminder-record, after-reminder-record, before-answer, or
-never. SECONDS_LATER sets the process's clock ahead.
+`python killable.py MOMENT SECONDS_LATER EVENT REQUEST_ID` prints the result, or the error's name, as JSON. MOMENT is
+before-claim, after-claim, after-put, before-reminder-record, after-reminder-record, before-answer or never.
+SECONDS_LATER sets the process's clock ahead.
 """
 
 import json
@@ -19,17 +19,17 @@ moment, later, event, request_id = sys.argv[1], float(sys.argv[2]), json.loads(s
 _time = time.time
 time.time = lambda: _time() + later
 
+from dv_resend.adapters.certcentral import CertCentralClient
+from dv_resend.adapters.claims_table import ClaimsTable
 from dv_resend.app import lambda_handler
-from dv_resend.certcentral import CertCentral
-from dv_resend.claims import Claims
 from dv_resend.errors import ResendError
 
-# The least that the function needs before it sends; a killed call's claim is then soon over.
+# The least that the function needs for sending, so that the claim of a killed call ends soon.
 SECONDS_LEFT = 11.0
 
 
 def kill_around(owner: type, method: str, before: str | None, after: str | None) -> None:
-    """Kill this process before or after a method, if that is the chosen moment."""
+    """Kill this process before or after a method if that is the chosen moment."""
     original: Callable[..., Any] = getattr(owner, method)
 
     def call(*args: Any, **options: Any) -> Any:
@@ -43,10 +43,10 @@ def kill_around(owner: type, method: str, before: str | None, after: str | None)
     setattr(owner, method, call)
 
 
-kill_around(Claims, "acquire", "before-claim", "after-claim")
-kill_around(CertCentral, "resend_emails", None, "after-put")
-kill_around(Claims, "record_reminder", "before-reminder-record", "after-reminder-record")
-kill_around(Claims, "record_sent", None, "before-answer")
+kill_around(ClaimsTable, "acquire", "before-claim", "after-claim")
+kill_around(CertCentralClient, "resend_emails", None, "after-put")
+kill_around(ClaimsTable, "record_reminder", "before-reminder-record", "after-reminder-record")
+kill_around(ClaimsTable, "record_sent", None, "before-answer")
 
 context = types.SimpleNamespace(
     function_name="resend",

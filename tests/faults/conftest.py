@@ -1,4 +1,4 @@
-"""What these tests share: a CertCentral that fails at a chosen step of a send, and an AWS in this process."""
+"""Shared fixtures: a CertCentral that fails at a chosen step of a resend, and an AWS in this process."""
 
 import datetime as dt
 import json
@@ -7,17 +7,19 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import boto3
 import pytest
+import requests
 import trustme
 from conftest import CANARY, SECRET_ID, TABLE, create_claims_table
 from moto import mock_aws
 
 from dev.emulator import CertCentralEmulator
-from dv_resend import app, certcentral, explain, resend, sweep
+from dv_resend import app
 from faults.network import Names
 
 PATH = "/services/v2/order/certificate/{}/resend-emails"
@@ -30,12 +32,12 @@ _PATHS: dict[Step, str] = {"validation": "/{}/validation$", "order": "/{}$", "pu
 
 
 def path_of(step: Step, order_id: int) -> str:
-    """Match the path of one step of the send of an order."""
+    """Match the path of one step of an order's resend."""
     return _PATHS[step].format(order_id)
 
 
 def once_at(step: Step, order_id: int, do: Callable[[], object]) -> Callable[[dict[str, Any]], None]:
-    """Build an `on_call` that does something as the first request of a step comes in."""
+    """Return an `on_call` that does something when the first request of a step arrives."""
     left = [do]
 
     def on_call(call: dict[str, Any]) -> None:
@@ -51,7 +53,7 @@ def puts(upstream: CertCentralEmulator, order_id: int) -> int:
 
 @dataclass(frozen=True)
 class Certificates:
-    """A good certificate and bad ones, and the bundle that trusts the authority of all but the self-signed."""
+    """A good certificate and bad ones, and a bundle with the authority of the good one."""
 
     bundle: str
     contexts: dict[str, ssl.SSLContext]
@@ -85,7 +87,7 @@ def _self_signed(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def _one_aws() -> Iterator[str]:
-    """One AWS for a whole file, because a new one for each test would take most of the time; gives the queue's URL."""
+    """One AWS for a whole file, because creating one for each test is slow; yields the queue's URL."""
     with mock_aws():
         create_claims_table(boto3.client("dynamodb"))
         boto3.client("secretsmanager").create_secret(Name=SECRET_ID, SecretString=CANARY)
@@ -95,7 +97,7 @@ def _one_aws() -> Iterator[str]:
 
 @pytest.fixture
 def aws(_one_aws: str, settings: Callable[..., None]) -> Iterator[str]:
-    """Stand in for AWS, with an empty table and the canary key in its secret; gives the queue's URL."""
+    """An AWS with an empty table and the canary key in its secret; yields the queue's URL."""
     table = boto3.client("dynamodb")
     for item in table.scan(TableName=TABLE)["Items"]:
         table.delete_item(TableName=TABLE, Key={"id": item["id"]})
@@ -104,6 +106,11 @@ def aws(_one_aws: str, settings: Callable[..., None]) -> Iterator[str]:
     settings(SWEEP_QUEUE_URL=_one_aws, SWEEP_REQUESTS_PER_SECOND="50")
     yield _one_aws
     assert CANARY not in str(table.scan(TableName=TABLE))
+
+
+def session() -> requests.Session:
+    """Return the session of the function's client."""
+    return app._parts().certcentral._http._session
 
 
 def store_key(key: str) -> None:
@@ -126,7 +133,7 @@ def upstream(
     _one_upstream: CertCentralEmulator,
     settings: Callable[..., None],
 ) -> Iterator[CertCentralEmulator]:
-    """Give the CertCentral that the function is configured with, without faults at first."""
+    """The CertCentral that the function is configured with; it responds correctly until a test makes it fail."""
     _one_upstream.reset()
     _one_upstream.set_limits(None)
     settings(
@@ -136,7 +143,7 @@ def upstream(
     )
     yield _one_upstream
     _one_upstream.clear_faults()
-    app._adapters.cache_clear()
+    app._parts.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -152,15 +159,15 @@ def tls_upstream(
     settings: Callable[..., None],
     certificates: Certificates,
 ) -> Iterator[CertCentralEmulator]:
-    """Give the same over TLS, with an authority that the function trusts."""
+    """The same over TLS, with a certificate authority that the function trusts."""
     _one_tls_upstream.reset()
     _one_tls_upstream.set_limits(None)
     _one_tls_upstream.set_tls(certificates.contexts["good"])
     settings(CERTCENTRAL_BASE_URL=_one_tls_upstream.base_url, CERTCENTRAL_TIMEOUT_SECONDS="1")
-    app._adapters().certcentral._session.verify = certificates.bundle
+    session().verify = certificates.bundle
     yield _one_tls_upstream
     _one_tls_upstream.clear_faults()
-    app._adapters.cache_clear()
+    app._parts.cache_clear()
 
 
 @pytest.fixture
@@ -170,11 +177,11 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
 
 @pytest.fixture
 def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dv_resend.certcentral.random.uniform", lambda *_: 0.0)
+    monkeypatch.setattr("dv_resend.adapters.certcentral_http.random.uniform", lambda *_: 0.0)
 
 
 class Clock:
-    """The function's clock, which a test may set."""
+    """The function's clock, which a test can set."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -193,9 +200,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(app, "time", clock)
-    use_cases = resend.resend, resend.send, sweep.remind, sweep.sweep, explain.explain
-    for function in (certcentral.CertCentral.__init__, *use_cases):
-        monkeypatch.setitem(function.__kwdefaults__, "clock", clock)
+    for name in ("Resender", "Sweeper", "CertCentralHttp"):
+        monkeypatch.setattr(app, name, partial(getattr(app, name), clock=clock))
     return clock
 
 

@@ -11,17 +11,17 @@ import pytest
 
 
 class Names:
-    """Name resolution that a test may break: `lead_to` another port or to nothing (None), until it is `mend`ed."""
+    """Name resolution of the upstream's host: `go` redirects it or makes it fail (``None``), `restore` undoes that."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._port: int | None = 0
         self._real = socket.getaddrinfo
         monkeypatch.setattr(socket, "getaddrinfo", self._look_up)
 
-    def lead_to(self, port: int | None) -> None:
+    def go(self, port: int | None) -> None:
         self._port = port
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         self._port = 0
 
     def _look_up(self, host: Any, port: Any, *args: Any, **options: Any) -> Any:
@@ -32,7 +32,7 @@ class Names:
 
 @contextmanager
 def refusing() -> Iterator[int]:
-    """Give a port on which nothing listens, and nothing else will."""
+    """A reserved port on which nothing listens."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
@@ -40,7 +40,7 @@ def refusing() -> Iterator[int]:
 
 @contextmanager
 def deaf() -> Iterator[int]:
-    """Give a port that accepts no connection: its queue is full, so the kernel drops what comes."""
+    """A port that accepts no more connections: its queue is full, so the kernel drops new ones."""
     with socket.socket() as full, socket.socket() as first, socket.socket() as second:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -52,7 +52,7 @@ def deaf() -> Iterator[int]:
 
 @contextmanager
 def resetting() -> Iterator[int]:
-    """Give a port that accepts each connection, and resets it at the first byte."""
+    """A port that accepts each connection, and resets it at the first byte."""
 
     def serve() -> None:
         with suppress(OSError):
