@@ -1,1 +1,1 @@
-"""The local run: a private copy of AWS and CertCentral on loopback, with the real template deployed to it."""
+"""The local stack: an AWS and a CertCentral on loopback, with the real template deployed."""

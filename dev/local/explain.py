@@ -1,4 +1,4 @@
-"""What a resend would do now, and why an email may not help: dry runs, which mail nobody, in words."""
+"""What a resend would do now, and why an email may not help: dry runs, which send nothing, as text."""
 
 import json
 import textwrap
@@ -11,14 +11,14 @@ from dev.local.stack import LocalStack
 WIDTH = 120
 _HEAD = ("ORDER", "NAME", "KIND", "STATUS", "AGE", "WOULD BE")
 _INDENT = "    "
-# CertCentral's limit, which the emulator keeps: a few waits outlast it.
+# Enough to outlast CertCentral's rate limit, which the emulator enforces.
 _TRIES = 5
 
 
 def explain(stack: LocalStack, order_id: int | None = None) -> bool:
-    """Print what a dry run says of one order, with the whole answer, or of all of the emulator's orders.
+    """Print a dry run of one order, with the whole answer, or of all of the emulator's orders.
 
-    Whether all of them could be answered.
+    Return whether all dry runs succeeded.
     """
     known = {order["id"]: order for order in stack.ask_emulator("orders")}
     asked = list(known) if order_id is None else [order_id]
@@ -41,12 +41,12 @@ def explain(stack: LocalStack, order_id: int | None = None) -> bool:
 
 
 def summary(answer: Mapping[str, Any]) -> str:
-    """The one line about an order: what it is, and what a resend would be."""
+    """Describe in one line an order and the outcome of a resend."""
     return "  ".join(_row(answer))
 
 
 def advice(answer: Mapping[str, Any], width: int = WIDTH) -> list[str]:
-    """The lines of the advice, each sentence on lines of its own."""
+    """Wrap the advice, each sentence on lines of its own."""
     return [
         line
         for sentence in answer["advice"]
@@ -55,19 +55,19 @@ def advice(answer: Mapping[str, Any], width: int = WIDTH) -> list[str]:
             width,
             initial_indent=_INDENT,
             subsequent_indent=_INDENT + "  ",
-            break_long_words=False,  # an address or a name can be copied whole
+            break_long_words=False,  # so that an address or a name can be copied
             break_on_hyphens=False,
         )
     ]
 
 
 def pretty(answer: Mapping[str, Any]) -> str:
-    """The whole answer."""
+    """Format the whole answer."""
     return json.dumps(answer, indent=2)
 
 
 def messages(answer: Mapping[str, Any]) -> str:
-    """What an error says; of an answer that is not the function's, all of it."""
+    """Return the messages of an error; of an answer that is not the function's, the whole answer."""
     return " ".join(error["message"] for error in answer["errors"]) if "errors" in answer else json.dumps(answer)
 
 
@@ -85,7 +85,7 @@ def _dry_run(stack: LocalStack, order_id: int) -> tuple[int, dict[str, Any]]:
 
 
 def _known_row(order: Mapping[str, Any]) -> list[str]:
-    """What the emulator says of its order; the rest of the row is for the dry run."""
+    """Build a row from the emulator's order; the dry run adds the rest."""
     return [str(order["id"]), next(iter(order["names"])), order["kind"], order["status"], "", ""]
 
 

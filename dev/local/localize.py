@@ -1,12 +1,12 @@
-"""Makes a build runnable by the local AWS, which has no python3.13 runtime but serves the real Lambda Runtime API.
+"""Adapts a build to the local AWS, which has no python3.13 runtime but serves the real Lambda Runtime API.
 
-The differences to the real template:
+The differences from the real template:
 
-- the functions' runtime is a custom one: its `bootstrap` starts AWS's own Python runtime client (`dev.local.runtime`)
-  on the very same code;
-- whoever may send messages to a queue, or change their visibility, is told that this includes batches. On AWS that is
-  the same permission and has no name of its own; the local AWS asks for one;
-- what the local AWS does not have is left out: saved queries, and CodeDeploy (a new version takes over at once).
+- the functions have a custom runtime, whose `bootstrap` starts AWS's own Python runtime client (`dev.local.runtime`)
+  with the same code;
+- a permission to send messages to a queue, or to change their visibility, explicitly includes batches. AWS has no
+  separate permission for batches, but the local AWS requires one;
+- what the local AWS does not support is left out: saved queries, and CodeDeploy (a new version takes over at once).
 """
 
 import json
@@ -37,7 +37,7 @@ _RUNTIME = Path(__file__).with_name("runtime.py")
 
 
 def localize(template: dict[str, Any]) -> dict[str, Any]:
-    """The template for the local AWS: the runtimes swapped, batches named, what it does not have left out."""
+    """Return the template for the local AWS."""
     local = deepcopy(template)
     local["Resources"] = {name: r for name, r in local["Resources"].items() if r["Type"] != LEFT_OUT_TYPE}
     for function in _functions(local):
@@ -53,7 +53,7 @@ def localize(template: dict[str, Any]) -> dict[str, Any]:
 
 
 def localize_build(folder: Path, python: Path) -> None:
-    """Turn the `sam build` result in `folder` into its local form; `python` has the runtime client."""
+    """Adapt the `sam build` result in `folder`; `python` is an interpreter that has the runtime client."""
     path = folder / "template.yaml"
     local = localize(load(path))
     for function in _functions(local):

@@ -1,4 +1,4 @@
-"""Starts child processes in groups of their own, and ends exactly those."""
+"""Starts child processes in process groups of their own, and stops exactly those."""
 
 import os
 import signal
@@ -16,40 +16,40 @@ _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StartError(Exception):
-    """Something did not start or did not work. The message is for a person, and names the log to read."""
+    """Something did not start or did not work. The message is written for people, and names the log to read."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process that leads its own group: enough to end it later, even from another program."""
+    """A process that leads its own group: enough to stop it later, even from another program."""
 
     name: str
     pid: int
-    started: str  # when, in the system's own words: a process number can be given to somebody else
+    started: str  # start time as the system reports it, because process ids are reused
 
     @property
     def is_running(self) -> bool:
-        """Whether this very process still runs."""
+        """Whether this process is still running."""
         return _start_time(self.pid) == self.started
 
     def stop(self) -> None:
-        """End the process and its whole group; quiet if it is gone already."""
+        """Stop the process and its whole group, unless it has ended already."""
         if self.is_running:
-            _end_group(self.pid)
+            _stop_group(self.pid)
 
 
 class Children:
-    """The children of one run. Signals wait while one is being started, so that none is forgotten."""
+    """The children of one run. Signals are deferred while a child starts, so that none is left behind."""
 
     def __init__(self, logs: Path) -> None:
-        """`logs` is the folder that gets one `<name>.log` for each child."""
+        """Write one `<name>.log` for each child into the folder `logs`."""
         self._logs = logs
         self.started: list[Process] = []
 
     def start(self, name: str, command: list[str | Path], *, env: dict[str, str], cwd: Path) -> Process:
-        """Start `command` without a terminal; its output goes to its log."""
+        """Start `command` without a terminal; its output goes to the log."""
         with (
-            signals_wait(),
+            signals_deferred(),
             self.log(name).open("ab") as log,
         ):
             try:
@@ -63,15 +63,15 @@ class Children:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise StartError(f"Could not start {name}: {error}. `make tools` brings what is missing.") from error
-            # Collected by pid, here or by `Process.stop`; Popen would warn that nobody does.
+                raise StartError(f"{name} could not start: {error}. `make tools` installs what is missing.") from error
+            # `wait` or `Process.stop` reaps it by pid; without this, Popen would warn.
             child.returncode = 0
             process = Process(name, child.pid, _start_time(child.pid) or "")
             self.started.append(process)
         return process
 
     def wait(self, process: Process, seconds: float) -> None:
-        """Wait for a command that ends by itself. Raises `StartError` unless it succeeds in time."""
+        """Wait for a command to end. Raises `StartError` unless it succeeds in time."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             pid, status = os.waitpid(process.pid, os.WNOHANG)
@@ -81,24 +81,23 @@ class Children:
                     raise self.failure(process, "failed")
                 return
             time.sleep(0.02)
-        raise self.failure(process, f"did not end within {seconds:.0f} s")
+        raise self.failure(process, f"did not finish within {seconds:.0f} s")
 
     def failure(self, process: Process, what: str) -> StartError:
-        """The error to raise when `process` did not do its work: with the end of its log."""
+        """Return the error to raise if `process` has failed; it includes the end of the log."""
         log = self.log(process.name)
         tail = "\n".join(f"    {line}" for line in log.read_text(errors="replace").splitlines()[-15:])
-        return StartError(f"{process.name} {what}. The end of {log}:\n{tail}")
+        return StartError(f"{process.name} {what}. Last lines of {log}:\n{tail}")
 
     def stop(self) -> None:
-        """End all of them, the youngest first, whatever signals come meanwhile."""
-        with signals_wait():
+        """Stop all children, the youngest first; signals are deferred meanwhile."""
+        with signals_deferred():
             while self.started:
-                # Even one that crashed is stopped: it is not collected yet, so its number is still its own, and what it
-                # started may live on.
-                _end_group(self.started.pop().pid)
+                # Even a crashed one: its own children may be alive, and until it is reaped its pid is not reused.
+                _stop_group(self.started.pop().pid)
 
     def log(self, name: str) -> Path:
-        """Where the output of the child `name` goes."""
+        """Return the log file of the child `name`."""
         return self._logs / f"{name.replace(' ', '-')}.log"
 
 
@@ -108,9 +107,9 @@ _arrived: int | None = None
 
 @contextmanager
 def signals_end_the_block() -> Iterator[None]:
-    """Within it SIGINT, SIGTERM and SIGHUP unwind the stack, so that every `finally` runs.
+    """Make SIGINT, SIGTERM and SIGHUP raise an exception in the block, so that every `finally` runs.
 
-    Does nothing outside the main thread, where Python cannot handle signals.
+    Without effect outside the main thread, where Python cannot handle signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -124,8 +123,8 @@ def signals_end_the_block() -> Iterator[None]:
 
 
 @contextmanager
-def signals_wait() -> Iterator[None]:
-    """Within it a signal is noted, and takes effect at the end."""
+def signals_deferred() -> Iterator[None]:
+    """Defer signals until the end of the block."""
     global _waiting, _arrived
     _waiting += 1
     try:
@@ -147,21 +146,21 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
 
-def _end_group(group: int) -> None:
+def _stop_group(group: int) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(group, number)
         deadline = time.monotonic() + _GRACE_SECONDS
         while time.monotonic() < deadline:
             with suppress(ChildProcessError):
-                os.waitpid(group, os.WNOHANG)  # only a parent can collect it, and must
+                os.waitpid(group, os.WNOHANG)  # only a parent can reap it, and must
             if not _group_exists(group):
                 return
             time.sleep(0.02)
 
 
 def _start_time(pid: int) -> str | None:
-    """When the process started; None if there is no such process, or it has ended and is not collected yet."""
+    """Return when the process started; None if it does not exist or has ended."""
     stat = Path(f"/proc/{pid}/stat")
     if Path("/proc/self/stat").exists():
         try:
@@ -179,6 +178,6 @@ def _group_exists(group: int) -> bool:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # macOS says so of a group that holds only uncollected processes
+    except PermissionError:  # macOS, for a group of zombies only
         return False
     return True

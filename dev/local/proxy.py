@@ -1,13 +1,13 @@
-"""A plain address for the deployed API: a relay that any HTTP client can call without a special Host header.
+"""A proxy in front of the deployed API, so that any HTTP client can call it without a special Host header.
 
-It changes three lines of a request's head, and not a byte of anything else:
+It changes three headers of a request, and nothing else:
 
 - `Host` becomes the name under which the local AWS routes to the API;
-- `Authorization` is added where the caller sent none, as a signing proxy in front of AWS would do. The local AWS reads
-  the access key of an IAM signature but verifies no signature, so this one is made up;
+- `Authorization` is added if it is missing, as a signing proxy in front of AWS would do. The local AWS reads the access
+  key of an IAM signature but does not verify the signature, so this one is fictitious;
 - `Connection` becomes `close`, so that one connection carries one request.
 
-`python -m dev.local.proxy --to PORT --host NAME --announce FILE` serves until it is ended.
+`python -m dev.local.proxy --to PORT --host NAME --announce FILE` serves until it is stopped.
 """
 
 import argparse
@@ -22,7 +22,7 @@ _UNCHECKED_SIGNATURE = (
 
 
 def rewrite(head: bytes, host: str) -> bytes:
-    """The head of a request as the local AWS wants it. `Connection: close` keeps it to one request a connection."""
+    """Return the head of a request as the local AWS needs it."""
     request_line, *headers = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     names = [line.partition(b":")[0].strip().lower() for line in headers]
     kept = [line for line, name in zip(headers, names, strict=True) if name not in (b"host", b"connection")]
@@ -35,7 +35,7 @@ def rewrite(head: bytes, host: str) -> bytes:
 
 
 async def serve(to_port: int, host: str, announce: Path) -> None:
-    """Relay from a free port of 127.0.0.1, which is written to `announce`, to `to_port`."""
+    """Relay from a free port of 127.0.0.1, whose address is written to `announce`, to `to_port`."""
 
     async def relay(client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter) -> None:
         sending = None
@@ -47,7 +47,7 @@ async def serve(to_port: int, host: str, announce: Path) -> None:
             await _pump(api_in, client_out)
             api_out.close()
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
-            pass  # either side went away, or this is not HTTP: there is nobody to tell
+            pass  # a side disconnected, or the request is not HTTP
         finally:
             if sending:
                 sending.cancel()

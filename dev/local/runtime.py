@@ -1,6 +1,6 @@
-"""The Python runtime of a deployed function: AWS's own runtime client. `dev.local.localize` writes its `bootstrap`.
+"""The Python runtime of a deployed function: AWS's own runtime client, started by `bootstrap` (`dev.local.localize`).
 
-It runs in the environment of the local AWS, so it imports nothing else of this package.
+It runs in the environment of the local AWS, so it imports nothing else from this package.
 """
 
 import sys
@@ -10,14 +10,14 @@ import botocore
 from awslambdaric.__main__ import main
 
 
-def over_tls(params: dict[str, Any], **_: Any) -> None:
-    """Have a call to the local AWS count as one over TLS, which loopback has not, and which queues' policies want.
+def pretend_tls(**event: Any) -> None:
+    """Mark a call to the local AWS as made over TLS, which the queues' policies require.
 
-    This is how AWS would see a connection that a proxy has decrypted.
+    A TLS-terminating proxy adds the same header.
     """
-    params["headers"]["X-Forwarded-Proto"] = "https"
+    event["params"]["headers"]["X-Forwarded-Proto"] = "https"
 
 
 if __name__ == "__main__":
-    botocore.register_initializer(lambda session: session.register("before-call", over_tls))
+    botocore.register_initializer(lambda session: session.register("before-call", pretend_tls))
     main(sys.argv)

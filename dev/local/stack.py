@@ -1,7 +1,7 @@
-"""The whole stack on this machine: a local AWS with the real template deployed, in front of a CertCentral.
+"""The whole stack on this machine: a local AWS with the real template deployed, and a CertCentral.
 
-`local_stack` starts a private one and always cleans up. Everything listens on 127.0.0.1 alone. No AWS setting of the
-user is read, so it cannot reach a real account.
+`local_stack` starts a private stack and always cleans up. Everything listens on 127.0.0.1 only. None of the user's AWS
+settings are read, so it cannot reach a real account.
 """
 
 import http.client
@@ -24,7 +24,7 @@ import botocore.session
 from botocore.config import Config
 
 from dev.local.localize import localize_build
-from dev.local.processes import Children, Process, StartError, signals_end_the_block, signals_wait
+from dev.local.processes import Children, Process, StartError, signals_deferred, signals_end_the_block
 from dev.local.template import ROOT
 
 FOLDER = ROOT / ".local"
@@ -35,11 +35,11 @@ _REGION = "eu-west-1"
 _ACCOUNT = "123456789012"
 _TOOLS = ROOT / ".tools"
 _SAM = _TOOLS / "sam/bin/sam"
-# Has the local AWS, AWS's Lambda runtime client, and (as on Lambda) a boto3.
+# Has the local AWS and AWS's Lambda runtime client.
 _RUNTIME_PYTHON = _TOOLS / "local-aws/bin/python"
 _PYTHON = [sys.executable, "-m"]
 _AWS_SETTINGS = {
-    "AWS_ACCESS_KEY_ID": _ACCOUNT,  # the local AWS takes a twelve-digit key for the account's number
+    "AWS_ACCESS_KEY_ID": _ACCOUNT,  # the local AWS takes a twelve-digit key as the account number
     "AWS_SECRET_ACCESS_KEY": "local",
     "AWS_DEFAULT_REGION": _REGION,
     "AWS_CONFIG_FILE": os.devnull,
@@ -49,22 +49,22 @@ _AWS_SETTINGS = {
 
 @dataclass(frozen=True)
 class LocalStack:
-    """Where the parts of a running stack are."""
+    """The addresses and names of a running stack's parts."""
 
     api_url: str
-    """The plain address of the deployed API. A request without `Authorization` is given a local IAM caller's."""
+    """The address of the proxy in front of the API. It adds `Authorization` of a local IAM caller if it is missing."""
     api_host: str
-    """The Host header under which `aws_endpoint` answers as the API itself, which refuses unsigned requests."""
+    """The Host header with which `aws_endpoint` serves the API itself, which refuses unsigned requests."""
     aws_endpoint: str
     emulator_url: str | None
-    """None when the stack talks to a CertCentral of the user's choice."""
+    """None if the stack calls another CertCentral."""
     dns_server: str | None
-    """`host:port` of the emulator's DNS server, which the functions ask; None: they ask the system's."""
+    """`host:port` of the emulator's DNS server; None if the functions use the system's."""
     region: str
     stack_name: str
     function: str
     function_alias: str
-    """`<function>:live`, which callers use."""
+    """`<function>:live`, which callers invoke."""
     sweep_function: str
     sweep_function_alias: str
     event_bus: str
@@ -76,20 +76,20 @@ class LocalStack:
     """The reminder queue of the sweep."""
     reminder_dead_letter_queue_url: str
     state_machine: str | None
-    """The ARN of the chase; None when the template was told to leave it out."""
+    """The ARN of the chase; None if the template's parameters leave it out."""
     log_group: str
     sweep_log_group: str
     processes: list[Process]
     _clients: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def client(self, service: str) -> Any:
-        """A boto3 client for the local AWS, made without a look at the user's AWS settings. `close` closes it."""
+        """Return a boto3 client for the local AWS, which ignores the user's AWS settings. `close` closes it."""
         client = _client(self.aws_endpoint, service)
         self._clients.append(client)
         return client
 
     def ask_emulator(self, what: str, method: str = "GET", body: object = None) -> Any:
-        """The answer of the emulator's control API, for example about its `orders`, `outbox` or `calls`."""
+        """Call the emulator's control API (`dev.emulator.control_api`), for example `orders`, `outbox` or `calls`."""
         assert self.emulator_url is not None, "this stack has no emulator"
         connection = http.client.HTTPConnection(self.emulator_url.removeprefix("http://"), timeout=60)
         with closing(connection):
@@ -100,7 +100,7 @@ class LocalStack:
             return answer
 
     def put_resend(self, order_id: object, body: object, query: str = "") -> tuple[int, http.client.HTTPMessage, str]:
-        """Send DigiCert's request to the deployed API: status, headers and body of its answer."""
+        """Send DigiCert's request to the deployed API; return status, headers and body of the response."""
         connection = http.client.HTTPConnection(self.api_url.removeprefix("http://"), timeout=40)
         with closing(connection):
             path = RESEND_PATH.format(order_id) + query
@@ -110,11 +110,11 @@ class LocalStack:
 
     @property
     def log_groups(self) -> tuple[str, str]:
-        """Where the functions write their audit lines."""
+        """The log groups of both functions."""
         return self.log_group, self.sweep_log_group
 
     def audit_lines(self, since: float = 0) -> list[dict[str, Any]]:
-        """The audit lines in CloudWatch Logs, oldest first, of invocations that ended after `since` (epoch seconds)."""
+        """Return the audit lines in CloudWatch Logs since then (epoch seconds), oldest first."""
         pages = self.client("logs").get_paginator("filter_log_events")
         lines = [
             event["message"]
@@ -131,13 +131,13 @@ class LocalStack:
             self._clients.pop().close()
 
     def to_json(self) -> str:
-        """What goes into stack.json."""
+        """Return the content of stack.json."""
         facts = {known.name: getattr(self, known.name) for known in fields(self) if known.init}
         return json.dumps(facts | {"processes": [asdict(process) for process in self.processes]}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "LocalStack":
-        """The stack that wrote `text`. Raises `TypeError` or `KeyError` if that was another version."""
+        """Read stack.json. Raises `TypeError` or `KeyError` if another version wrote it."""
         facts = json.loads(text)
         return cls(**facts | {"processes": [Process(**entry) for entry in facts["processes"]]})
 
@@ -151,11 +151,18 @@ def local_stack(
     wait_scale: float | None = None,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Iterator[LocalStack]:
-    """A private stack: built, deployed, with `api_key` (or a generated one, valid in its emulator) in its secret.
+    """Start a private stack, with `api_key` or a generated key, which its emulator accepts, in its secret.
 
-    `parameters` go to the template. With `certcentral_url` no emulator is started. `wait_scale` shortens the waits and
-    retry intervals of state machines (0.001 makes an hour 3.6 s, 0 skips them), but no other clock: a cool-down goes on
-    as it was. `on_step` hears what was done, step by step. Raises `StartError` when something does not start.
+    Args:
+        api_key: The CertCentral API key to store.
+        parameters: The template's parameters.
+        certcentral_url: The CertCentral to call; no emulator is started then.
+        wait_scale: Shortens the waits and retry intervals of state machines (0.001 makes an hour 3.6 s, 0 skips them).
+            Other times, such as the cool-down, stay as they are.
+        on_step: Called with a text after each step.
+
+    Raises:
+        StartError: Something did not start.
     """
     FOLDER.mkdir(exist_ok=True)
     with signals_end_the_block():
@@ -174,15 +181,15 @@ def local_stack(
             with closing(stack):
                 yield stack
         finally:
-            with signals_wait():
+            with signals_deferred():
                 children.stop()
-                # The logs stay when something went wrong, for the message names them.
+                # After an error the logs are kept, because the message names them.
                 if not isinstance(sys.exception(), StartError):
                     shutil.rmtree(folder, ignore_errors=True)
 
 
 def generate_key() -> str:
-    """A key for the emulator."""
+    """Generate a key for the emulator."""
     return f"local-{secrets.token_hex(16)}"
 
 
@@ -196,14 +203,14 @@ def start(
     wait_scale: float | None = None,
     on_step: Callable[[str], None],
 ) -> LocalStack:
-    """Start everything as `children`, with its files in `folder`. The caller stops them, also after an error."""
+    """Start everything as `children`, with files in `folder`. The caller stops the children, also after an error."""
     for tool in (_SAM, _RUNTIME_PYTHON):
         if not tool.exists():
-            raise StartError(f"{tool} is missing. `make tools` brings it.")
+            raise StartError(f"{tool} is missing. `make tools` installs it.")
     port = _free_port()
     endpoint = f"http://127.0.0.1:{port}"
 
-    # These three need nothing of each other.
+    # These three do not depend on each other.
     build = children.start(
         "sam build",
         [_SAM, "build", "--template", ROOT / "template.yaml", "--build-dir", folder / "build"],
@@ -216,10 +223,10 @@ def start(
     _wait(children, aws, lambda: _answers(port, "/_ministack/health"))
     announced = _announced(children, emulator, folder / "emulator.json") if emulator else {}
     emulator_url, dns_server = announced.get("url"), announced.get("dns")
-    on_step("a local AWS is up" + (", and a CertCentral emulator" if emulator else ""))
+    on_step("started a local AWS" + (" and the CertCentral emulator" if emulator else ""))
     children.wait(build, 120)
     localize_build(folder / "build", _RUNTIME_PYTHON)
-    on_step("src/ is built with sam build")
+    on_step("built src/ with sam build")
 
     outputs = _deploy(
         children,
@@ -231,11 +238,11 @@ def start(
             **parameters,
         },
     )
-    on_step(f"template.yaml is deployed with sam deploy, as stack {STACK_NAME}")
+    on_step(f"deployed template.yaml with sam deploy, as stack {STACK_NAME}")
 
     with closing(_client(endpoint, "secretsmanager")) as secrets_manager:
         secrets_manager.put_secret_value(SecretId=outputs["ApiKeySecretArn"], SecretString=api_key)
-    on_step("the CertCentral key is stored in Secrets Manager")
+    on_step("stored the CertCentral API key in Secrets Manager")
 
     api_id = outputs["ApiUrl"].removeprefix("https://").partition(".")[0]
     api_host = f"{api_id}.execute-api.localhost:{port}"
@@ -275,16 +282,15 @@ def start(
 
 
 def _start_aws(children: Children, folder: Path, port: int, endpoint: str, wait_scale: float | None) -> Process:
-    # Functions inherit this environment, so it names only what they may see; their bootstrap takes away the rest.
-    # It keeps everything in memory, except for the unpacked code, which goes to TMPDIR.
+    # Functions inherit this environment, less what their bootstrap unsets, so it has only what they may see.
+    # The local AWS keeps everything in memory except the unpacked code, which goes to TMPDIR.
     return children.start(
         "local AWS",
         [_RUNTIME_PYTHON, "-m", "ministack"],
         env=_clean_environment(folder)
         | {
-            "AUTH": "true",  # the function may do what its role allows, and nothing more
-            # Each call at the same time is a process here. AWS has such a limit too (1000 for an account), and turns
-            # callers away in the same words.
+            "AUTH": "true",  # enforces the functions' IAM roles
+            # Each concurrent call is a process here. AWS has such a limit too (1000 per account), with the same error.
             "LAMBDA_ACCOUNT_CONCURRENCY": "16",
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_DEFAULT_REGION": _REGION,
@@ -328,7 +334,7 @@ def _deploy(children: Children, folder: Path, endpoint: str, parameters: Mapping
 
 
 def _build_environment() -> dict[str, str]:
-    """The user's environment (it may name a package registry), less AWS and Python, plus the tools of the build."""
+    """Return the user's environment, which may name a package registry, without AWS and Python settings."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))} | {
         "SAM_CLI_TELEMETRY": "0",
         "UV": str(_TOOLS / "uv/bin/uv"),
@@ -353,11 +359,11 @@ def _client(endpoint: str, service: str) -> Any:
     make: Any = boto3.Session(_ACCOUNT, "local", region_name=_REGION, botocore_session=session).client
     client = make(service, endpoint_url=endpoint, config=Config(proxies={}))
 
-    def over_tls(params: dict[str, Any], **_: Any) -> None:
-        # Loopback has no TLS; this is how the queues' TLS-only policies see a connection that a proxy has decrypted.
+    def pretend_tls(params: dict[str, Any], **_: Any) -> None:
+        # The queues' policies require TLS. A TLS-terminating proxy adds the same header.
         params["headers"]["X-Forwarded-Proto"] = "https"
 
-    client.meta.events.register("before-call", over_tls)
+    client.meta.events.register("before-call", pretend_tls)
     return client
 
 
@@ -380,7 +386,7 @@ def _answers(port: int, path: str) -> bool:
 
 
 def _announced(children: Children, process: Process, file: Path) -> dict[str, str]:
-    """The addresses that `process` writes to `file` as soon as it listens."""
+    """Wait for the addresses that `process` writes to `file` as soon as it listens."""
     _wait(children, process, file.exists)
     addresses: dict[str, str] = json.loads(file.read_text())
     return addresses
@@ -390,7 +396,7 @@ def _wait(children: Children, process: Process, is_ready: Callable[[], bool], se
     deadline = time.monotonic() + seconds
     while not is_ready():
         if not process.is_running:
-            raise children.failure(process, "ended early")
+            raise children.failure(process, "has stopped")
         if time.monotonic() > deadline:
-            raise children.failure(process, f"did not get ready within {seconds:.0f} s")
+            raise children.failure(process, f"was not ready within {seconds:.0f} s")
         time.sleep(0.02)

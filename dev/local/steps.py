@@ -1,4 +1,4 @@
-"""What a person sees of a run."""
+"""The output of a run."""
 
 import json
 import time
@@ -7,31 +7,36 @@ from typing import Any
 
 
 class Steps:
-    """Prints what happens, each step with the seconds since the start."""
+    """Prints what has happened, each step with the seconds since the start."""
 
     def __init__(self) -> None:
         """Start the clock."""
         self._started = time.monotonic()
 
     def step(self, text: str) -> None:
-        """One finished step."""
+        """Print a finished step."""
         print(f"{time.monotonic() - self._started:6.1f} s  {text}", flush=True)
 
     def detail(self, text: str) -> None:
-        """More about the step above."""
+        """Print more about the step above."""
         print(f"          {text}", flush=True)
 
     def table(self, rows: Sequence[Sequence[str]]) -> None:
-        """A table, the first row its head, as details."""
+        """Print a table as details; the first row is the heading."""
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             self.detail("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def in_line(facts: Mapping[str, Any]) -> str:
-    """The facts that there are, in one line."""
+    """Join the facts that are not None in one line."""
     return "  ".join(
         f"{name}={value if isinstance(value, str) else json.dumps(value)}"
         for name, value in facts.items()
         if value is not None
     )
+
+
+def counted(count: int, noun: str) -> str:
+    """Return the count with the noun, in singular or plural."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,6 +1,6 @@
-"""One sweep over the emulator's orders: what was due, and what became of it.
+"""One sweep of the emulator's orders: which reminders were due, and what happened to them.
 
-The table tells what happened, not what should have: the audit lines of the worker, and the emulator's outbox.
+The table shows what really happened, from the worker's audit lines and the emulator's outbox.
 """
 
 import json
@@ -11,48 +11,52 @@ from typing import Any
 
 from dev.local.processes import StartError
 from dev.local.stack import LocalStack
-from dev.local.steps import Steps, in_line
+from dev.local.steps import Steps, counted, in_line
 
 _OPEN = ("pending", "reissue_pending")
 _ROWS = 40
 _HEAD = ("ORDER", "NAME", "KIND", "STATUS", "AGE", "DUE", "WHAT HAPPENED")
-# Should the line stop, its reminders wait for longer than anybody wants to look at a terminal.
-_PATIENCE_SECONDS = 60
+# If an account-wide error pauses the queue, reminders wait for longer than this.
+_MAX_WAIT_SECONDS = 60
 
 _SKIPPED = {
-    "already_reminded": "not again: this reminder went out before",
-    "duplicate": "not again: sent inside the cool-down",
-    "not_due": "not due any more",
-    "stuck": "stuck: a person must act",
+    "already_reminded": "not sent: this reminder was sent before",
+    "duplicate": "not sent: an email was sent within the cool-down",
+    "not_due": "not sent: no longer due",
+    "stuck": "stuck: needs attention",
 }
+
+_REASONS = {"not_email_dcv": "validated by another method than email", "already_validated": "already validated"}
 
 
 def sweep(stack: LocalStack, steps: Steps, *, dry_run: bool = False) -> bool:
-    """Sweep, wait until the reminders are worked off, and print the table; whether each one has an outcome."""
+    """Sweep, wait until the queue is drained, and print the table; return whether each reminder has an outcome."""
     orders = {order["id"]: order for order in stack.ask_emulator("orders") if order["status"] in _OPEN}
     mailed_before = {email["id"] for email in stack.ask_emulator("outbox")}
     planned = _invoke(stack, dry_run=True)
     plan = {reminder["order_id"]: reminder for reminder in planned["plan"]}
     stuck = set(planned["stuck_orders"])
     if dry_run:
-        steps.step("planned: a sweep with dry_run, which sends nothing")
-        what = dict.fromkeys(plan, "would be reminded, if its own GET agrees")
+        steps.step("dry run of a sweep; nothing is sent:")
+        what = dict.fromkeys(plan, "would be reminded, if still due then")
         _table(steps, orders, plan, stuck, what)
         steps.step(_summary(planned))
         return True
 
     since = time.time()
     summary = _invoke(stack)
-    steps.step(f"swept: {summary['listed']} orders listed, {summary['enqueued']} reminders queued")
+    steps.step(
+        f"sweep: {counted(summary['listed'], 'order')} listed, {counted(summary['enqueued'], 'reminder')} queued"
+    )
     waiting = _drain(stack)
-    audit = {line["order_id"]: line for line in stack.audit_lines(since) if line.get("door") == "sqs"}
+    audit = {line["order_id"]: line for line in stack.audit_lines(since) if line.get("event_source") == "queue"}
     emails: dict[int, list[str]] = {}
     for email in stack.ask_emulator("outbox"):
         if email["id"] not in mailed_before:
             emails.setdefault(email["order_id"], []).append(email["to"])
-    steps.step(f"{waiting} reminders wait in the queue" if waiting else "worked off: the queue is empty")
+    steps.step(f"{counted(waiting, 'reminder')} still in the queue" if waiting else "queue drained")
 
-    nothing = "waits in the queue" if waiting else "nothing: SQS drops what it was given within the last 5 minutes"
+    nothing = "still in the queue" if waiting else "not sent: SQS drops a message that was queued within 5 minutes"
     what = {
         order_id: _outcome(audit[order_id], emails.get(order_id, [])) if order_id in audit else nothing
         for order_id in plan
@@ -74,10 +78,10 @@ def _invoke(stack: LocalStack, **options: Any) -> dict[str, Any]:
 
 
 def _drain(stack: LocalStack) -> int:
-    """Wait for the worker; how many reminders are left."""
+    """Wait until the queue is drained; return how many reminders are left."""
     sqs = stack.client("sqs")
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + _MAX_WAIT_SECONDS
     while True:
         counts = sqs.get_queue_attributes(QueueUrl=stack.queue_url, AttributeNames=names)["Attributes"]
         left = sum(int(counts[name]) for name in names)
@@ -99,11 +103,11 @@ def _table(
         if reminder is not None:
             due, said = f"day {reminder['day']}" if "day" in reminder else "reissue", what[order_id]
         elif order_id in stuck:
-            due, said = "over", _SKIPPED["stuck"]
+            due, said = "past", _SKIPPED["stuck"]
         elif order["product_type"] != "dv_ssl_certificate":
             due, said = "-", "not a DV order"
         else:
-            due, said = "-", "none is due"
+            due, said = "-", "no reminder due"
         age = f"{_days_since(order['date_created'])} d"
         if order["reissued_at"]:
             age += f", reissue {_days_since(order['reissued_at'])} d"
@@ -116,9 +120,14 @@ def _table(
 def _outcome(line: Mapping[str, Any], recipients: list[str]) -> str:
     outcome = str(line["outcome"])
     if outcome == "sent":
-        return f"sent: {len(recipients)} emails, {recipients[0]} …" if recipients else "accepted, but nobody was mailed"
+        return (
+            f"sent: {counted(len(recipients), 'email')}, {recipients[0]} …"
+            if recipients
+            else "accepted, but no email was sent"
+        )
     if outcome == "OrderNotEligible":
-        return f"skipped: {str(line['code']).partition('|')[2]}"
+        reason = str(line["code"]).partition("|")[2]
+        return f"not sent: {_REASONS.get(reason, reason)}"
     return _SKIPPED.get(outcome, outcome)
 
 
