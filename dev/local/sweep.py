@@ -15,7 +15,7 @@ from dev.local.steps import Steps, counted, in_line
 
 _OPEN = ("pending", "reissue_pending")
 _ROWS = 40
-_HEAD = ("ORDER", "NAME", "KIND", "STATUS", "AGE", "DUE", "WHAT HAPPENED")
+_HEAD = ("ORDER", "NAME", "KIND", "STATUS", "AGE", "DUE")
 # If an account-wide error pauses the queue, reminders wait for longer than this.
 _MAX_WAIT_SECONDS = 60
 
@@ -38,8 +38,8 @@ def sweep(stack: LocalStack, steps: Steps, *, dry_run: bool = False) -> bool:
     stuck = set(planned["stuck_orders"])
     if dry_run:
         steps.step("dry run of a sweep; nothing is sent:")
-        what = dict.fromkeys(plan, "would be reminded, if still due then")
-        _table(steps, orders, plan, stuck, what)
+        what = dict.fromkeys(plan, "would be checked, then reminded")
+        _table(steps, orders, plan, stuck, what, "WHAT WOULD HAPPEN")
         steps.step(_summary(planned))
         return True
 
@@ -96,8 +96,9 @@ def _table(
     plan: Mapping[int, Mapping[str, Any]],
     stuck: set[int],
     what: Mapping[int, str],
+    heading: str = "WHAT HAPPENED",
 ) -> None:
-    rows = [_HEAD]
+    rows: list[tuple[str, ...]] = [(*_HEAD, heading)]
     for order_id, order in sorted(orders.items(), key=lambda item: item[1]["date_created"]):
         reminder = plan.get(order_id)
         if reminder is not None:

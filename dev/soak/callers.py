@@ -79,7 +79,7 @@ class Callers:
         self.failures: Counter[str] = Counter()
         self.executions: list[str] = []
         self.is_crowded = False
-        """Whether Lambda may throttle callers. The local AWS, unlike AWS, then drops events, so none are sent."""
+        """Whether Lambda may throttle callers. Events and executions, whose retries the local AWS cuts short, then pause."""
         self._lambda, self._events = stack.client("lambda"), stack.client("events")
         self._states = stack.client("stepfunctions")
 
@@ -141,6 +141,10 @@ class Callers:
         self._answered("event", order_id, None, caller=put["EventId"])
 
     def chase(self, order_id: int) -> None:
+        """Start an execution of the chase."""
+        if self.is_crowded:
+            self.direct(order_id)
+            return
         started = self._states.start_execution(
             stateMachineArn=self._stack.state_machine, input=json.dumps({"order_id": order_id, "waits_hours": [1, 1]})
         )
