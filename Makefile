@@ -162,7 +162,7 @@ lock: $(UV) ## pin again what pyproject.toml asks for
 		--group pyproject.toml:openapi -o requirements/openapi.txt
 
 .PHONY: licences
-licences: tools ## write LICENSES.md again, after `make lock`
+licences: tools ## write THIRD-PARTY-LICENSES.md again, after `make lock`
 	@PYTHONPATH=tests $(DEV)/python -m contract.licences
 
 .PHONY: clean

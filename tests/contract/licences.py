@@ -1,11 +1,11 @@
-"""The licences of what ships: `make licences` writes LICENSES.md from the metadata of the installed packages."""
+"""The licences of what ships: `make licences` writes THIRD-PARTY-LICENSES.md from installed packages' metadata."""
 
 import re
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DOCUMENT = ROOT / "LICENSES.md"
+DOCUMENT = ROOT / "THIRD-PARTY-LICENSES.md"
 REQUIREMENTS = ROOT / "src/requirements.txt"
 
 # Each lets a package be shipped unchanged beside code of any licence, if its text goes along. (MPL-2.0 also wants its
@@ -13,11 +13,11 @@ REQUIREMENTS = ROOT / "src/requirements.txt"
 ALLOWED = {"Apache-2.0", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0", "PSF-2.0"}
 
 _HEAD = """\
-# Licences
+# Third-party licences
 
-What ships inside the functions, as `src/requirements.txt` pins it. The text of each licence goes along, in the
-package's `*.dist-info` folder. boto3 is not here: Lambda's runtime brings it. `make licences` writes this file, and a
-test compares it with the pins.
+The packages inside the deployed functions, as `src/requirements.txt` pins them. Each package's licence text ships with
+it, in its `*.dist-info` folder. `make licences` writes this file; a test compares it with the pins. DV Resend itself is
+under the [Apache License 2.0](LICENSE).
 
 | package | version | licence | source |
 | --- | --- | --- | --- |
@@ -45,7 +45,7 @@ def source(package: Distribution) -> str:
 
 
 def document() -> str:
-    """The text of LICENSES.md."""
+    """The text of THIRD-PARTY-LICENSES.md."""
     packages = [(name, distribution(name)) for name in sorted(pins(REQUIREMENTS))]
     rows = (f"| {name} | {package.version} | {licence(package)} | {source(package)} |\n" for name, package in packages)
     return _HEAD + "".join(rows)
