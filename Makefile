@@ -165,6 +165,10 @@ lock: $(UV) ## pin again what pyproject.toml asks for
 licences: tools ## write THIRD-PARTY-LICENSES.md again, after `make lock`
 	@PYTHONPATH=tests $(DEV)/python -m contract.licences
 
+.PHONY: docs
+docs: tools ## write again what README.md and docs/ show of a real run
+	@WRITE_DOCS=1 $(DEV)/pytest --quiet tests/e2e/test_docs.py
+
 .PHONY: clean
 clean: ## remove what was built and cached (stops the stack; keeps .tools)
 	@test ! -e .local/stack.json || $(MAKE) down

@@ -31,17 +31,17 @@ def pins(requirements: Path) -> dict[str, str]:
 
 def licence(package: Distribution) -> str:
     """The SPDX expression of a package's licence, in the new field of its metadata or in the old one."""
-    return package.metadata.get("License-Expression") or package.metadata.get("License") or "unknown"
+    return str(package.metadata.get("License-Expression") or package.metadata.get("License") or "unknown")
 
 
 def source(package: Distribution) -> str:
     """Where a package's source is."""
     entries = [entry.partition(", ") for entry in package.metadata.get_all("Project-URL") or []]
-    urls = {label.lower(): url for label, _, url in entries}
+    urls: dict[str, str] = {label.lower(): url for label, _, url in entries}
     for label in ("source", "repository", "code", "homepage"):
         if label in urls:
             return urls[label]
-    return package.metadata.get("Home-page") or "unknown"
+    return str(package.metadata.get("Home-page") or "unknown")
 
 
 def document() -> str:

@@ -1,10 +1,8 @@
 """The check of recipients, and the dry run that explains an order, on the deployed stack and its DNS server."""
 
 import json
-import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import requests
@@ -12,7 +10,6 @@ from local.stack import LocalStack
 
 from e2e.conftest import Emulator, eventually
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
 BODY = {
     "domain_approval_emails": [
         {"domain": "example.com", "email": "someone@example.com"},
@@ -159,19 +156,12 @@ def test_the_dry_run_says_the_same_over_http_direct_and_in_the_workflow(
     assert emulator.puts == []
 
 
-def test_every_order_of_the_emulator_is_explained_as_the_readme_shows(
-    put: Callable[..., requests.Response], emulator: Emulator
-) -> None:
-    shown = README.partition("## Why did the email not arrive?")[2].partition("## Settings")[0]
-    documented = _without_figures(" ".join(shown.split()))
+def test_every_order_of_the_emulator_is_explained(put: Callable[..., requests.Response], emulator: Emulator) -> None:
     found = {}
     for order in emulator("GET", "orders"):
         plan = put(order["id"], {}, "?dry_run=true").json()
         found[order["kind"], order["status"]] = plan.get("code", plan["would_be"])
         assert plan["advice"], order
-        # Orders that other tests have mailed say so too.
-        fresh = [sentence for sentence in plan["advice"] if not sentence.startswith("The same emails were sent")]
-        assert [sentence for sentence in fresh if _without_figures(sentence) not in documented] == []
 
     assert emulator.puts == []
     assert found["dv", "needs_approval"] == "order_not_eligible|needs_approval"
@@ -180,8 +170,3 @@ def test_every_order_of_the_emulator_is_explained_as_the_readme_shows(
     assert found["dv_all_approved", "pending"] == "order_not_eligible|already_validated"
     assert found["dv", "issued"] == "order_not_eligible|not_pending"
     assert found["dv_reissue", "reissue_pending"] in ("sent", "duplicate")
-
-
-def _without_figures(text: str) -> str:
-    """Leave out what differs from run to run: days and dates."""
-    return re.sub(r"[0-9]+", "#", text)
