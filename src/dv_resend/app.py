@@ -1,167 +1,146 @@
-"""The Lambda function: recognise the event, run the use case, answer. The only file that knows Lambda."""
+"""The Lambda function: event source → request → use case → answer. It also builds everything from the settings."""
 
-import json
 import os
-import random
 import time
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from dv_resend import doors, telemetry
-from dv_resend.api_key import ApiKey
-from dv_resend.aws import SDK_ERRORS, Session, error_code
-from dv_resend.certcentral import CertCentral
-from dv_resend.claims import Claims
+from dv_resend import observability
+from dv_resend.adapters.api_key import ApiKey
+from dv_resend.adapters.aws import Session
+from dv_resend.adapters.certcentral import CertCentralClient
+from dv_resend.adapters.certcentral_http import CertCentralHttp
+from dv_resend.adapters.claims_table import ClaimsTable
+from dv_resend.adapters.dns_contacts import DnsContacts
+from dv_resend.adapters.reminder_queue import SqsReminderQueue
+from dv_resend.adapters.token_bucket import TokenBucket
 from dv_resend.config import Config
-from dv_resend.dns_lookup import DnsLookup
-from dv_resend.errors import ConfigurationError, QueueUnavailable
-from dv_resend.models import ResendRequest, StatusRequest, SweepRequest
-from dv_resend.pace import Pace
-from dv_resend.reminder_queue import ReminderQueue
-from dv_resend.resend import Invocation, resend
-from dv_resend.status import status
-from dv_resend.sweep import remind, sweep
+from dv_resend.core.requests import Invocation, ResendRequest, StatusRequest, SweepRequest
+from dv_resend.core.resend import Resender
+from dv_resend.core.status import get_status
+from dv_resend.core.sweep import Sweeper
+from dv_resend.errors import ConfigurationError
+from dv_resend.handlers import http
+from dv_resend.handlers.audit import Audit
+from dv_resend.handlers.events import ParsedEvent, parse, source_of
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-# The alias that callers use, and a sweep that calls itself (template.yaml, AutoPublishAlias).
-ALIAS = "live"
+    from dv_resend.core.requests import Reminder
+    from dv_resend.core.resend import ReminderResult
+    from dv_resend.handlers.events import Result
 
 
-@telemetry.logger.inject_lambda_context(log_event=False, clear_state=True)
+@observability.logger.inject_lambda_context(log_event=False, clear_state=True)
 def lambda_handler(event: Any, context: "LambdaContext") -> dict[str, Any]:
-    """Answer one event of any door (see `doors`). HTTP callers get a response; all others a result, or a `ResendError`.
+    """Answer one event of any source (`handlers.events`): HTTP with a response, all others with a result or an error.
 
     Delivering the same event again is safe: it mails nobody twice inside the cool-down.
     """
-    audit = telemetry.Audit()
+    audit = Audit()
     try:
-        audit.door = door = doors.recognise(event)
-        if door == "sqs":
-            return _work(event, context)
-        if door == "http" and (misrouted := doors.misrouted(event)) is not None:
-            return misrouted
-        command = doors.parse(door, event)
-        audit.caller, audit.ask = command.caller, command.ask
-        result = _run(command, context, audit)
-        audit.succeeded(result)
-        return doors.http_answer(result) if door == "http" else result.to_json()
+        audit.event_source = source = source_of(event)
+        match source:
+            case "queue":
+                return _handle_batch(event, context)
+            case "http":
+                return _handle_http(event, context, audit)
+            case _:
+                return _run(parse(source, event), context, audit).to_json()
     except Exception as error:
         audit.failed(error)
-        if audit.door == "http":
-            return doors.http_error(error)
+        if audit.event_source == "http":
+            return http.http_error(error)
         raise
     finally:
-        telemetry.flush()
+        observability.flush()
 
 
-def _run(command: doors.Command, context: "LambdaContext", audit: telemetry.Audit) -> doors.Result:
-    ends_at = _ends_at(context)
-    adapters = _adapters()
-    match command.ask:
-        case StatusRequest(order_id):
-            return status(order_id, ends_at, certcentral=adapters.certcentral)
-        case SweepRequest() as request:
-            return sweep(
-                request,
-                ends_at,
-                certcentral=adapters.certcentral,
-                queue=adapters.queue,
-                days=adapters.config.reminder_days,
-                sending=adapters.config.sending,
-                go_on=lambda link: _go_on(link, f"{context.function_name}:{ALIAS}", adapters.session),
-            )
+def _handle_http(event: dict[str, Any], context: "LambdaContext", audit: Audit) -> dict[str, Any]:
+    if (response := http.not_routed(event)) is not None:
+        return response
+    return http.http_answer(_run(http.parse_http(event), context, audit))
+
+
+def _handle_batch(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
+    # Only the queue's worker pays for the import of Powertools' batch utility.
+    from dv_resend.handlers.sqs import handle_batch
+
+    parts = _parts()
+    deadline = _deadline(context)
+
+    def remind(reminder: "Reminder", audit: Audit) -> "ReminderResult":
+        return parts.resender.remind(reminder, Invocation(deadline, context.aws_request_id, audit.before_send))
+
+    return handle_batch(event, remind, parts.queue)
+
+
+def _run(parsed: ParsedEvent, context: "LambdaContext", audit: Audit) -> "Result":
+    audit.caller, audit.request = parsed.caller, parsed.request
+    result = _use_case(parsed, context, audit)
+    audit.succeeded(result)
+    return result
+
+
+def _use_case(parsed: ParsedEvent, context: "LambdaContext", audit: Audit) -> "Result":
+    parts = _parts()
+    deadline = _deadline(context)
+    # Lambda's own retries of an asynchronous call keep the request id; a redelivered event keeps only its own id.
+    invocation = Invocation(deadline, parsed.event_id or context.aws_request_id, audit.before_send)
+    match parsed.request:
+        case ResendRequest(dry_run=True) as request:
+            return parts.resender.dry_run(request, invocation)
         case ResendRequest() as request:
-            return resend(
-                request,
-                # Lambda's own retries of an asynchronous call keep the request id; a redelivered event only its own.
-                Invocation(ends_at, command.event_id or context.aws_request_id, audit.announce),
-                certcentral=adapters.certcentral,
-                claims=adapters.claims,
-                dns=lambda: DnsLookup(adapters.config.dns_servers),
-                check_recipients=adapters.config.check_recipients,
-                sending=adapters.config.sending,
-            )
+            return parts.resender.resend(request, invocation)
+        case StatusRequest(order_id):
+            return get_status(order_id, deadline, parts.certcentral)
+        case SweepRequest() as request:
+            return Sweeper(parts.certcentral, parts.queue, parts.config).sweep(request, deadline)
 
 
-def _work(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
-    # Only the worker pays for the import of Powertools' batch utility.
-    from dv_resend.worker import work
-
-    adapters = _adapters()
-    ends_at = _ends_at(context)
-    return work(
-        event,
-        lambda reminder, audit: remind(
-            reminder,
-            Invocation(ends_at, context.aws_request_id, audit.announce),
-            certcentral=adapters.certcentral,
-            claims=adapters.claims,
-            days=adapters.config.reminder_days,
-            sending=adapters.config.sending,
-        ),
-        adapters.queue,
-    )
-
-
-def _go_on(link: SweepRequest, function: str, session: Session) -> None:
-    """Have the next link of a sweep run in an invocation of its own."""
-    try:
-        session.client("lambda").invoke(
-            FunctionName=function, InvocationType="Event", Payload=json.dumps(link.to_json())
-        )
-    except SDK_ERRORS as error:
-        raise QueueUnavailable(f"The sweep could not go on by itself ({error_code(error)}). Sweep again.") from None
-
-
-def _ends_at(context: "LambdaContext") -> float:
+def _deadline(context: "LambdaContext") -> float:
     return time.time() + context.get_remaining_time_in_millis() / 1000
 
 
-class _Adapters:
-    """What keeps connections and caches between invocations. Each is made when it is first needed."""
+class _Parts:
+    """What keeps connections and caches between invocations. Each part is made when it is first needed."""
 
     def __init__(self) -> None:
         self.config = Config.from_environment(os.environ)
-        self.session = Session()
+        self._session = Session()
 
     @cached_property
-    def certcentral(self) -> CertCentral:
-        config = self.config
-        sweeps = config.sweep_queue_url is not None
-        return CertCentral(
-            base_url=config.certcentral_base_url,
-            timeout_seconds=config.certcentral_timeout_seconds,
-            api_key=ApiKey(config.api_key_secret_id, self.session.client("secretsmanager")),
-            observe=telemetry.observe_upstream,
-            # People who wait for an answer are not held to the sweep's share.
-            pace=Pace(config.sweep_requests_per_second).wait if sweeps else lambda: None,
+    def resender(self) -> Resender:
+        return Resender(
+            self.certcentral, self.claims, partial(DnsContacts, self.config.dns_servers), settings=self.config
         )
 
     @cached_property
-    def claims(self) -> Claims:
-        return Claims(self.config.claims_table, self.config.cool_down_seconds, self.session.client("dynamodb"))
+    def certcentral(self) -> CertCentralClient:
+        config = self.config
+        # Only the sweep and its worker are slowed down; people who wait for an answer are not.
+        bucket = TokenBucket(config.sweep_requests_per_second) if config.sweep_queue_url is not None else None
+        http_client = CertCentralHttp(
+            base_url=config.certcentral_base_url,
+            timeout_seconds=config.certcentral_timeout_seconds,
+            api_key=ApiKey(config.api_key_secret_id, self._session.client("secretsmanager")),
+            observe=observability.observe_upstream,
+            wait_for_token=(lambda: None) if bucket is None else bucket.wait,
+        )
+        return CertCentralClient(http_client)
 
     @cached_property
-    def queue(self) -> ReminderQueue:
+    def claims(self) -> ClaimsTable:
+        return ClaimsTable(self.config.claims_table, self.config.cool_down_seconds, self._session.client("dynamodb"))
+
+    @cached_property
+    def queue(self) -> SqsReminderQueue:
         if self.config.sweep_queue_url is None:
             raise ConfigurationError("The environment variable SWEEP_QUEUE_URL is missing; only SweepFunction sweeps.")
-        return ReminderQueue(self.config.sweep_queue_url, self.session.client("sqs"))
+        return SqsReminderQueue(self.config.sweep_queue_url, self._session.client("sqs"))
 
 
 @lru_cache(maxsize=1)
-def _adapters() -> _Adapters:
-    return _Adapters()
-
-
-def _forget() -> None:
-    """Forget what the copies of one snapshot may not share: connections, the key, and the next random numbers."""
-    _adapters.cache_clear()
-    random.seed()
-
-
-if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
-    from dv_resend import snap_start
-
-    snap_start.register(_forget)
+def _parts() -> _Parts:
+    return _Parts()

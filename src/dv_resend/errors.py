@@ -22,8 +22,8 @@ The tree is flat on purpose; what callers need to decide is carried by attribute
      ├─ SendingPaused              account  yes     no
      └─ ConfigurationError         account  no      no
 
-Messages never hold the API key, a whole upstream body, or an email address that is not public (role addresses are,
-and contacts in DNS): they end in logs and in the history of workflow executions.
+Messages never hold the API key, a whole upstream body, or an email address that is not public (role addresses and
+contacts in DNS are). They end up in logs and in the history of workflow executions.
 """
 
 from collections.abc import Sequence
@@ -32,13 +32,18 @@ from typing import ClassVar, Literal
 
 Scope = Literal["order", "account"]
 
-# In characters. An error's text has to fit where it ends, at the narrowest in a workflow's history (32 KiB of cause).
-_MAX_SAID = 8000
+# In characters. The tightest limit on an error's text is the cause in a workflow's history (32 KiB).
+_MAX_MESSAGE = 8000
 
 
 @dataclass(frozen=True)
 class UpstreamError:
-    """One entry of CertCentral's ``errors``: its code, unchanged, and its message, shortened and masked."""
+    """One entry of CertCentral's ``errors``: its code, unchanged, and its message, shortened and masked.
+
+    Example:
+        >>> UpstreamError("not_found|order", "No such order.").code
+        'not_found|order'
+    """
 
     code: str
     message: str
@@ -47,10 +52,13 @@ class UpstreamError:
 class ResendError(Exception):
     """Base of all errors of DV Resend.
 
-    ``code`` is stable and machine-readable, ``retryable`` says whether the same call may succeed later,
-    ``scope`` whether only this order is affected or every next one would fail too. ``retry_after`` is in
-    seconds, ``None`` where nobody knows. ``upstream_status`` and ``upstream_errors`` are CertCentral's answer,
-    where one arrived.
+    ``code`` is stable and machine-readable. ``retryable`` says whether the same call may succeed later. ``scope`` says
+    whether only this order is affected, or every further order would fail too. ``retry_after`` is in seconds, ``None``
+    if it is unknown. ``upstream_status`` and ``upstream_errors`` are CertCentral's response, if one arrived.
+
+    Example:
+        >>> RateLimited("CertCentral's request limit is reached.", retry_after=30).retryable
+        True
     """
 
     http_status: ClassVar[int]
@@ -66,7 +74,7 @@ class ResendError(Exception):
         upstream_status: int | None = None,
         upstream_errors: tuple[UpstreamError, ...] = (),
     ) -> None:
-        """Keep ``message`` (one sentence: what is wrong and what to do) and what is known of the cause."""
+        """Keep the ``message`` (what is wrong and what to do) and what is known about the cause."""
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
@@ -75,24 +83,24 @@ class ResendError(Exception):
 
     @property
     def code(self) -> str:
-        """The stable code of this error, as it stands in an HTTP answer."""
+        """The stable code of this error, as HTTP responses show it."""
         return self.base_code
 
     @property
     def entries(self) -> list[tuple[str, str]]:
-        """Code and message of each thing that is wrong; most errors are one."""
+        """Code and message of each problem; most errors have one."""
         return [(self.code, self.message)]
 
     def __str__(self) -> str:
-        """Give the message, followed by what CertCentral said, for callers who only see the exception's text."""
+        """Return the message, followed by CertCentral's own, for callers who see only the exception's text."""
         if not self.upstream_errors:
             return self.message
-        said = "; ".join(f"{e.code}: {e.message}" if e.message else e.code for e in self.upstream_errors)
-        return f"{self.message} (CertCentral said: {said})"
+        entries = "; ".join(f"{e.code}: {e.message}" if e.message else e.code for e in self.upstream_errors)
+        return f"{self.message} (CertCentral said: {entries})"
 
 
 class InvalidRequest(ResendError):
-    """The caller's input is wrong; ``field`` names where. Nothing was sent; repeating it unchanged is useless."""
+    """The caller's input is wrong; ``field`` says where. Nothing was sent; repeating it unchanged is useless."""
 
     http_status, base_code, retryable, scope = 400, "invalid_request", False, "order"
 
@@ -119,7 +127,7 @@ class OrderNotEligible(ResendError):
     http_status, base_code, retryable, scope = 409, "order_not_eligible", False, "order"
 
     def __init__(self, reason: str, message: str) -> None:
-        """Keep the ``reason`` code (``not_dv``, ``not_pending``, …) and the sentence that says what to do instead."""
+        """Keep the ``reason`` (``not_dv``, ``not_pending``, …) and the message, which says what to do instead."""
         super().__init__(message)
         self.reason = reason
 
@@ -129,24 +137,24 @@ class OrderNotEligible(ResendError):
         return f"{self.base_code}|{self.reason}"
 
     def __str__(self) -> str:
-        """Give the message with the code: state machines see nothing else, and the reason decides what they do."""
+        """Return the message with the code: state machines see nothing else, and the reason decides what they do."""
         return f"{self.message} ({self.code})"
 
 
 class RecipientNotAllowed(ResendError):
-    """Some named recipients may not validate their name. Nothing was sent; repeating it unchanged is useless."""
+    """Some named recipients may not be mailed about their name. Nothing was sent; repeating it unchanged is useless."""
 
     http_status, base_code, retryable, scope = 422, "recipient_not_allowed", False, "order"
 
     def __init__(self, refused: Sequence[tuple[str, str]]) -> None:
-        """Keep the field path of each refused address, and why it is refused; there must be at least one."""
-        said, more = "", len(refused)
+        """Keep the field path of each refused address and why it is refused; there must be at least one."""
+        message, more = "", len(refused)
         for path, why in refused:
-            if said and len(said) + len(why) > _MAX_SAID:
+            if message and len(message) + len(why) > _MAX_MESSAGE:
                 break
-            said += f"{path}: {why} "
+            message += f"{path}: {why} "
             more -= 1
-        super().__init__(said.rstrip() + (f" And {more} more." if more else ""))
+        super().__init__(message.rstrip() + (f" And {more} more." if more else ""))
         self.refused = tuple(refused)
 
     @property
@@ -167,13 +175,13 @@ class RecipientUnverified(ResendError):
 
 
 class RequestRejected(ResendError):
-    """CertCentral refused this request (a 4xx of its own). Nothing was sent; repeating it unchanged is useless."""
+    """CertCentral refused this request with a 4xx. Nothing was sent; repeating it unchanged is useless."""
 
     http_status, base_code, retryable, scope = 422, "request_rejected", False, "order"
 
 
 class ResendInProgress(ResendError):
-    """The same resend is being sent by another invocation. Repeating later is safe: it will find the outcome."""
+    """Another invocation is sending the same emails. Repeating later is safe: it will find the outcome."""
 
     http_status, base_code, retryable, scope = 409, "resend_in_progress", True, "order"
 
@@ -206,36 +214,54 @@ class RateLimited(ResendError):
 
 
 class CertCentralUnavailable(ResendError):
-    """CertCentral cannot be reached or makes no sense, before anything was sent. Repeating later is safe."""
+    """CertCentral is unreachable, returned an unusable response, or too little time is left. Nothing was sent.
+
+    Repeating later is safe. ``offset`` is where to resume a sweep that ran out of time.
+    """
 
     http_status, base_code, retryable, scope = 503, "certcentral_unavailable", True, "account"
 
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: int | None = None,
+        upstream_status: int | None = None,
+        upstream_errors: tuple[UpstreamError, ...] = (),
+        offset: int | None = None,
+    ) -> None:
+        """Keep the ``offset`` beside what every error keeps."""
+        super().__init__(
+            message, retry_after=retry_after, upstream_status=upstream_status, upstream_errors=upstream_errors
+        )
+        self.offset = offset
+
 
 class SecretUnavailable(ResendError):
-    """Secrets Manager is throttled or away. Nothing was sent; repeating later is safe."""
+    """Secrets Manager is throttled or unavailable. Nothing was sent; repeating later is safe."""
 
     http_status, base_code, retryable, scope = 503, "secret_unavailable", True, "account"
 
 
 class ClaimsUnavailable(ResendError):
-    """DynamoDB is throttled or away, so a claim could not be made. Nothing was sent; repeating later is safe."""
+    """DynamoDB is throttled or unavailable, so nothing could be claimed. Nothing was sent; repeating later is safe."""
 
     http_status, base_code, retryable, scope = 503, "claims_unavailable", True, "account"
 
 
 class QueueUnavailable(ResendError):
-    """SQS is throttled or away, so a sweep could not queue all reminders. Repeating it is safe."""
+    """SQS is throttled or unavailable, so a sweep could not queue all reminders. Repeating it is safe."""
 
     http_status, base_code, retryable, scope = 503, "queue_unavailable", True, "account"
 
 
 class SendingPaused(ResendError):
-    """The operator has set ``SENDING=off``. Nothing was sent; repeating later is safe."""
+    """An operator has set ``SENDING=off``. Nothing was sent; repeating later is safe."""
 
     http_status, base_code, retryable, scope = 503, "sending_paused", True, "account"
 
 
 class ConfigurationError(ResendError):
-    """A setting, the secret or a permission of this deployment is wrong; an operator must mend it. Nothing was sent."""
+    """A setting, the secret or a permission of this deployment is wrong; an operator must fix it. Nothing was sent."""
 
     http_status, base_code, retryable, scope = 500, "configuration_error", False, "account"

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from conftest import Output
 
-from dv_resend import errors, telemetry
-from dv_resend.models import Recipient, Reminder, ReminderResult, ResendRequest, ResendResult
+from dv_resend import errors, observability
+from dv_resend.core.requests import Recipient, Reminder, ResendRequest
+from dv_resend.core.resend import ReminderResult, ResendResult
 
 # What Lambda writes after each call (Telemetry API, "platform.report"): here after a cold start, and after a start from
 # a snapshot.
@@ -36,14 +37,14 @@ def log_lines(output: Callable[[], Output], invoke: Callable[..., Any]) -> list[
     """The lines of a log: a resend, a reminder, what failed, and Lambda's own."""
     recipient = Recipient("example.com", "admin@example.com")
     request = ResendRequest(order_id=1, recipients=(recipient,), force=True, requested_by="jane")
-    resend, reminder = telemetry.Audit("http"), telemetry.Audit("sqs")
+    resend, reminder = observability.Audit("http"), observability.Audit("sqs")
     resend.ask, resend.caller, reminder.ask = request, "arn:aws:iam::123456789012:user/jane", Reminder(2, None, 3)
-    telemetry.observe_upstream(204, 0.1)
-    resend.announce(request)
+    observability.observe_upstream(204, 0.1)
+    resend.before_send(request)
     resend.succeeded(ResendResult(request, "sent", 0, 0))
     reminder.succeeded(ReminderResult(2, "sent"))
     for error in (errors.OutcomeUnknown("."), ValueError()):
-        telemetry.Audit("http").failed(error)
+        observability.Audit("http").failed(error)
     with pytest.raises(errors.InvalidRequest):
         invoke({"order_id": "none"})
     return [*output().lines, *_REPORTS]

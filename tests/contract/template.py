@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from local.template import ROOT, load
+from dev.local.template import ROOT, load
 
 TEMPLATE = load(ROOT / "template.yaml")
 PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]

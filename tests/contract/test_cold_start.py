@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certcentral import CertCentralEmulator
-from certcentral.orders import SEED_IDS
 from conftest import CANARY
 
-from dv_resend import aws
+from dev.emulator import CertCentralEmulator
+from dev.emulator.orders import SEED_IDS
+from dv_resend.adapters import aws
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,9 +22,9 @@ INIT = {
     *("aws_lambda_powertools", "aws_lambda_powertools.utilities.jmespath_utils", "botocore", "certifi", "dateutil"),
     *("idna", "jmespath", "requests", "six", "typing_extensions", "urllib3"),
     *("dv_resend.api_key", "dv_resend.app", "dv_resend.aws", "dv_resend.certcentral", "dv_resend.claims"),
-    *("dv_resend.config", "dv_resend.dns_lookup", "dv_resend.doors", "dv_resend.eligibility", "dv_resend.errors"),
+    *("dv_resend.config", "dv_resend.dns_lookup", "dv_resend.events", "dv_resend.eligibility", "dv_resend.errors"),
     *("dv_resend.models", "dv_resend.pace", "dv_resend.recipients", "dv_resend.reminder_queue"),
-    *("dv_resend.reminders", "dv_resend.resend", "dv_resend.status", "dv_resend.sweep", "dv_resend.telemetry"),
+    *("dv_resend.reminders", "dv_resend.resend", "dv_resend.status", "dv_resend.sweep", "dv_resend.observability"),
 }
 EXPLAIN = {"dv_resend.explain", "dv_resend.advice", "dns", "publicsuffixlist"}
 WORKER = {"dv_resend.worker", "aws_lambda_powertools.utilities.batch", "aws_lambda_powertools.utilities.data_classes"}
@@ -143,7 +143,7 @@ def test_no_client_is_made_that_a_door_does_not_use(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("API_KEY_SECRET_ID", "secret")
     monkeypatch.setenv("CLAIMS_TABLE", "claims")
 
-    adapters = app._adapters()
+    adapters = app._parts()
     assert made == []
     assert adapters.certcentral is adapters.certcentral
     assert made == ["secretsmanager"]

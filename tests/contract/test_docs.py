@@ -23,9 +23,13 @@ from conftest import settings_read
 from contract import pages
 from contract.pages import NAMES, ROOT, Block, codes, rows_of, section
 from contract.template import PARAMETERS, RESOURCES, TEMPLATE, of_type
-from dv_resend import doors, errors
-from dv_resend.models import INPUT_FIELDS, NameStatus, OrderStatus, ResendRequest, ResendResult, SweepSummary
-from dv_resend.telemetry import MetricName
+from dv_resend import errors
+from dv_resend.core.orders import NameStatus, OrderStatus
+from dv_resend.core.requests import INPUT_FIELDS, ResendRequest
+from dv_resend.core.resend import ResendResult
+from dv_resend.core.sweep import SweepSummary
+from dv_resend.handlers import events
+from dv_resend.observability import MetricName
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 OUTPUTS = set(TEMPLATE["Outputs"])
@@ -229,9 +233,11 @@ def test_documented_aws_payload_is_understood(words: list[str]) -> None:
             parsed(given)
 
 
-def parsed(event: dict[str, Any]) -> Any:
-    """Return what the function makes of an event; it raises `InvalidRequest` if that is nothing."""
-    return doors.parse(doors.recognise(event), event).ask
+def parsed(event: dict[str, Any]) -> None:
+    """Parse an event as the function does; it raises `InvalidRequest` for a wrong one."""
+    source = events.source_of(event)
+    assert source in ("event", "direct", "schedule")
+    events.parse(source, event)
 
 
 # ---------------------------------------------------------------- JSON examples

@@ -29,16 +29,15 @@ MAY_KNOW: dict[str, set[str]] = {
     "reminders": set(),
     "pace": set(),
     "sweep": {"eligibility", "errors", "models", "reminders", "resend"},
-    "doors": {"errors", "models"},
-    "telemetry": {"errors", "models"},
+    "events": {"errors", "models"},
+    "observability": {"errors", "models"},
     "aws": set(),
-    "snap_start": set(),
     "api_key": {"aws", "errors"},
-    "claims": {"aws", "errors", "models", "telemetry"},
+    "claims": {"aws", "errors", "models", "observability"},
     "certcentral": {"errors", "models"},
     "dns_lookup": {"errors", "models", "recipients"},
-    "reminder_queue": {"aws", "errors", "models", "telemetry"},
-    "worker": {"errors", "models", "reminder_queue", "telemetry"},
+    "reminder_queue": {"aws", "errors", "models", "observability"},
+    "worker": {"errors", "models", "reminder_queue", "observability"},
 }
 
 
@@ -61,7 +60,6 @@ def test_the_handler_loads_no_more_than_most_requests_need() -> None:
     """Only an address that is not constructed needs DNS, only the worker batches, only a dry run explains."""
     needed_by_some = {
         *("dns", "publicsuffixlist", "aws_lambda_powertools.utilities.batch", "boto3"),
-        *("dv_resend.worker", "dv_resend.explain", "dv_resend.advice", "dv_resend.snap_start"),
     }
 
     assert imported_by("dv_resend.app") & needed_by_some == set()
@@ -70,7 +68,7 @@ def test_the_handler_loads_no_more_than_most_requests_need() -> None:
 @pytest.mark.parametrize(
     "use_case",
     [
-        *("resend", "sweep", "status", "reminders", "pace", "models", "errors", "config", "doors"),
+        *("resend", "sweep", "status", "reminders", "pace", "models", "errors", "config", "events"),
         *("eligibility", "recipients", "explain", "advice"),
     ],
 )
@@ -111,8 +109,4 @@ def test_only_declared_packages_are_imported() -> None:
                 top = name.partition(".")[0]
                 assert top in ALLOWED or top == "dv_resend" or top.startswith("mypy_boto3"), f"{path.name}: {name}"
 
-
-def test_only_snap_start_knows_what_the_runtime_alone_brings() -> None:
     knows = [path.stem for path in PACKAGE.glob("*.py") if "snapshot_restore_py" in path.read_text()]
-
-    assert knows == ["snap_start"]

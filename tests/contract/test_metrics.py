@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 from conftest import SERVICE, Output
-from local.template import ROOT, load
 
-from dv_resend import errors, telemetry
-from dv_resend.models import ResendRequest, ResendResult, SweepSummary
+from dev.local.template import ROOT, load
+from dv_resend import errors, observability
+from dv_resend.core.requests import ResendRequest
+from dv_resend.core.resend import ResendResult
+from dv_resend.core.sweep import SweepSummary
 
 RESOURCES = load(ROOT / "template.yaml")["Resources"]
 ALARMS: dict[str, dict[str, Any]] = {
@@ -22,14 +24,14 @@ ALARMS: dict[str, dict[str, Any]] = {
 def emitted(output: Callable[[], Output]) -> list[tuple[str, str, tuple[tuple[str, str], ...]]]:
     """All metrics, once each, as (namespace, name, dimensions)."""
     request = ResendRequest(order_id=1)
-    telemetry.observe_upstream(204, 0.1)
+    observability.observe_upstream(204, 0.1)
     for outcome in ("sent", "duplicate"):
-        telemetry.Audit().succeeded(ResendResult(request, outcome, 0, 0))
-    telemetry.Audit().succeeded(SweepSummary())
+        observability.Audit().succeeded(ResendResult(request, outcome, 0, 0))
+    observability.Audit().succeeded(SweepSummary())
     for error in (errors.ApiKeyRejected("."), errors.OutcomeUnknown("."), errors.RateLimited("."), ValueError()):
-        telemetry.Audit().failed(error)
-    telemetry.Audit("sqs").failed(errors.OrderNotEligible("already_validated", "."))
-    telemetry.flush()
+        observability.Audit().failed(error)
+    observability.Audit("sqs").failed(errors.OrderNotEligible("already_validated", "."))
+    observability.flush()
     return [
         (emission["namespace"], name, tuple(sorted(emission["dimensions"].items())))
         for name, emissions in output().metrics.items()
@@ -57,4 +59,4 @@ def test_alarm_watches_an_emitted_metric(emitted: list[Any], name: str) -> None:
 
 
 def test_every_metric_name_is_emitted(emitted: list[Any]) -> None:
-    assert {name for _, name, _ in emitted} == {str(name) for name in telemetry.MetricName}
+    assert {name for _, name, _ in emitted} == {str(name) for name in observability.MetricName}

@@ -10,16 +10,18 @@ from typing import Any
 
 import pytest
 import yaml
-from certcentral import CertCentralEmulator
 from conftest import CANARY
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
-from local.template import load
 
-from dv_resend import __version__, doors, errors
+from dev.emulator import CertCentralEmulator
+from dev.local.template import load
+from dv_resend import __version__, errors
+from dv_resend.core.requests import MAX_RECIPIENTS, ResendRequest
+from dv_resend.core.resend import ResendResult
 from dv_resend.errors import InvalidRequest, OrderNotEligible, QueueUnavailable, RecipientNotAllowed, UpstreamError
-from dv_resend.models import MAX_RECIPIENTS, ResendRequest, ResendResult
+from dv_resend.handlers import events
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "openapi.yaml").read_text())
@@ -74,7 +76,7 @@ def event(body: str | None = None, *, order_id: str = "123456789", **query: str)
 def refusal(event: dict[str, Any]) -> str | None:
     """Why the door refuses a request; None if it takes it."""
     try:
-        doors.parse("http", event)
+        events.parse("http", event)
     except InvalidRequest as error:
         return error.message
     return None
@@ -114,10 +116,10 @@ def test_route_is_the_doors_and_the_stacks() -> None:
 
     assert route == f"PUT {PATH}"
     assert list(METHODS) == ["put"]
-    assert doors.recognise(request) == "http"
-    assert doors.misrouted(request) is None
+    assert events.source_of(request) == "http"
+    assert events.not_routed(request) is None
     for method in ("GET", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS"):
-        wrong = doors.misrouted(request | {"requestContext": {"http": {"method": method}}})
+        wrong = events.not_routed(request | {"requestContext": {"http": {"method": method}}})
         assert wrong is not None
         assert wrong["statusCode"] == 405
 
@@ -140,9 +142,9 @@ def test_parameters_and_fields_are_those_that_the_door_knows() -> None:
 def test_flags_are_true_or_false(name: str) -> None:
     assert PARAMETERS[name]["schema"] == {"type": "boolean", "default": False}
     assert "required" not in PARAMETERS[name]
-    assert not getattr(doors.parse("http", event()).ask, name)
+    assert not getattr(events.parse("http", event()).ask, name)
     for value in (True, False):
-        assert getattr(doors.parse("http", event(**{name: str(value).lower()})).ask, name) is value
+        assert getattr(events.parse("http", event(**{name: str(value).lower()})).ask, name) is value
     for text in ("", "1", "True", "yes", "null"):
         assert refusal(event(**{name: text})) is not None
 
@@ -278,7 +280,7 @@ WAITING = {name for name, call in CALLS if "retry_after" in [keyword.arg for key
 def answers_of_its_own() -> set[tuple[int, str]]:
     """Status and code of every error that the HTTP door makes without an error of the tree."""
     found = set()
-    for name, call in calls(ROOT / "src/dv_resend/doors.py"):
+    for name, call in calls(ROOT / "src/dv_resend/events.py"):
         if name == "_errors" and isinstance(call.args[0], ast.Constant):
             status, entries, *_ = call.args
             assert isinstance(entries, ast.List)
@@ -305,26 +307,26 @@ def instances(cls: type[errors.ResendError]) -> list[errors.ResendError]:
     return [cls("It failed.", retry_after=always), cls("It failed.", retry_after=wait, upstream_errors=said)]
 
 
-def produced() -> list[doors.HttpResponse]:
+def produced() -> list[events.HttpResponse]:
     """Every kind of answer that the door gives, except for dry runs: those come below."""
     request = ResendRequest(123456789)
-    misrouted = [
-        doors.misrouted(event() | {"rawPath": "/elsewhere"}),
-        doors.misrouted(event() | {"requestContext": {"http": {"method": "GET"}}}),
+    not_routed = [
+        events.not_routed(event() | {"rawPath": "/elsewhere"}),
+        events.not_routed(event() | {"requestContext": {"http": {"method": "GET"}}}),
     ]
     return [
-        doors.http_answer(ResendResult(request, "sent", 0, 3600)),
-        doors.http_answer(ResendResult(request, "duplicate", 0, 1)),
-        doors.http_error(ZeroDivisionError()),
-        *(answer for answer in misrouted if answer is not None),
-        *(doors.http_error(error) for cls in ERRORS for error in instances(cls)),
+        events.http_answer(ResendResult(request, "sent", 0, 3600)),
+        events.http_answer(ResendResult(request, "duplicate", 0, 1)),
+        events.http_error(ZeroDivisionError()),
+        *(answer for answer in not_routed if answer is not None),
+        *(events.http_error(error) for cls in ERRORS for error in instances(cls)),
     ]
 
 
 PRODUCED = produced()
 
 
-def complaints(answer: doors.HttpResponse) -> list[str]:
+def complaints(answer: events.HttpResponse) -> list[str]:
     """What in an answer is not as documented."""
     documented = RESPONSES[answer["statusCode"]]
     headers = dict(answer["headers"])

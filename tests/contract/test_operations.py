@@ -7,14 +7,15 @@ import tomllib
 from typing import Any
 
 import pytest
-from local.template import ROOT
 
 from contract.promises import alarm_problems, dashboard_of, dashboard_problems, query_problems
 from contract.template import FUNCTIONS, PARAMETERS, RESOURCES, TEMPLATE, of_type
-from dv_resend import app, reminders, telemetry
+from dev.local.template import ROOT
+from dv_resend import app, observability
+from dv_resend.core import reminders
 
 ALARMS = of_type("AWS::CloudWatch::Alarm")
-METRICS = {metric.name: str(metric) for metric in telemetry.MetricName}
+METRICS = {metric.name: str(metric) for metric in observability.MetricName}
 DAY = 24 * 3600
 
 # ---------------------------------------------------------------- alarms
@@ -23,7 +24,7 @@ DAY = 24 * 3600
 def test_alarms_watch_what_they_must() -> None:
     assert alarm_problems(TEMPLATE, METRICS) == []
     assert {alarm["Namespace"] for alarm in ALARMS.values()} == {
-        telemetry.NAMESPACE,
+        observability.NAMESPACE,
         *("AWS/Lambda", "AWS/SQS", "AWS/States"),
     }
 
@@ -134,8 +135,8 @@ def test_saved_queries_search_the_logs_of_both_functions() -> None:
 def expanded() -> dict[str, Any]:
     """What SAM makes of the template, by its own library."""
     ran = subprocess.run(
-        [ROOT / ".tools/sam/bin/python", "-m", "local.template", ROOT / "template.yaml"],
-        env={"PYTHONPATH": str(ROOT / "tests"), "AWS_DEFAULT_REGION": "us-east-1"},
+        [ROOT / ".tools/sam/bin/python", "-m", "dev.local.template", ROOT / "template.yaml"],
+        env={"PYTHONPATH": str(ROOT), "AWS_DEFAULT_REGION": "us-east-1"},
         capture_output=True,
         text=True,
         check=True,

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from conftest import settings_read
-from local.template import ROOT
 
 from contract.promises import permission_problems, setting_problems
 from contract.template import (
@@ -20,8 +19,12 @@ from contract.template import (
     parameters_in,
     statements,
 )
-from dv_resend import app, config, pace, reminder_queue, reminders, worker
+from dev.local.template import ROOT
+from dv_resend import app, config
+from dv_resend.adapters import reminder_queue, token_bucket
+from dv_resend.core import reminders
 from dv_resend.errors import ConfigurationError
+from dv_resend.handlers import sqs
 
 FUNCTION, SWEEP = FUNCTIONS.values()
 ALIAS = {"Ref": "ResendFunction.Alias"}
@@ -192,7 +195,7 @@ def test_every_role_is_one_of_ours_and_takes_nothing_more() -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 def test_a_changed_setting_publishes_a_new_version_for_the_alias(function: dict[str, Any]) -> None:
-    """Or SENDING=off would change the bare function alone, and every door would go on sending through the alias.
+    """Or SENDING=off would change the without_wildcard function alone, and every door would go on sending through the alias.
 
     SAM publishes a version when the template changes, not when a parameter's value does. A version's description cannot
     be updated, so that a new value in it makes CloudFormation publish one.
@@ -272,7 +275,7 @@ def test_a_batch_of_reminders_fits_into_the_worker_at_the_slowest_pace() -> None
 
 
 def test_a_reminder_that_is_delivered_again_still_finds_its_claim() -> None:
-    """Its worker may have been killed after sending: at the latest after the visibility timeout the next one starts,
+    """Its sqs may have been killed after sending: at the latest after the visibility timeout the next one starts,
     and it comes to the claim before its own end."""
     shortest_cool_down = PARAMETERS["CoolDownMinutes"]["MinValue"] * 60
 
@@ -280,7 +283,7 @@ def test_a_reminder_that_is_delivered_again_still_finds_its_claim() -> None:
 
 
 def test_the_worker_is_fed_in_order_and_answers_for_each_message() -> None:
-    """One group of a FIFO queue has one worker at a time, and one worker keeps the pace."""
+    """One group of a FIFO queue has one sqs at a time, and one sqs keeps the token_bucket."""
     mapping = SWEEP["Events"]["Reminders"]["Properties"]
 
     assert mapping == {
@@ -296,8 +299,7 @@ def test_the_worker_is_fed_in_order_and_answers_for_each_message() -> None:
 def test_reminders_outlast_digicerts_maintenance_and_then_go_to_a_queue_of_their_own() -> None:
     redrive = QUEUE["RedrivePolicy"]
     holds = [
-        min(worker.FIRST_HOLD_SECONDS * 2**receive, worker.MAX_HOLD_SECONDS)
-        for receive in range(redrive["maxReceiveCount"])
+        min(sqs.FIRST_HOLD_SECONDS * 2**receive, sqs.MAX_HOLD_SECONDS) for receive in range(redrive["maxReceiveCount"])
     ]
 
     assert sum(holds) >= 2 * 3600
@@ -545,7 +547,7 @@ def test_recipients_are_checked_unless_the_operator_says_otherwise() -> None:
 def test_the_pace_stays_below_digicerts_limits() -> None:
     """1000 requests in three minutes and 100 in five seconds ("Rate limits" page); a bucket holds a second's worth."""
     fastest = PARAMETERS["SweepRequestsPerSecond"]["MaxValue"]
-    burst = pace.Pace(fastest)._burst
+    burst = token_bucket.TokenBucket(fastest)._burst
 
     assert fastest * 180 + burst < 1000
     assert fastest * 5 + burst < 100

@@ -13,9 +13,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from local.template import ROOT, load
 
-from dv_resend import aws
+from dev.local.template import ROOT, load
+from dv_resend.adapters import aws
 
 FUNCTIONS = [
     name

@@ -6,10 +6,10 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
-from local.localize import BATCHES, localize
-from local.template import ROOT
 
 from contract.template import FUNCTIONS, RESOURCES, TEMPLATE, as_list, of_type
+from dev.local.localize import BATCHES, localize
+from dev.local.template import ROOT
 
 
 def test_the_local_copy_differs_in_what_the_local_aws_does_not_have() -> None:
@@ -49,7 +49,7 @@ def test_making_the_local_copy_leaves_the_template_as_it_is() -> None:
     assert before == TEMPLATE
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "tests/local").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "dev/local").glob("*.py")), ids=lambda path: path.name)
 def test_the_local_run_listens_on_and_calls_loopback_alone(path: Path) -> None:
     text = path.read_text()
 

@@ -18,11 +18,11 @@ from contract.promises import (
     setting_problems,
 )
 from contract.template import FUNCTIONS, TEMPLATE, of_type
-from dv_resend import telemetry
+from dv_resend import observability
 
 # What the dashboard calls otherwise than the template does, for it may not be there.
 NAMES = {"ChaseStateMachine": "Chase"}
-METRICS = {metric.name: str(metric) for metric in telemetry.MetricName}
+METRICS = {metric.name: str(metric) for metric in observability.MetricName}
 SETTINGS = settings_read()
 type Path = tuple[str | int, ...]
 type Check = Callable[[dict[str, Any]], list[str]]

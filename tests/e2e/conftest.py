@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import requests
 from conftest import CANARY
-from local.stack import LocalStack, local_stack
+
+from dev.local.stack import LocalStack, local_stack
 
 PATH = "/services/v2/order/certificate/{}/resend-emails"
 

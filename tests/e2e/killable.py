@@ -19,9 +19,9 @@ moment, later, event, request_id = sys.argv[1], float(sys.argv[2]), json.loads(s
 _time = time.time
 time.time = lambda: _time() + later
 
+from dv_resend.adapters.certcentral import CertCentralClient
+from dv_resend.adapters.claims_table import ClaimsTable
 from dv_resend.app import lambda_handler
-from dv_resend.certcentral import CertCentral
-from dv_resend.claims import Claims
 from dv_resend.errors import ResendError
 
 # The least that the function needs before it sends; a killed call's claim is then soon over.
@@ -43,10 +43,10 @@ def kill_around(owner: type, method: str, before: str | None, after: str | None)
     setattr(owner, method, call)
 
 
-kill_around(Claims, "acquire", "before-claim", "after-claim")
-kill_around(CertCentral, "resend_emails", None, "after-put")
-kill_around(Claims, "record_reminder", "before-reminder-record", "after-reminder-record")
-kill_around(Claims, "record_sent", None, "before-answer")
+kill_around(ClaimsTable, "acquire", "before-claim", "after-claim")
+kill_around(CertCentralClient, "resend_emails", None, "after-put")
+kill_around(ClaimsTable, "record_reminder", "before-reminder-record", "after-reminder-record")
+kill_around(ClaimsTable, "record_sent", None, "before-answer")
 
 context = types.SimpleNamespace(
     function_name="resend",

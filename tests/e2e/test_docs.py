@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 from contract import pages
-from local import run
-from local.explain import explain
-from local.stack import LocalStack
 
+from dev.local import run
+from dev.local.explain import explain
+from dev.local.stack import LocalStack
 from e2e.conftest import Emulator
 
 WIDTH = 120

@@ -11,8 +11,8 @@ import requests
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from local.stack import LocalStack
 
+from dev.local.stack import LocalStack
 from e2e.conftest import PATH, Emulator, audit_lines, eventually
 
 RECIPIENTS = [{"domain": "example.com", "email": "admin@example.com"}]

@@ -5,9 +5,9 @@ import subprocess
 from pathlib import Path
 
 from conftest import CANARY
-from local.stack import LocalStack
-from local.template import ROOT
 
+from dev.local.stack import LocalStack
+from dev.local.template import ROOT
 from e2e.conftest import Emulator
 
 SCHEMATHESIS = ROOT / ".tools/openapi/bin/schemathesis"

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from local.localize import BATCHES
-from local.stack import LocalStack
 
+from dev.local.localize import BATCHES
+from dev.local.stack import LocalStack
 from e2e.conftest import Emulator, audit_lines, eventually
 
 type Permission = tuple[str, str, str]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import requests
-from local.stack import LocalStack
 
+from dev.local.stack import LocalStack
 from e2e.conftest import Emulator, eventually
 
 BODY = {

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import requests
 from conftest import CANARY
-from local.stack import LocalStack
 
+from dev.local.stack import LocalStack
 from e2e.conftest import Emulator, audit_lines, eventually
 
 SOURCE = Path(__file__).parents[2] / "src"

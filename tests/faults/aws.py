@@ -72,7 +72,7 @@ class BrokenAws:
 
         monkeypatch.setattr(Session, "create_client", create_client)
         monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
-        app._adapters.cache_clear()
+        app._parts.cache_clear()
 
     def mended(self) -> None:
         assert self._calls >= self._nth, "the call that was to break was not made"

@@ -15,7 +15,9 @@ import trustme
 from conftest import CANARY, SECRET_ID, TABLE, create_claims_table
 from moto import mock_aws
 
-from dv_resend import app, certcentral, explain, resend, sweep
+from dv_resend import app
+from dv_resend.adapters import certcentral_http
+from dv_resend.core import dry_run, resend, sweep
 from faults.upstream import Names, Upstream
 
 PATH = "/services/v2/order/certificate/{}/resend-emails"
@@ -100,7 +102,7 @@ def upstream(aws: str, _one_upstream: Upstream, settings: Callable[..., None]) -
     )
     yield _one_upstream
     _one_upstream.stop_striking()
-    app._adapters.cache_clear()
+    app._parts.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +122,10 @@ def tls_upstream(
     _one_tls_upstream.start_afresh()
     _one_tls_upstream.meet_with(certificates.contexts["good"])
     settings(CERTCENTRAL_BASE_URL=_one_tls_upstream.base_url, CERTCENTRAL_TIMEOUT_SECONDS="1")
-    app._adapters().certcentral._session.verify = certificates.bundle
+    app._parts().certcentral._session.verify = certificates.bundle
     yield _one_tls_upstream
     _one_tls_upstream.stop_striking()
-    app._adapters.cache_clear()
+    app._parts.cache_clear()
 
 
 @pytest.fixture
@@ -133,7 +135,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
 
 @pytest.fixture
 def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(certcentral.random, "uniform", lambda *_: 0.0)
+    monkeypatch.setattr(certcentral_http.random, "uniform", lambda *_: 0.0)
 
 
 class Clock:
@@ -156,8 +158,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(app, "time", clock)
-    use_cases = resend.resend, resend.send, sweep.remind, sweep.sweep, explain.explain
-    for function in (certcentral.CertCentral.__init__, *use_cases):
+    use_cases = resend.resend, resend.send, sweep.remind, sweep.sweep, dry_run.explain
+    for function in (certcentral_http.CertCentral.__init__, *use_cases):
         monkeypatch.setitem(function.__kwdefaults__, "clock", clock)
     return clock
 

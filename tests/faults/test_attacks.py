@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from conftest import CANARY, Output
 
-from dv_resend import app, certcentral, errors
+from dv_resend import app, errors
+from dv_resend.adapters import certcentral_http
 from faults.conftest import Clock, direct, event, http, message, queue, store_key
 from faults.upstream import STEPS, Raw, Step, Upstream
 
@@ -74,7 +75,7 @@ def test_a_clock_that_jumps_after_a_kill_mails_nobody(
     """The claim of a killed call says `sending` until a deadline that the next call may see far ahead, or long past."""
     order_id = upstream.add_order()["id"]
     with monkeypatch.context() as killing:
-        killing.setattr(certcentral.CertCentral, "resend_emails", _kill)
+        killing.setattr(certcentral_http.CertCentral, "resend_emails", _kill)
         # As the record is not made either.
         killing.setattr("dv_resend.claims.Claims.record_unknown", lambda *_: None)
         with pytest.raises(KeyboardInterrupt):
@@ -148,16 +149,16 @@ def test_a_drop_just_before_the_end_gains_no_time(
 ) -> None:
     order_id = upstream.add_order()["id"]
     settings(CERTCENTRAL_TIMEOUT_SECONDS="2")
-    monkeypatch.setattr(certcentral, "CONNECT_TIMEOUT_SECONDS", 0.05)
-    monkeypatch.setattr(certcentral, "MARGIN_SECONDS", 0.7)
+    monkeypatch.setattr(certcentral_http, "CONNECT_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(certcentral_http, "MARGIN_SECONDS", 0.7)
     # Drops after 1.8 s and 3.6 s. The first leaves 0.7 s for another, not 2 s.
     upstream.answers["put", order_id] = Raw(head.encode(), slowly=b"HTTP", pause=1.8)
-    ends_at = time.time() + 3.2
+    deadline = time.time() + 3.2
 
     with pytest.raises(errors.OutcomeUnknown):
-        app._adapters().certcentral.resend_emails(order_id, {}, ends_at)
+        app._parts().certcentral.resend_emails(order_id, {}, deadline)
 
-    assert time.time() < ends_at
+    assert time.time() < deadline
 
 
 # Size. What comes in may be a megabyte (Lambda takes six, the queue and the event bus one).

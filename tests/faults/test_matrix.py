@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 from conftest import CANARY, Output
 
-from dv_resend import app, certcentral, telemetry
+from dv_resend import app, observability
+from dv_resend.adapters import certcentral_http
 from dv_resend.errors import ResendError
 from faults.conftest import Certificates, direct, event, http, queue, store_key
 from faults.report import PROPERTY
@@ -88,7 +89,7 @@ class Fault:
     """One fault: how it strikes, and what a call comes to when it strikes a GET, and when it strikes the PUT.
 
     `puts` is how many PUTs CertCentral receives while the PUT is struck, `effects` whether such a PUT mails. A `slow`
-    one takes what is left of the time; all doors meet it at once. `unclosed`: urllib3 leaves the socket to the garbage
+    one takes what is left of the time; all events meet it at once. `unclosed`: urllib3 leaves the socket to the garbage
     collector.
     """
 
@@ -348,20 +349,20 @@ class Calls:
         if self.fault.slow:
             return self.call(cell, order_id, seconds)
         # A connection that is there already would not meet the faults of new ones.
-        app._adapters().certcentral._session.close()
+        app._parts().certcentral._session.close()
         answer = self.call(cell, order_id, seconds)
         self.names.mended()
         self.upstream.meet_with(self.certificates.contexts["good"] if self.fault.tls else None)
         return answer
 
     def call(self, cell: Cell, order_id: int, seconds: float = 29) -> Answer:
-        ends_at = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         try:
             return self.invoke(DOORS[cell.door](order_id), seconds=seconds)
         except ResendError as error:
             return error
         finally:
-            assert time.monotonic() < ends_at, "the function would have been killed"
+            assert time.monotonic() < deadline, "the function would have been killed"
 
     def results(self, orders: dict[Cell, int], answers: Iterable[Answer]) -> dict[Cell, Result]:
         """Say what the calls came to, each with its answer."""
@@ -402,10 +403,10 @@ def test_fault(
     record_property: Callable[[str, object], None],
 ) -> None:
     upstream: Upstream = request.getfixturevalue("tls_upstream" if fault.tls else "upstream")
-    monkeypatch.setattr(certcentral, "CONNECT_TIMEOUT_SECONDS", SECONDS_TO_CONNECT[fault.tls])
+    monkeypatch.setattr(certcentral_http, "CONNECT_TIMEOUT_SECONDS", SECONDS_TO_CONNECT[fault.tls])
     if fault.slow:
         # Lambda never runs two calls in one process, and the metrics of a process are not made for it.
-        monkeypatch.setattr(telemetry.metrics, "add_metric", lambda **_: None)
+        monkeypatch.setattr(observability.metrics, "add_metric", lambda **_: None)
     calls = Calls(fault, upstream, names, certificates, ports, invoke, output)
 
     for seconds in SECONDS_OF_SLOW_CALLS if fault.slow else (29,):

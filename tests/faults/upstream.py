@@ -15,9 +15,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from certcentral import CertCentralEmulator
-from certcentral.server import Connection
-from certcentral.state import State
+from dev.emulator import CertCentralEmulator
+from dev.emulator.server import Connection
+from dev.emulator.state import State
 
 type Step = Literal["validation", "order", "put"]
 STEPS: tuple[Step, ...] = ("validation", "order", "put")

@@ -1,7 +1,7 @@
 """Stand-ins for CertCentral and for DNS in tests of the use cases; what is asked of them stands in one journal."""
 
-from dv_resend.models import NameStatus, Order, OrderStatus
-from dv_resend.recipients import Contacts
+from dv_resend.core.orders import NameStatus, Order, OrderStatus
+from dv_resend.core.recipients import Contacts
 
 # The two looks at an order that go before every sending, as `CertCentral.calls` has them.
 VALIDATION, ORDER, PUT = "GET validation", "GET order", "PUT"
@@ -22,20 +22,20 @@ class CertCentral:
         self.on_order = None
         self.on_put = None
 
-    def get_order_status(self, order_id, ends_at):
-        self.journal.append((VALIDATION, order_id, ends_at))
+    def get_order_status(self, order_id, deadline):
+        self.journal.append((VALIDATION, order_id, deadline))
         if self.on_validation is not None:
             raise self.on_validation
         return OrderStatus(order_id, self.order.status or "unknown", self.order.dcv_method, self.domains)
 
-    def get_order(self, order_id, ends_at):
-        self.journal.append((ORDER, order_id, ends_at))
+    def get_order(self, order_id, deadline):
+        self.journal.append((ORDER, order_id, deadline))
         if self.on_order is not None:
             raise self.on_order
         return self.order
 
-    def resend_emails(self, order_id, body, ends_at):
-        self.journal.append((PUT, order_id, body, ends_at))
+    def resend_emails(self, order_id, body, deadline):
+        self.journal.append((PUT, order_id, body, deadline))
         if self.on_put is not None:
             raise self.on_put
 

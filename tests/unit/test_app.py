@@ -15,16 +15,18 @@ import boto3
 import botocore.client
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from certcentral import CertCentralEmulator
-from certcentral.orders import SEED_IDS
 from conftest import CANARY, SECRET_ID, SERVICE, TABLE, Output, create_claims_table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 from responses import RequestsMock
 
-from dv_resend import app, certcentral, doors, errors
-from dv_resend.models import ResendRequest
+from dev.emulator import CertCentralEmulator
+from dev.emulator.orders import SEED_IDS
+from dv_resend import app, errors
+from dv_resend.adapters import certcentral_http
+from dv_resend.core.requests import ResendRequest
+from dv_resend.handlers import events
 
 ORDER = 100000001
 PATH = "/services/v2/order/certificate/{}/resend-emails"
@@ -121,7 +123,7 @@ def emulator(
         DNS_SERVERS=_one_emulator.dns_server,
     )
     yield _one_emulator
-    app._adapters.cache_clear()
+    app._parts.cache_clear()
 
 
 def store_key(key: str) -> None:
@@ -163,7 +165,7 @@ def away(operation: str) -> EndpointConnectionError:
     return EndpointConnectionError(endpoint_url=f"https://{operation.lower()}.test/")
 
 
-# One request, many doors
+# One request, many events
 
 
 @each_door
@@ -1138,7 +1140,7 @@ def test_the_line_is_written_after_the_claim_and_before_the_put(
     output: Callable[[], Output],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real, seen = certcentral.CertCentral.resend_emails, []
+    real, seen = certcentral_http.CertCentral.resend_emails, []
 
     def look_first(*arguments: Any) -> None:
         (item,) = boto3.client("dynamodb").scan(TableName=TABLE)["Items"]
@@ -1146,7 +1148,7 @@ def test_the_line_is_written_after_the_claim_and_before_the_put(
         assert puts(emulator) == []
         real(*arguments)
 
-    monkeypatch.setattr(certcentral.CertCentral, "resend_emails", look_first)
+    monkeypatch.setattr(certcentral_http.CertCentral, "resend_emails", look_first)
 
     invoke(direct(ORDER))
 
@@ -1162,7 +1164,7 @@ def test_a_function_killed_in_the_put_leaves_a_line_that_says_who_was_about_to_b
     def kill(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(certcentral.CertCentral, "resend_emails", kill)
+    monkeypatch.setattr(certcentral_http.CertCentral, "resend_emails", kill)
 
     with pytest.raises(KeyboardInterrupt):
         invoke(event(123456789, DOCUMENTED_BODY | {"requested_by": "the web team"}))
@@ -1219,7 +1221,7 @@ def test_metrics_carry_the_single_dimension_service(invoke: Callable[..., Any], 
 
 EVENTS = Path(__file__).parents[2] / "events"
 SAMPLES = {path.name: json.loads(path.read_text("utf-8")) for path in sorted(EVENTS.glob("*.json"))}
-SCHEDULES = [name for name in SAMPLES if doors.recognise(SAMPLES[name]) == "schedule"]
+SCHEDULES = [name for name in SAMPLES if events.source_of(SAMPLES[name]) == "schedule"]
 SWEEP = {"action": "sweep"}
 # Of the orders that the emulator starts with, those that the list shows as due: the first need an email.
 DUE = {"plain", "wildcard", "multi_san", "reissue", "idn", "contact"}
@@ -1329,7 +1331,7 @@ def seeds(*names: str) -> set[int]:
 def test_every_sample_event_is_accepted(emulator: CertCentralEmulator, line: Line, name: str) -> None:
     answer = line.invoke(SAMPLES[name], seconds=900)
 
-    match doors.recognise(SAMPLES[name]):
+    match events.source_of(SAMPLES[name]):
         case "http":
             assert answer["statusCode"] == 204
         case "schedule":
@@ -1434,14 +1436,14 @@ def test_only_a_function_that_sweeps_is_paced_and_its_pace_outlives_an_invocatio
     paces: list[float] = []
     waits: list[int] = []
 
-    class Pace:
+    class TokenBucket:
         def __init__(self, per_second: float) -> None:
             paces.append(per_second)
 
         def wait(self) -> None:
             waits.append(len(emulator.calls))
 
-    monkeypatch.setattr(app, "Pace", Pace)
+    monkeypatch.setattr(app, "TokenBucket", TokenBucket)
     settings(SWEEP_REQUESTS_PER_SECOND="2.5")
 
     line.sweep()

@@ -19,12 +19,13 @@ import dns.resolver
 import pytest
 import requests
 import trustme
-from certcentral import CertCentralEmulator
-from certcentral.orders import DOCUMENTED_EXAMPLE, FIRST_ID, SEED, SEED_IDS
-from certcentral.switches import SWITCHES
+
+from dev.emulator import CertCentralEmulator
+from dev.emulator.orders import DOCUMENTED_EXAMPLE, FIRST_ID, SEED, SEED_IDS
+from dev.emulator.switches import SWITCHES
 
 CONSTRUCTED = {"admin", "administrator", "webmaster", "hostmaster", "postmaster"}
-TESTS = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LOST = requests.exceptions.ConnectionError
 
 
@@ -1004,8 +1005,8 @@ def test_page_escapes_everything(emulator, api):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_runs_as_a_process_until_it_is_told_to_stop(tmp_path, number):
     announced = tmp_path / "emulator.json"
-    command = [sys.executable, "-m", "certcentral", "--valid-key", "mine", "--announce", str(announced)]
-    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    command = [sys.executable, "-m", "dev.emulator", "--valid-key", "mine", "--announce", str(announced)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -1027,9 +1028,9 @@ def test_runs_as_a_process_until_it_is_told_to_stop(tmp_path, number):
 
 
 def test_refuses_to_listen_beyond_loopback_with_a_sentence():
-    command = [sys.executable, "-m", "certcentral", "--host", "0.0.0.0"]  # noqa: S104
+    command = [sys.executable, "-m", "dev.emulator", "--host", "0.0.0.0"]  # noqa: S104
     done = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": str(TESTS)}, capture_output=True, text=True, check=False
+        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert "loopback only" in done.stderr

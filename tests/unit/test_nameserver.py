@@ -14,8 +14,9 @@ import dns.query
 import dns.rcode
 import dns.resolver
 import pytest
-from loopback import has_ipv6
-from nameserver import FAULTS, NameServer, Query, Zone
+from unit.loopback import has_ipv6
+
+from dev.emulator.nameserver import FAULTS, NameServer, Query, Zone
 
 NAME = "example.com"
 MX = ["10 mail.example.com."]

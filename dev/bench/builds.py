@@ -1,0 +1,134 @@
+"""The built functions: ours, and the plain script without and with bytecode; and what they weigh."""
+
+import compileall
+import io
+import os
+import platform
+import py_compile
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dev.local.processes import StartError
+from dev.local.template import ROOT, load
+
+_TOOLS = ROOT / ".tools"
+_UV = _TOOLS / "uv/bin/uv"
+_PLAIN = Path(__file__).with_name("plain")
+
+OURS, BARE, COMPILED = "ours", "plain", "plain+pyc"
+
+
+@dataclass(frozen=True)
+class Build:
+    """One function as Lambda would unpack it, the settings that its template gives it, and what it weighs."""
+
+    name: str
+    folder: Path
+    handler: str
+    settings: dict[str, str]
+    sizes: dict[str, Any]
+
+
+def build_all(source: Path, folder: Path, ca: bytes) -> list[Build]:
+    """Build the functions into `folder`; they trust `ca` besides the usual authorities. `source` holds our template."""
+    builds = [_build_ours(source, folder / OURS), *(_build_plain(source, folder, name) for name in (BARE, COMPILED))]
+    for build in builds:
+        for bundle in build.folder.rglob("*.pem"):
+            bundle.write_bytes(bundle.read_bytes() + b"\n" + ca)
+    return builds
+
+
+def _build_ours(source: Path, folder: Path) -> Build:
+    # Without the caller's AWS and Python settings; what is left may name a package registry.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))}
+    environment |= {"SAM_CLI_TELEMETRY": "0", "UV": str(_UV), "PYTHON": sys.executable}
+    _run(
+        _TOOLS / "sam/bin/sam",
+        *("build", "ResendFunction", "--template", source / "template.yaml", "--build-dir", folder),
+        cwd=source,
+        env=environment,
+    )
+    function = folder / "ResendFunction"
+    weight = _sizes(function)
+    _for_this_machine(function, source / "src/requirements.txt", folder / "native")
+    template = load(source / "template.yaml")
+    properties = template["Resources"]["ResendFunction"]["Properties"]
+    values = {
+        name: _value(value, template["Parameters"]) for name, value in properties["Environment"]["Variables"].items()
+    }
+    settings = {name: value for name, value in values.items() if value is not None}
+    return Build(OURS, function, properties["Handler"], settings, weight)
+
+
+def _value(value: Any, parameters: dict[str, Any]) -> str | None:
+    """What a variable is by default, if it is a plain value or a parameter."""
+    if isinstance(value, dict):
+        value = parameters.get(str(value.get("Ref")), {}).get("Default")
+    return None if value is None else str(value)
+
+
+def _build_plain(source: Path, folder: Path, name: str) -> Build:
+    """What `sam build` makes of a folder of Python with a requirements.txt. It writes no bytecode."""
+    # The same versions as ours, and nothing that its own requirements do not ask for.
+    ours = (source / "src/requirements.txt").read_text().splitlines()
+    constraints = folder / f"{name}.constraints.txt"
+    constraints.write_text("".join(line.removesuffix("\\") + "\n" for line in ours if "==" in line))
+    function = folder / name
+    _install(function, "-r", _PLAIN / "requirements.txt", "-c", constraints)
+    shutil.rmtree(function / "bin", ignore_errors=True)
+    (function / ".lock").unlink(missing_ok=True)
+    shutil.copy(_PLAIN / "app.py", function)
+    if name == COMPILED:
+        # Unchecked like ours, for the same reason: SAM's zip keeps no times.
+        unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        compileall.compile_dir(function, quiet=1, invalidation_mode=unchecked)
+    return Build(name, function, "app.lambda_handler", {}, _sizes(function))
+
+
+def _for_this_machine(function: Path, requirements: Path, scratch: Path) -> None:
+    """Give the function, built for Lambda's processor, its compiled modules for this machine's.
+
+    Otherwise their slower twins in Python would run here, in ours alone.
+    """
+    _install(scratch, "--require-hashes", "--no-deps", "-r", requirements)
+    for module in scratch.rglob("*.so"):
+        relative = module.relative_to(scratch)
+        if (function / relative.parts[0]).exists():
+            shutil.copy(module, function / relative)
+
+
+def _install(folder: Path, *what: str | Path) -> None:
+    target = f"{platform.machine()}-manylinux2014"
+    options = ("--python-platform", target, "--python-version", "3.13", "--only-binary", ":all:")
+    _run(_UV, "pip", "install", "--quiet", "--target", folder, *options, *what, cwd=folder.parent)
+
+
+def _run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> None:
+    cwd.mkdir(parents=True, exist_ok=True)
+    ran = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        raise StartError(f"{Path(command[0]).name} failed:\n{ran.stdout[-1500:]}{ran.stderr[-1500:]}")
+
+
+def _sizes(function: Path) -> dict[str, Any]:
+    """How many bytes the function has, unpacked and zipped, and its parts, the largest first."""
+    parts: dict[str, dict[str, int]] = {}
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(path for path in function.rglob("*") if path.is_file()):
+            relative = path.relative_to(function)
+            packed.write(path, relative)
+            part = parts.setdefault(relative.parts[0], {"unzipped": 0, "bytecode": 0, "zipped": 0})
+            part["unzipped"] += path.stat().st_size
+            part["bytecode"] += path.stat().st_size if path.suffix == ".pyc" else 0
+            part["zipped"] += packed.getinfo(str(relative)).compress_size
+    return {
+        "unzipped": sum(part["unzipped"] for part in parts.values()),
+        "zipped": archive.tell(),
+        "parts": dict(sorted(parts.items(), key=lambda item: -item[1]["unzipped"])),
+    }

@@ -1,0 +1,70 @@
+"""The emulator as tests use it: start, look, steer, close."""
+
+import ipaddress
+import ssl
+import threading
+from typing import Self
+
+from dev.emulator.nameserver import NameServer
+
+from .api import BASE_PATH
+from .server import Server
+from .state import State
+
+
+class CertCentralEmulator(State):
+    """A running CertCentral on loopback. `url` is its root, `base_url` what a client is configured with.
+
+    >>> with CertCentralEmulator() as emulator:
+    ...     order = emulator.add_order(kind="dv", names=["example.org"], age_days=3)
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        valid_key: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+            raise ValueError("the emulator has no access control: it listens on loopback only")
+        self._name_server: NameServer | None = None
+        super().__init__(valid_key)
+        self._server = Server(host, port, self, ssl_context)
+        self.url = f"{'https' if ssl_context else 'http'}://{host}:{self._server.server_port}"
+        self.base_url = self.url + BASE_PATH
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    @property
+    def name_server(self) -> NameServer:
+        """The DNS server of the orders' domains, started with the first look at it."""
+        if self._name_server is None:
+            self._name_server = NameServer(self.dns)
+        return self._name_server
+
+    @property
+    def dns_server(self) -> str:
+        """The `host:port` of `name_server`, as a client is configured with it."""
+        return self.name_server.address
+
+    def reset(self) -> None:
+        """Also forget the DNS queries."""
+        super().reset()
+        if self._name_server:
+            self._name_server.clear_queries()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends all connections and threads, hanging ones too. Safe to repeat."""
+        if self._name_server:
+            self._name_server.close()
+        if self._thread.is_alive():
+            self._server.close()
+            self._thread.join()

@@ -1,0 +1,71 @@
+"""Makes a build runnable by the local AWS, which has no python3.13 runtime but serves the real Lambda Runtime API.
+
+The differences to the real template:
+
+- the functions' runtime is a custom one: its `bootstrap` starts AWS's own Python runtime client (`dev.local.runtime`)
+  on the very same code;
+- whoever may send messages to a queue, or change their visibility, is told that this includes batches. On AWS that is
+  the same permission and has no name of its own; the local AWS asks for one;
+- what the local AWS does not have is left out: saved queries, and CodeDeploy (a new version takes over at once).
+"""
+
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from dev.local.template import load
+
+# The client finds its interpreter, and the boto3 that Lambda brings, in the environment of the local AWS. `-B` because
+# Lambda's code folder is read-only, `-P` because the function must not see the folder of `dev.local.runtime`, nor the
+# variables that configure the local AWS itself.
+_BOOTSTRAP = """\
+#!/bin/sh
+unset AUTH BIND_HOST GATEWAY_PORT MINISTACK_ACCOUNT_ID MINISTACK_REGION SFN_WAIT_SCALE TMPDIR HOME OLDPWD
+export PATH=/usr/local/bin:/usr/bin:/bin TZ=:UTC
+export AWS_EXECUTION_ENV=AWS_Lambda_python3.13 AWS_LAMBDA_LOG_FORMAT=JSON AWS_LAMBDA_LOG_LEVEL=INFO
+export PYTHONPATH="$LAMBDA_TASK_ROOT"
+exec '{python}' -B -P '{runtime}' "$_HANDLER"
+"""
+BATCHES = {
+    "sqs:SendMessage": "sqs:SendMessageBatch",
+    "sqs:ChangeMessageVisibility": "sqs:ChangeMessageVisibilityBatch",
+}
+LEFT_OUT_TYPE = "AWS::Logs::QueryDefinition"
+LEFT_OUT_OF_FUNCTIONS = "DeploymentPreference"
+_RUNTIME = Path(__file__).with_name("runtime.py")
+
+
+def localize(template: dict[str, Any]) -> dict[str, Any]:
+    """The template for the local AWS: the runtimes swapped, batches named, what it does not have left out."""
+    local = deepcopy(template)
+    local["Resources"] = {name: r for name, r in local["Resources"].items() if r["Type"] != LEFT_OUT_TYPE}
+    for function in _functions(local):
+        function["Runtime"] = "provided.al2023"
+        del function[LEFT_OUT_OF_FUNCTIONS]
+    for resource in local["Resources"].values():
+        if resource["Type"] == "AWS::IAM::Role":
+            for policy in resource["Properties"]["Policies"]:
+                for statement in policy["PolicyDocument"]["Statement"]:
+                    if isinstance(statement.get("Action"), list):
+                        statement["Action"] += [BATCHES[name] for name in statement["Action"] if name in BATCHES]
+    return local
+
+
+def localize_build(folder: Path, python: Path) -> None:
+    """Turn the `sam build` result in `folder` into its local form; `python` has the runtime client."""
+    path = folder / "template.yaml"
+    local = localize(load(path))
+    for function in _functions(local):
+        bootstrap = folder / function["CodeUri"] / "bootstrap"
+        bootstrap.write_text(_BOOTSTRAP.format(python=python, runtime=_RUNTIME))
+        bootstrap.chmod(0o755)
+    path.write_text(json.dumps(local, indent=2))
+
+
+def _functions(template: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        resource["Properties"]
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::Serverless::Function"
+    ]

@@ -1,0 +1,154 @@
+"""What `make run` does: one resend through the whole stack, and one sweep, explained line by line.
+
+Against the emulator it needs nothing. With `ORDER_ID` in the environment it goes to the real CertCentral, after a dry
+run and a question; the key comes from `DIGICERT_API_KEY` or a hidden prompt, and is kept in memory alone.
+"""
+
+import getpass
+import http.client
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from dev.local.explain import WIDTH, advice, pretty, summary
+from dev.local.processes import StartError
+from dev.local.stack import RESEND_PATH, LocalStack, local_stack
+from dev.local.steps import Steps, in_line
+from dev.local.sweep import sweep
+
+# DigiCert's documented example, for the order that the emulator has for it.
+EXAMPLE_ORDER = "123456789"
+EXAMPLE_BODY = {
+    "domain_approval_emails": [
+        {"domain": "example.com", "email": "someone@example.com"},
+        {"domain": "sub.example2.com", "email": "someone@example2.com", "email_domain": "example2.com"},
+    ],
+    "locale": "en",
+}
+_DEFAULT_CERTCENTRAL = "https://www.digicert.com/services/v2"
+# Powertools puts these on every line; the rest of an audit line is the audit.
+_NOT_AUDIT = {"level", "location", "message", "timestamp", "service", "xray_trace_id", "cold_start"}
+
+
+class Run(Steps):
+    """The two runs."""
+
+    def against_emulator(self) -> bool:
+        """Send DigiCert's example, show the email in the emulator's outbox, then sweep; whether it all worked."""
+        with local_stack(on_step=self.step) as stack:
+            sent = self._send(stack, EXAMPLE_ORDER, EXAMPLE_BODY)
+            self._show_audit(stack)
+            emails = stack.ask_emulator("outbox")
+            self.step(f"outbox: CertCentral sent {len(emails)} email(s)")
+            for email in emails:
+                self.detail(in_line({name: email[name] for name in ("to", "subject", "sent_at")}))
+            swept = sweep(stack, self)
+        return sent and bool(emails) and swept
+
+    def against_certcentral(self, order_id: str, url: str, api_key: str) -> bool:
+        """Plan, ask, then resend to the default recipients of a real order; whether it worked.
+
+        Nothing is asked or sent if the plan says that it would not be sent: then its advice is the result.
+        """
+        with local_stack(api_key=api_key, certcentral_url=url, on_step=self.step) as stack:
+            if not self._plan(stack, order_id):
+                return False
+            if not _confirmed(order_id, url):
+                self.step("nothing was sent")
+                return sys.stdin.isatty()  # a person said no; a script forgot to say yes
+            sent = self._send(stack, order_id, {})
+            self._show_audit(stack)
+        return sent
+
+    def _send(self, stack: LocalStack, order_id: str, body: Mapping[str, Any]) -> bool:
+        status, answer = self._put(stack, order_id, body)
+        if answer:
+            self.detail(answer)
+        return status == 204
+
+    def _plan(self, stack: LocalStack, order_id: str) -> bool:
+        """Show what a dry run found; whether the emails would be sent."""
+        status, answer = self._put(stack, order_id, {}, "?dry_run=true")
+        if status != 200:
+            self.detail(answer)
+            return False
+        plan = json.loads(answer)
+        for line in pretty(plan).splitlines():
+            self.detail(line)
+        self.step(summary(plan))
+        for line in advice(plan, WIDTH - 10):
+            self.detail(line)
+        would_be_sent: bool = plan["would_be"] == "sent"
+        if not would_be_sent:
+            self.step("nothing was sent")
+        return would_be_sent
+
+    def _put(self, stack: LocalStack, order_id: str, body: Mapping[str, Any], query: str = "") -> tuple[int, str]:
+        self.step(f"asked: PUT {stack.api_url}{RESEND_PATH.format(order_id)}{query}")
+        self.detail(json.dumps(body))
+        status, headers, answer = stack.put_resend(order_id, body, query)
+        outcome = f", Resend-Outcome: {headers['Resend-Outcome']}" if "Resend-Outcome" in headers else ""
+        self.step(f"answered: {status} {http.client.responses.get(status, '')}{outcome}")
+        return status, answer
+
+    def _show_audit(self, stack: LocalStack) -> None:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if lines := stack.audit_lines():
+                facts = {k: v for k, v in lines[-1].items() if k not in _NOT_AUDIT and not k.startswith("function_")}
+                self.step("audit line, in CloudWatch Logs")
+                self.detail(in_line(facts))
+                return
+            time.sleep(0.1)
+        self.step("no audit line came within 10 s")
+
+
+def main() -> int:
+    """The exit code: 0 when the email went out (or the user said no)."""
+    api_key = os.environ.pop("DIGICERT_API_KEY", "").strip()  # so that no child inherits it
+    order_id = os.environ.get("ORDER_ID", "").strip()
+    url = os.environ.get("CERTCENTRAL_BASE_URL", "").strip()
+    run = Run()
+    try:
+        if not order_id:
+            if api_key or url:
+                print("DIGICERT_API_KEY and CERTCENTRAL_BASE_URL need an ORDER_ID.", file=sys.stderr)
+                return 2
+            return 0 if run.against_emulator() else 1
+        if not order_id.isascii() or not order_id.isdigit():
+            print("ORDER_ID must be digits.", file=sys.stderr)
+            return 2
+        if not api_key:
+            if not sys.stdin.isatty():
+                print("Put the CertCentral API key into the environment variable DIGICERT_API_KEY.", file=sys.stderr)
+                return 2
+            api_key = getpass.getpass("CertCentral API key (not shown): ").strip()
+        return 0 if run.against_certcentral(order_id, url or _DEFAULT_CERTCENTRAL, api_key) else 1
+    except StartError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; everything is stopped", file=sys.stderr)
+        return 130
+
+
+def _confirmed(order_id: str, url: str) -> bool:
+    if os.environ.get("YES") == "1":
+        return True
+    if not sys.stdin.isatty():
+        print("Not a terminal: nothing is sent without YES=1.", file=sys.stderr)
+        return False
+    print(f"This mails the recipients of order {order_id} at {urlsplit(url).hostname}.")
+    try:
+        answer = input("Send it? [y/N] ")
+    except EOFError:
+        return False
+    return answer.strip().lower() in ("y", "yes")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,396 @@
+"""The whole stack on this machine: a local AWS with the real template deployed, in front of a CertCentral.
+
+`local_stack` starts a private one and always cleans up. Everything listens on 127.0.0.1 alone. No AWS setting of the
+user is read, so it cannot reach a real account.
+"""
+
+import http.client
+import json
+import os
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+from dev.local.localize import localize_build
+from dev.local.processes import Children, Process, StartError, signals_end_the_block, signals_wait
+from dev.local.template import ROOT
+
+FOLDER = ROOT / ".local"
+STACK_NAME = "dv-resend-local"
+RESEND_PATH = "/services/v2/order/certificate/{}/resend-emails"
+
+_REGION = "eu-west-1"
+_ACCOUNT = "123456789012"
+_TOOLS = ROOT / ".tools"
+_SAM = _TOOLS / "sam/bin/sam"
+# Has the local AWS, AWS's Lambda runtime client, and (as on Lambda) a boto3.
+_RUNTIME_PYTHON = _TOOLS / "local-aws/bin/python"
+_PYTHON = [sys.executable, "-m"]
+_AWS_SETTINGS = {
+    "AWS_ACCESS_KEY_ID": _ACCOUNT,  # the local AWS takes a twelve-digit key for the account's number
+    "AWS_SECRET_ACCESS_KEY": "local",
+    "AWS_DEFAULT_REGION": _REGION,
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+
+
+@dataclass(frozen=True)
+class LocalStack:
+    """Where the parts of a running stack are."""
+
+    api_url: str
+    """The plain address of the deployed API. A request without `Authorization` is given a local IAM caller's."""
+    api_host: str
+    """The Host header under which `aws_endpoint` answers as the API itself, which refuses unsigned requests."""
+    aws_endpoint: str
+    emulator_url: str | None
+    """None when the stack talks to a CertCentral of the user's choice."""
+    dns_server: str | None
+    """`host:port` of the emulator's DNS server, which the functions ask; None: they ask the system's."""
+    region: str
+    stack_name: str
+    function: str
+    function_alias: str
+    """`<function>:live`, which callers use."""
+    sweep_function: str
+    sweep_function_alias: str
+    event_bus: str
+    claims_table: str
+    secret: str
+    failed_events_queue_url: str
+    dead_letter_queue_url: str
+    queue_url: str
+    """The reminder queue of the sweep."""
+    reminder_dead_letter_queue_url: str
+    state_machine: str | None
+    """The ARN of the chase; None when the template was told to leave it out."""
+    log_group: str
+    sweep_log_group: str
+    processes: list[Process]
+    _clients: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def client(self, service: str) -> Any:
+        """A boto3 client for the local AWS, made without a look at the user's AWS settings. `close` closes it."""
+        client = _client(self.aws_endpoint, service)
+        self._clients.append(client)
+        return client
+
+    def ask_emulator(self, what: str, method: str = "GET", body: object = None) -> Any:
+        """The answer of the emulator's control API, for example about its `orders`, `outbox` or `calls`."""
+        assert self.emulator_url is not None, "this stack has no emulator"
+        connection = http.client.HTTPConnection(self.emulator_url.removeprefix("http://"), timeout=60)
+        with closing(connection):
+            connection.request(method, f"/_emulator/{what}", None if body is None else json.dumps(body))
+            response = connection.getresponse()
+            answer = json.load(response)
+            assert response.status == 200, answer
+            return answer
+
+    def put_resend(self, order_id: object, body: object, query: str = "") -> tuple[int, http.client.HTTPMessage, str]:
+        """Send DigiCert's request to the deployed API: status, headers and body of its answer."""
+        connection = http.client.HTTPConnection(self.api_url.removeprefix("http://"), timeout=40)
+        with closing(connection):
+            path = RESEND_PATH.format(order_id) + query
+            connection.request("PUT", path, json.dumps(body), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            return response.status, response.headers, response.read().decode()
+
+    @property
+    def log_groups(self) -> tuple[str, str]:
+        """Where the functions write their audit lines."""
+        return self.log_group, self.sweep_log_group
+
+    def audit_lines(self, since: float = 0) -> list[dict[str, Any]]:
+        """The audit lines in CloudWatch Logs, oldest first, of invocations that ended after `since` (epoch seconds)."""
+        pages = self.client("logs").get_paginator("filter_log_events")
+        lines = [
+            event["message"]
+            for log_group in self.log_groups
+            for page in pages.paginate(logGroupName=log_group, startTime=int(since * 1000))
+            for event in page["events"]
+        ]
+        found = [json.loads(line) for line in lines if '"message":"audit"' in line]
+        return sorted(found, key=lambda line: line["timestamp"])
+
+    def close(self) -> None:
+        """Close the clients."""
+        while self._clients:
+            self._clients.pop().close()
+
+    def to_json(self) -> str:
+        """What goes into stack.json."""
+        facts = {known.name: getattr(self, known.name) for known in fields(self) if known.init}
+        return json.dumps(facts | {"processes": [asdict(process) for process in self.processes]}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "LocalStack":
+        """The stack that wrote `text`. Raises `TypeError` or `KeyError` if that was another version."""
+        facts = json.loads(text)
+        return cls(**facts | {"processes": [Process(**entry) for entry in facts["processes"]]})
+
+
+@contextmanager
+def local_stack(
+    *,
+    api_key: str | None = None,
+    parameters: Mapping[str, str] | None = None,
+    certcentral_url: str | None = None,
+    wait_scale: float | None = None,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> Iterator[LocalStack]:
+    """A private stack: built, deployed, with `api_key` (or a generated one, valid in its emulator) in its secret.
+
+    `parameters` go to the template. With `certcentral_url` no emulator is started. `wait_scale` shortens the waits and
+    retry intervals of state machines (0.001 makes an hour 3.6 s, 0 skips them), but no other clock: a cool-down goes on
+    as it was. `on_step` hears what was done, step by step. Raises `StartError` when something does not start.
+    """
+    FOLDER.mkdir(exist_ok=True)
+    with signals_end_the_block():
+        folder = Path(tempfile.mkdtemp(prefix="run-", dir=FOLDER))
+        children = Children(folder)
+        try:
+            stack = start(
+                children,
+                folder,
+                api_key=api_key or generate_key(),
+                parameters=parameters or {},
+                certcentral_url=certcentral_url,
+                wait_scale=wait_scale,
+                on_step=on_step,
+            )
+            with closing(stack):
+                yield stack
+        finally:
+            with signals_wait():
+                children.stop()
+                # The logs stay when something went wrong, for the message names them.
+                if not isinstance(sys.exception(), StartError):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def generate_key() -> str:
+    """A key for the emulator."""
+    return f"local-{secrets.token_hex(16)}"
+
+
+def start(
+    children: Children,
+    folder: Path,
+    *,
+    api_key: str,
+    parameters: Mapping[str, str],
+    certcentral_url: str | None,
+    wait_scale: float | None = None,
+    on_step: Callable[[str], None],
+) -> LocalStack:
+    """Start everything as `children`, with its files in `folder`. The caller stops them, also after an error."""
+    for tool in (_SAM, _RUNTIME_PYTHON):
+        if not tool.exists():
+            raise StartError(f"{tool} is missing. `make tools` brings it.")
+    port = _free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+
+    # These three need nothing of each other.
+    build = children.start(
+        "sam build",
+        [_SAM, "build", "--template", ROOT / "template.yaml", "--build-dir", folder / "build"],
+        env=_build_environment(),
+        cwd=ROOT,
+    )
+    aws = _start_aws(children, folder, port, endpoint, wait_scale)
+    emulator = None if certcentral_url else _start_emulator(children, folder, api_key)
+
+    _wait(children, aws, lambda: _answers(port, "/_ministack/health"))
+    announced = _announced(children, emulator, folder / "emulator.json") if emulator else {}
+    emulator_url, dns_server = announced.get("url"), announced.get("dns")
+    on_step("a local AWS is up" + (", and a CertCentral emulator" if emulator else ""))
+    children.wait(build, 120)
+    localize_build(folder / "build", _RUNTIME_PYTHON)
+    on_step("src/ is built with sam build")
+
+    outputs = _deploy(
+        children,
+        folder,
+        endpoint,
+        {
+            "CertCentralBaseUrl": certcentral_url or f"{emulator_url}/services/v2",
+            **({"DnsServers": dns_server} if dns_server else {}),
+            **parameters,
+        },
+    )
+    on_step(f"template.yaml is deployed with sam deploy, as stack {STACK_NAME}")
+
+    with closing(_client(endpoint, "secretsmanager")) as secrets_manager:
+        secrets_manager.put_secret_value(SecretId=outputs["ApiKeySecretArn"], SecretString=api_key)
+    on_step("the CertCentral key is stored in Secrets Manager")
+
+    api_id = outputs["ApiUrl"].removeprefix("https://").partition(".")[0]
+    api_host = f"{api_id}.execute-api.localhost:{port}"
+    proxy = children.start(
+        "proxy",
+        [*_PYTHON, "dev.local.proxy", "--to", str(port), "--host", api_host, "--announce", folder / "proxy.json"],
+        env=_clean_environment(folder) | {"PYTHONPATH": str(ROOT)},
+        cwd=folder,
+    )
+    alias, sweep_alias = (
+        outputs[name].partition(":function:")[2] for name in ("FunctionAliasArn", "SweepFunctionAliasArn")
+    )
+    return LocalStack(
+        api_url=_announced(children, proxy, folder / "proxy.json")["url"],
+        api_host=api_host,
+        aws_endpoint=endpoint,
+        emulator_url=emulator_url,
+        dns_server=dns_server,
+        region=_REGION,
+        stack_name=STACK_NAME,
+        function=alias.partition(":")[0],
+        function_alias=alias,
+        sweep_function=sweep_alias.partition(":")[0],
+        sweep_function_alias=sweep_alias,
+        event_bus=outputs["EventBusName"],
+        claims_table=outputs["ClaimsTableName"],
+        secret=outputs["ApiKeySecretArn"],
+        failed_events_queue_url=outputs["FailedEventsQueueUrl"],
+        dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
+        queue_url=outputs["ReminderQueueUrl"],
+        reminder_dead_letter_queue_url=outputs["ReminderDeadLetterQueueUrl"],
+        state_machine=outputs.get("ChaseStateMachineArn"),
+        log_group=outputs["LogGroupName"],
+        sweep_log_group=outputs["SweepLogGroupName"],
+        processes=list(children.started),
+    )
+
+
+def _start_aws(children: Children, folder: Path, port: int, endpoint: str, wait_scale: float | None) -> Process:
+    # Functions inherit this environment, so it names only what they may see; their bootstrap takes away the rest.
+    # It keeps everything in memory, except for the unpacked code, which goes to TMPDIR.
+    return children.start(
+        "local AWS",
+        [_RUNTIME_PYTHON, "-m", "ministack"],
+        env=_clean_environment(folder)
+        | {
+            "AUTH": "true",  # the function may do what its role allows, and nothing more
+            # Each call at the same time is a process here. AWS has such a limit too (1000 for an account), and turns
+            # callers away in the same words.
+            "LAMBDA_ACCOUNT_CONCURRENCY": "16",
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_DEFAULT_REGION": _REGION,
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(port),
+            "MINISTACK_ACCOUNT_ID": _ACCOUNT,
+            "MINISTACK_REGION": _REGION,
+        }
+        | ({} if wait_scale is None else {"SFN_WAIT_SCALE": str(wait_scale)}),
+        cwd=folder,
+    )
+
+
+def _start_emulator(children: Children, folder: Path, api_key: str) -> Process:
+    return children.start(
+        "emulator",
+        [*_PYTHON, "dev.emulator", "--valid-key", api_key, "--announce", folder / "emulator.json"],
+        env=_clean_environment(folder) | {"PYTHONPATH": str(ROOT)},
+        cwd=folder,
+    )
+
+
+def _deploy(children: Children, folder: Path, endpoint: str, parameters: Mapping[str, str]) -> dict[str, str]:
+    deploy = children.start(
+        "sam deploy",
+        [
+            *(_SAM, "deploy", "--template-file", folder / "build/template.yaml", "--stack-name", STACK_NAME),
+            *("--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"),
+            *("--region", _REGION, "--parameter-overrides"),
+            *(f"{name}={value}" for name, value in parameters.items()),
+        ],
+        env=_clean_environment(folder)
+        | _AWS_SETTINGS
+        | {"AWS_ENDPOINT_URL": endpoint, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.2"},
+        cwd=folder,
+    )
+    children.wait(deploy, 120)
+    with closing(_client(endpoint, "cloudformation")) as cloudformation:
+        (stack,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def _build_environment() -> dict[str, str]:
+    """The user's environment (it may name a package registry), less AWS and Python, plus the tools of the build."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))} | {
+        "SAM_CLI_TELEMETRY": "0",
+        "UV": str(_TOOLS / "uv/bin/uv"),
+        "PYTHON": sys.executable,
+    }
+
+
+def _clean_environment(folder: Path) -> dict[str, str]:
+    temporary = folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), "TMPDIR": str(temporary)}
+
+
+def _client(endpoint: str, service: str) -> Any:
+    session = botocore.session.Session(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+        }
+    )
+    make: Any = boto3.Session(_ACCOUNT, "local", region_name=_REGION, botocore_session=session).client
+    client = make(service, endpoint_url=endpoint, config=Config(proxies={}))
+
+    def over_tls(params: dict[str, Any], **_: Any) -> None:
+        # Loopback has no TLS; this is how the queues' TLS-only policies see a connection that a proxy has decrypted.
+        params["headers"]["X-Forwarded-Proto"] = "https"
+
+    client.meta.events.register("before-call", over_tls)
+    return client
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(port: int, path: str) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _announced(children: Children, process: Process, file: Path) -> dict[str, str]:
+    """The addresses that `process` writes to `file` as soon as it listens."""
+    _wait(children, process, file.exists)
+    addresses: dict[str, str] = json.loads(file.read_text())
+    return addresses
+
+
+def _wait(children: Children, process: Process, is_ready: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_ready():
+        if not process.is_running:
+            raise children.failure(process, "ended early")
+        if time.monotonic() > deadline:
+            raise children.failure(process, f"did not get ready within {seconds:.0f} s")
+        time.sleep(0.02)

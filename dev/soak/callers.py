@@ -1,0 +1,184 @@
+"""Callers of all doors, which choose by seed what they ask for, and note what they are told."""
+
+import json
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from dev.local.stack import LocalStack
+from dev.soak.reckoning import Told
+from dev.soak.upstream import Upstream
+
+RECENT = 30
+LOCAL_PARTS = ("admin", "administrator", "hostmaster", "postmaster", "webmaster")
+SECONDS_BETWEEN_SWEEPS = 15
+# The error codes of the HTTP door, by the names that all other doors use.
+NAMES = {
+    "cool_down": "duplicate",
+    "resend_in_progress": "ResendInProgress",
+    "outcome_unknown": "OutcomeUnknown",
+    "not_found": "OrderNotFound",
+    "order_not_eligible": "OrderNotEligible",
+    "request_rejected": "RequestRejected",
+    "api_key_rejected": "ApiKeyRejected",
+    "permission_denied": "PermissionDenied",
+    "request_limit_exceeded": "RateLimited",
+    "certcentral_unavailable": "CertCentralUnavailable",
+    "secret_unavailable": "SecretUnavailable",
+    "claims_unavailable": "ClaimsUnavailable",
+    "configuration_error": "ConfigurationError",
+    "internal_error": "InternalError",
+}
+
+
+class Orders:
+    """The orders of a soak. Some are asked about again and again, on purpose; some are due; some no email can help."""
+
+    def __init__(self, upstream: Upstream, random: random.Random) -> None:
+        self._upstream, self._random = upstream, random
+        # Claims would outlive a soak, if the stack did.
+        self._ids = count(int(time.time() * 1000) % 10**12)
+        self._recent: list[int] = []
+        self._lock = threading.Lock()
+
+    def any(self) -> int:
+        """One that was asked about before, or a new one."""
+        with self._lock:
+            if self._recent and self._random.random() < 0.5:
+                return self._random.choice(self._recent)
+        return self.new()
+
+    def new(self) -> int:
+        with self._lock:
+            order_id = next(self._ids)
+            kind = self._random.choices(["dv", "ov", "dv_dns_txt"], [95, 3, 2])[0]
+            due = self._random.random() < 0.04
+            self._recent = [*self._recent[1 - RECENT :], order_id]
+        self._upstream.add_order(order_id, kind=kind, names=[name_of(order_id)], age_days=3.2 if due else 0)
+        return order_id
+
+
+def name_of(order_id: int) -> str:
+    return f"order-{order_id}.example"
+
+
+class Callers:
+    """Calls through the doors. `told` is what their callers know; `failures` are calls without an answer of ours."""
+
+    def __init__(self, stack: LocalStack, orders: Orders, random: random.Random) -> None:
+        self._stack, self._orders, self._random = stack, orders, random
+        self._lock = threading.Lock()
+        self._numbers = count(1)
+        self._swept_at = 0.0
+        self.told: list[Told] = []
+        self.asked: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+        self.executions: list[str] = []
+        self.is_crowded = False
+        """Whether AWS may turn callers away. It keeps events meanwhile, but the local AWS drops them: none are sent."""
+        self._lambda, self._events = stack.client("lambda"), stack.client("events")
+        self._states = stack.client("stepfunctions")
+
+    def call(self) -> None:
+        """Ask for something, through some door."""
+        doors: list[tuple[Callable[[int], object], int]] = [
+            *((self.http, 45), (self.direct, 33), (self.event, 14), (self.plan, 4), (self.chase, 2), (self.sweep, 2))
+        ]
+        with self._lock:
+            door = self._random.choices([door for door, _ in doors], [weight for _, weight in doors])[0]
+        door(self._orders.any())
+
+    def http(self, order_id: int) -> bool:
+        """Ask by HTTP; whether there was an answer."""
+        fields, force = self._choice(order_id)
+        try:
+            status, headers, text = self._stack.put_resend(order_id, fields, "?force=true" if force else "")
+        except OSError as error:
+            return self._answered("http", order_id, None, type(error).__name__)
+        if status == 204:
+            return self._answered("http", order_id, headers["Resend-Outcome"])
+        errors = json.loads(text).get("errors")
+        # Without our shape it is the gateway's answer, which has more than enough to do.
+        outcome = NAMES[errors[0]["code"].partition("|")[0]] if errors else None
+        return self._answered("http", order_id, outcome, f"status {status} of the gateway")
+
+    def direct(self, order_id: int) -> bool:
+        """Invoke the function; whether there was an answer."""
+        fields, force = self._choice(order_id)
+        return self._invoke(order_id, fields | ({"force": True} if force else {}))
+
+    def plan(self, order_id: int) -> None:
+        self._invoke(order_id, {"dry_run": True})
+
+    def _invoke(self, order_id: int, fields: dict[str, Any]) -> bool:
+        caller = f"soak {next(self._numbers)}"
+        payload = json.dumps({"order_id": order_id, "requested_by": caller, **fields})
+        try:
+            answer = self._lambda.invoke(FunctionName=self._stack.function_alias, Payload=payload)
+            result = json.load(answer["Payload"])
+        except self._lambda.exceptions.TooManyRequestsException:
+            return self._answered("direct", order_id, None, "turned away by Lambda")
+        except Exception as error:
+            return self._answered("direct", order_id, None, type(error).__name__)
+        error_type = result.get("errorType")
+        if error_type is not None and error_type not in NAMES.values():
+            return self._answered("direct", order_id, None, error_type)
+        return self._answered("direct", order_id, error_type or result["outcome"], caller=caller)
+
+    def event(self, order_id: int) -> None:
+        """Put an event on the bus."""
+        if self.is_crowded:
+            self.direct(order_id)
+            return
+        fields, force = self._choice(order_id)
+        detail = {"order_id": order_id, **fields, **({"force": True} if force else {})}
+        entry = {"EventBusName": self._stack.event_bus, "Source": "soak", "DetailType": "Resend DV Emails"}
+        (put,) = self._events.put_events(Entries=[{**entry, "Detail": json.dumps(detail)}])["Entries"]
+        self._answered("event", order_id, None, caller=put["EventId"])
+
+    def chase(self, order_id: int) -> None:
+        started = self._states.start_execution(
+            stateMachineArn=self._stack.state_machine, input=json.dumps({"order_id": order_id, "waits_hours": [1, 1]})
+        )
+        with self._lock:
+            self.executions.append(started["executionArn"])
+        self._answered("workflow", order_id, None, caller=started["executionArn"])
+
+    def sweep(self, order_id: int) -> None:
+        """Sweep, unless that was just done; then ask about the order instead."""
+        with self._lock:
+            is_due = time.monotonic() - self._swept_at > SECONDS_BETWEEN_SWEEPS
+            self._swept_at = time.monotonic() if is_due else self._swept_at
+        if not is_due:
+            self.direct(order_id)
+            return
+        self.asked["sweep"] += 1
+        # Asynchronous, as the schedule does it.
+        self._lambda.invoke(
+            FunctionName=self._stack.sweep_function_alias, InvocationType="Event", Payload='{"action": "sweep"}'
+        )
+
+    def _choice(self, order_id: int) -> tuple[dict[str, Any], bool]:
+        """Choose the recipients, and whether to force."""
+        with self._lock:
+            local_parts = self._random.choice([(), (), ("admin",), ("webmaster", "admin")])
+            force = self._random.random() < 0.03
+        name = name_of(order_id)
+        named = [{"domain": name, "email": f"{local_part}@{name}"} for local_part in local_parts]
+        return ({"domain_approval_emails": named} if named else {}), force
+
+    def _answered(
+        self, door: str, order_id: int, outcome: str | None, failure: str | None = None, *, caller: str | None = None
+    ) -> bool:
+        has_failed = outcome is None and failure is not None
+        with self._lock:
+            self.asked[door] += 1
+            if has_failed:
+                self.failures[f"{door}: {failure}"] += 1
+            else:
+                self.told.append(Told(door, order_id, outcome, caller))
+        return not has_failed

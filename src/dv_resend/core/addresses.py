@@ -1,0 +1,131 @@
+"""Domain names and email addresses: their valid forms, how they are masked, and which ones a CA may construct.
+
+The rules are those of the CA/B Forum Baseline Requirements (BR 2.2.6). Everything is pure, except that the list of
+public suffixes is loaded from its package when it is first needed.
+"""
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from dv_resend.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
+
+# The local parts at which a CA may construct a DCV address (BR 3.2.2.4.4).
+ROLE_LOCAL_PARTS = frozenset({"admin", "administrator", "hostmaster", "postmaster", "webmaster"})
+
+_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.ASCII)
+# A dot-atom (RFC 5322). Quoted local parts are rejected: no CA constructs them and nobody publishes them.
+_LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
+_ADDRESS = re.compile(r"[^\s@<>\"'(),:;]+@[^\s@<>\"'(),:;]+")
+
+
+# ---------------------------------------------------------------- valid forms
+
+
+def parse_domain(value: object, field: str, *, wildcard: bool = False) -> str:
+    """Return a domain name lower-cased, as A-labels; ``*.`` in front is kept if ``wildcard`` allows it.
+
+    Raises `InvalidRequest` that names the ``field``, also for a single label and for an IP address.
+    """
+    error = InvalidRequest(field, "must be a domain name such as www.example.com.")
+    if not isinstance(value, str) or len(value) > 253:
+        raise error
+    star = "*." if wildcard and value.startswith("*.") else ""
+    name = value.removeprefix(star)
+    if not name.isascii():
+        # Imported only here: few names need it, and its tables are large.
+        import idna
+
+        try:
+            name = idna.encode(name, uts46=True, std3_rules=True).decode("ascii")
+        except (UnicodeError, IndexError):  # IDNAError is a UnicodeError
+            raise error from None
+    name = name.lower()
+    labels = name.split(".")
+    if len(star + name) > 253 or len(labels) < 2 or not all(map(_LABEL.fullmatch, labels)) or labels[-1].isdigit():
+        raise error
+    return star + name
+
+
+def parse_email(value: object, field: str) -> str:
+    """Return an address with its host lower-cased, as A-labels; raise `InvalidRequest` that names the ``field``."""
+    error = InvalidRequest(field, "must be one email address such as admin@example.com.")
+    if not isinstance(value, str) or len(value) > 254:
+        raise error
+    local_part, at, host = value.rpartition("@")
+    if not at or len(local_part) > 64 or not _LOCAL_PART.fullmatch(local_part):
+        raise error
+    try:
+        address = f"{local_part}@{parse_domain(host, field)}"
+    except InvalidRequest:
+        raise error from None
+    if len(address) > 254:
+        raise error
+    return address
+
+
+def to_a_label(name: str) -> str:
+    """Return a CertCentral name as A-labels, or lower-cased if it is not a valid domain name."""
+    try:
+        return parse_domain(name.removesuffix("."), "name", wildcard=True)
+    except InvalidRequest:
+        return name.lower()
+
+
+def without_wildcard(name: str) -> str:
+    """Return a name in lower case and without ``*.``: validation and its emails concern the rest (BR 3.2.2.4)."""
+    return name.lower().removeprefix("*.")
+
+
+# ---------------------------------------------------------------- masking
+
+
+def is_role_address(address: str) -> bool:
+    """Whether the local part is one of the five role names: such an address is no personal data."""
+    return address.rpartition("@")[0].casefold() in ROLE_LOCAL_PARTS
+
+
+def mask_address(address: str) -> str:
+    """Hide the local part of an address, unless it is a role address."""
+    local_part, at, host = address.rpartition("@")
+    return address if is_role_address(address) else f"{local_part[:1]}***{at}{host}"
+
+
+def mask_addresses(text: str) -> str:
+    """Mask every address in a text."""
+    return _ADDRESS.sub(lambda match: mask_address(match[0]), text)
+
+
+# ---------------------------------------------------------------- what a CA may construct
+
+
+def constructed_addresses(domain: str) -> list[str]:
+    """Return the five addresses that a CA may construct at a domain (BR 3.2.2.4.4)."""
+    return [f"{local_part}@{domain}" for local_part in sorted(ROLE_LOCAL_PARTS)]
+
+
+def authorization_domains(name: str) -> list[str]:
+    """Return the name, without ``*.``, and its parents; the registrable domain is the last (BR 1.6.1).
+
+    If the name is itself a public suffix, it has no parents here.
+    """
+    labels = without_wildcard(name).split(".")
+    # The package has no type hints.
+    registrable: str | None = _public_suffixes().privatesuffix(without_wildcard(name))
+    last = len(labels) - len(registrable.split(".")) if registrable else 0
+    return [".".join(labels[start:]) for start in range(last + 1)]
+
+
+def is_public_suffix(name: str) -> bool:
+    """Whether anybody may register names below ``name`` (publicsuffix.org, its private section included)."""
+    return _public_suffixes().privatesuffix(name) is None
+
+
+@lru_cache(maxsize=1)
+def _public_suffixes() -> "PublicSuffixList":
+    from publicsuffixlist import PublicSuffixList
+
+    return PublicSuffixList()

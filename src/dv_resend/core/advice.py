@@ -1,0 +1,142 @@
+"""What a dry run advises: plain sentences, the most useful first. Pure."""
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from dv_resend.core.addresses import without_wildcard
+from dv_resend.core.plan import EMAIL_VALIDATION_ENDS
+from dv_resend.core.recipients import shortened
+from dv_resend.core.reminders import LINK_LIFE
+from dv_resend.core.timestamps import utc
+from dv_resend.errors import OrderNotEligible, RecipientNotAllowed
+
+if TYPE_CHECKING:
+    from dv_resend.core.plan import Refusal, ResendPlan
+
+# An expiry is worth mentioning this many days ahead.
+SOON_DAYS = 5
+SENDER = "no-reply@digitalcertvalidation.com"
+
+_OTHER_METHOD = "change the order's DCV method to dns-txt-token in CertCentral."
+_DELIVERY = (
+    f"The emails come from {SENDER} and may take up to an hour. Check the spam folder and the quarantine, and allow "
+    "that sender."
+)
+
+
+def advise(plan: "ResendPlan") -> list[str]:
+    """Return what to do, the most useful sentence first."""
+    today = datetime.fromtimestamp(plan.at, UTC).date()
+    if isinstance(plan.refusal, OrderNotEligible):
+        return list(_obstacles(plan))
+    if today >= EMAIL_VALIDATION_ENDS:
+        ended = f"Email validation ended on {EMAIL_VALIDATION_ENDS}, for every CA: {_OTHER_METHOD}"
+        return [ended, *_obstacles(plan)]
+    advice = [*_obstacles(plan), *_mailboxes(plan), *_age(plan)]
+    if plan.refusal is None:
+        advice += [*_recipients(plan), _DELIVERY]
+    days = (EMAIL_VALIDATION_ENDS - today).days
+    ends = f"Email validation ends on {EMAIL_VALIDATION_ENDS}, in {days} days, for every CA."
+    return [*advice, f"{ends} Plan the move to DNS validation."]
+
+
+def _obstacles(plan: "ResendPlan") -> Iterator[str]:
+    """Say what would prevent the send, or should."""
+    yield from _reasons(plan.refusal)
+    for reason in _reasons(plan.unenforced_refusal):
+        yield f"The check of recipients is switched off (RECIPIENT_CHECK=off). It would say: {reason}"
+    if plan.paused:
+        yield "Sending is switched off (SENDING=off): nothing would be sent now."
+    until = utc(plan.blocked_until) if plan.blocked_until is not None else ""
+    match plan.would_be:
+        case "duplicate":
+            yield f"The same emails were already sent. Until {until}, a repeat sends nothing unless it is forced."
+        case "OutcomeUnknown":
+            yield (
+                f"An earlier resend may or may not have been sent. Until {until}, it is not repeated unless it is "
+                "forced. Ask the recipients first."
+            )
+        case "ResendInProgress":
+            yield "The same emails are being sent right now. Check again shortly."
+
+
+def _reasons(refusal: "Refusal | None") -> list[str]:
+    match refusal:
+        case RecipientNotAllowed(refused=refused):
+            return [f"{path}: {why}" for path, why in refused]
+        case None:
+            return []
+        case _:
+            return [refusal.message]
+
+
+def _mailboxes(plan: "ResendPlan") -> Iterator[str]:
+    """Say which mailboxes cannot receive mail."""
+    named = set()
+    unreachable: dict[str, set[str]] = {}
+    for name in plan.names:
+        if name.mailed != "default":
+            hosts = {address.rpartition("@")[2] for address in name.mailed}
+            named |= {host for host in hosts if name.has_mx.get(host) is False}
+        # By default, DigiCert mails the name or the scope of its validation; which one is not documented.
+        elif all(
+            name.has_mx.get(without_wildcard(domain), False) is False for domain in {name.name, name.scope or name.name}
+        ):
+            elsewhere = [host for host, has_mx in name.has_mx.items() if has_mx]
+            unreachable.setdefault(_some(elsewhere), set()).add(without_wildcard(name.name))
+    if named:
+        yield f"There is no MX record at {_some(named)}, so addresses there receive no mail. Name another address."
+    for reachable, hosts in unreachable.items():
+        remedy = (
+            f"Name an accepted address at {reachable} instead."
+            if reachable
+            else "Publish one, or a contact (TXT at _validation-contactemail below the name), or " + _OTHER_METHOD
+        )
+        yield f"There is no MX record at {_some(hosts)}, so the default addresses there receive no mail. {remedy}"
+    unanswered = {host for name in plan.names for host, has_mx in name.has_mx.items() if has_mx is None}
+    unanswered |= {without_wildcard(name.name) for name in plan.names if not name.contacts_known}
+    if unanswered:
+        yield (
+            f"DNS did not answer in time for {_some(unanswered)}. More addresses may be accepted there, or mail may "
+            "not. Check again; if it persists, check DNS_SERVERS."
+        )
+
+
+def _age(plan: "ResendPlan") -> Iterator[str]:
+    """Say when links expire. The links of an order that is refused do not matter."""
+    if plan.refusal is not None or plan.age_days is None:
+        return
+    if plan.age_days > LINK_LIFE.days:
+        yield (
+            f"This order has been waiting for {plan.age_days} days. Its links may have expired: they live "
+            f"{LINK_LIFE.days} days, and DigiCert does not say whether a resend renews them. If the link of a fresh "
+            f"email is refused, {_OTHER_METHOD}"
+        )
+    elif plan.age_days > LINK_LIFE.days - SOON_DAYS:
+        yield (
+            f"This order has been waiting for {plan.age_days} days. Its links may expire on {plan.links_expire}: have "
+            "it approved before."
+        )
+
+
+def _recipients(plan: "ResendPlan") -> Iterator[str]:
+    """Say who would be mailed, and who would not."""
+    validated = {name.name for name in plan.names if name.validated}
+    if validated:
+        yield f"Already validated, no email needed: {_some(validated)}."
+    forgotten = {name.name for name in plan.names if name.needs_email and not name.mailed}
+    if forgotten:
+        yield (
+            f"Not validated yet, but nobody would be mailed: {_some(forgotten)}. Name recipients for these too, or "
+            "leave the recipients out."
+        )
+    if not plan.request.recipients:
+        yield (
+            "No recipients given, so DigiCert picks from the accepted addresses for each name that is not validated "
+            "yet. To be sure who is mailed, name the recipients."
+        )
+
+
+def _some(names: Collection[str]) -> str:
+    return shortened(sorted(names))

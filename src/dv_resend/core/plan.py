@@ -1,0 +1,141 @@
+"""What a dry run answers: the names of an order, and what a resend would do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date
+from operator import attrgetter
+from typing import TYPE_CHECKING, Literal
+
+from dv_resend.core.reminders import LINK_LIFE
+from dv_resend.core.timestamps import utc
+
+if TYPE_CHECKING:
+    from dv_resend.core.orders import Order
+    from dv_resend.core.requests import ResendRequest
+    from dv_resend.errors import OrderNotEligible, RecipientNotAllowed, RecipientUnverified
+
+# A step of a workflow accepts 256 KiB. The names that are left out are validated, or more of the same.
+MAX_NAMES = 50
+# From this day on, a CA must not rely on validation by email (ballot SC-090; BR 3.2.2.4.4, .13 and .14).
+EMAIL_VALIDATION_ENDS = date(2028, 3, 15)
+
+type Refusal = OrderNotEligible | RecipientNotAllowed | RecipientUnverified
+
+
+@dataclass(frozen=True)
+class NameReport:
+    """What is known about one name of the order: who may be mailed about it, who would be, and which hosts accept mail.
+
+    ``accepted`` lists addresses at the name itself first; an address at a parent needs that parent as ``email_domain``.
+    ``mailed`` is ``"default"`` if no recipients were named: DigiCert then chooses, at the name or at the ``scope`` of
+    its validation. ``has_mx`` is by host; ``None`` means that DNS did not answer. ``contacts_known`` is false if DNS
+    did not answer for the contacts.
+
+    Example:
+        >>> NameReport("example.com", "pending", accepted=("admin@example.com",)).hosts
+        ['example.com']
+    """
+
+    name: str
+    status: str
+    validated: bool = False
+    scope: str = ""
+    accepted: tuple[str, ...] = ()
+    mailed: Literal["default"] | tuple[str, ...] = ()
+    has_mx: Mapping[str, bool | None] = field(default_factory=dict)
+    contacts_known: bool = True
+
+    @property
+    def needs_email(self) -> bool:
+        """Whether an email about this name could help. Entries that were unreadable have no such name."""
+        return not self.validated and "." in self.name
+
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts of all its mailboxes."""
+        addresses = self.accepted if self.mailed == "default" else self.accepted + self.mailed
+        return list(dict.fromkeys(address.rpartition("@")[2] for address in addresses))
+
+    def to_json(self) -> dict[str, object]:
+        """Return what a dry run answers about this name."""
+        return {
+            "name": self.name,
+            "status": self.status,
+            "accepted": list(self.accepted),
+            "mailed": self.mailed if self.mailed == "default" else list(self.mailed),
+            "mx": dict(self.has_mx),
+        }
+
+
+@dataclass(frozen=True)
+class ResendPlan:
+    """What a dry run found: the call that a resend would make, or what prevents it and until when.
+
+    ``would_be`` is the outcome, or the name of the error; ``refusal`` is that error if the order or a recipient is
+    refused. ``unenforced_refusal`` is what the check of recipients would say if it were switched on. ``paused`` says
+    that sending is switched off. ``at`` is the time of the dry run, ``blocked_until`` when a repeat may send again,
+    both in seconds since the epoch. ``advice`` are plain sentences, the most useful first.
+
+    Example:
+        >>> from dv_resend.core.orders import Order
+        >>> from dv_resend.core.requests import ResendRequest
+        >>> order = Order(7, "pending", "dv_ssl_certificate", "email")
+        >>> ResendPlan(ResendRequest(7), order, names=(), at=0, would_be="sent").to_json()["upstream_body"]
+        {}
+    """
+
+    request: "ResendRequest"
+    order: "Order"
+    names: tuple[NameReport, ...]
+    at: float
+    would_be: str
+    refusal: "Refusal | None" = None
+    unenforced_refusal: "Refusal | None" = None
+    blocked_until: int | None = None
+    paused: bool = False
+    advice: tuple[str, ...] = ()
+    outcome: Literal["planned"] = "planned"
+
+    @property
+    def age_days(self) -> int | None:
+        """The age of the request that waits for validation: of the order, or of its newest reissue."""
+        since = self.order.waiting_since
+        return None if since is None else int((self.at - since.timestamp()) // 86400)
+
+    @property
+    def links_expire(self) -> date | None:
+        """When the links of the first emails expire. It is not documented whether a resend renews them."""
+        since = self.order.waiting_since
+        return None if since is None else since.astimezone(UTC).date() + LINK_LIFE
+
+    def to_json(self) -> dict[str, object]:
+        """Return the plan as direct callers and HTTP dry runs get it."""
+        since = self.order.waiting_since
+        plan: dict[str, object] = {
+            "order_id": self.request.order_id,
+            "outcome": self.outcome,
+            "would_be": self.would_be,
+            "advice": list(self.advice),
+            "order": {
+                "status": self.order.status,
+                "kind": self.order.product_type,
+                "dcv_method": self.order.dcv_method,
+                "waiting_since": utc(since.timestamp()) if since else None,
+                "age_days": self.age_days,
+                "links_expire": self.links_expire.isoformat() if self.links_expire else None,
+            },
+            "names": [name.to_json() for name in sorted(self.names, key=attrgetter("validated"))[:MAX_NAMES]],
+            "email_validation_ends": EMAIL_VALIDATION_ENDS.isoformat(),
+            "recipients": self.request.addresses,
+        }
+        if len(self.names) > MAX_NAMES:
+            plan["more_names"] = len(self.names) - MAX_NAMES
+        if self.refusal is None:
+            plan["upstream_body"] = self.request.upstream_body
+        else:
+            plan["code"] = self.refusal.code
+        if self.blocked_until is not None:
+            plan["until"] = utc(self.blocked_until)
+        if self.paused:
+            plan["paused"] = True
+        return plan

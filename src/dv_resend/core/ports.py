@@ -1,0 +1,109 @@
+"""What the core needs from outside: four protocols. `adapters` implement them for real, tests with fakes.
+
+Every ``deadline`` is the end of the invocation, in seconds since the epoch.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from dv_resend.core.claims import Claim, HeldClaim
+    from dv_resend.core.orders import ListedOrder, Order, OrderStatus
+    from dv_resend.core.recipients import Contacts
+    from dv_resend.core.requests import Reminder
+
+
+class CertCentral(Protocol):
+    """One CertCentral account. All methods but `resend_emails` are safe to repeat.
+
+    Raises `ApiKeyRejected`, `PermissionDenied`, `RateLimited`, `OrderNotFound`, `RequestRejected`,
+    `CertCentralUnavailable`, `SecretUnavailable` or `ConfigurationError`. None of them means that something was sent.
+    """
+
+    def get_order(self, order_id: int, deadline: float) -> "Order":
+        """Return the order."""
+        ...
+
+    def get_order_status(self, order_id: int, deadline: float) -> "OrderStatus":
+        """Return how far the validation of the order has come."""
+        ...
+
+    def list_orders(self, statuses: Iterable[str], offset: int, deadline: float) -> "list[ListedOrder]":
+        """Return one page of the orders in ``statuses``, oldest first; an empty page ends the list."""
+        ...
+
+    def resend_emails(self, order_id: int, body: dict[str, object], deadline: float) -> None:
+        """Have the DCV emails of the order sent again. Not safe to repeat: each success is an email to a person.
+
+        Raises `OutcomeUnknown` if the email may or may not have been sent.
+        """
+        ...
+
+
+class Claims(Protocol):
+    """The store of claims and of reminder records.
+
+    `acquire`, `read`, `reminded` and `record_reminder` raise `ClaimsUnavailable` or `ConfigurationError`; nothing may
+    be sent then. The other methods never raise: a write that failed leaves a claim that errs on the side of not mailing
+    twice.
+    """
+
+    def read(self, key: str) -> "Claim | None":
+        """Return the claim on ``key``, expired or not."""
+        ...
+
+    def acquire(self, key: str, *, now: float, deadline: float, force_id: str | None) -> "Claim":
+        """Claim ``key`` until ``deadline``: return a `HeldClaim`, or else the claim that stands in the way.
+
+        ``force_id`` identifies a forced call. It replaces a sent or unknown claim, but only once for each id.
+        """
+        ...
+
+    def record_sent(self, claim: "HeldClaim", sent_at: int) -> None:
+        """Record that the email was sent: from now on, a repeat is a duplicate."""
+        ...
+
+    def record_unknown(self, claim: "HeldClaim") -> None:
+        """Record that the outcome is unknown: a repeat is answered so too."""
+        ...
+
+    def release(self, claim: "HeldClaim") -> None:
+        """Release the claim, because the email was certainly not sent; a claim that it replaced is restored."""
+        ...
+
+    def reminded(self, record_id: str) -> bool:
+        """Whether the reminder was recorded (`record_reminder`)."""
+        ...
+
+    def record_reminder(self, record_id: str, now: float) -> None:
+        """Record, for ten days, that the reminder was dealt with. Safe to repeat."""
+        ...
+
+    def forget_reminder(self, record_id: str) -> bool:
+        """Remove the record, because the email was certainly not sent; return whether it is gone."""
+        ...
+
+
+class ContactLookup(Protocol):
+    """The DNS lookups of one request. Nothing is raised if DNS does not answer: the results say so. Safe to repeat."""
+
+    def contacts(self, domains: Iterable[str]) -> "dict[str, Contacts]":
+        """Return the contacts that each of the ``domains`` publishes; the first domains are asked first."""
+        ...
+
+    def has_mx(self, hosts: Iterable[str]) -> dict[str, bool | None]:
+        """Return for each host whether it has an MX record that accepts mail; ``None`` if DNS did not answer."""
+        ...
+
+
+class ReminderQueue(Protocol):
+    """The queue between the sweep and its worker."""
+
+    def send(self, reminders: "Sequence[Reminder]", swept_on: date) -> int:
+        """Queue reminders; return how many. Safe to repeat. Raises `QueueUnavailable` or `ConfigurationError`."""
+        ...
+
+    def delay(self, receipt_handles: Sequence[str], seconds: int) -> None:
+        """Keep received messages, at most ten, invisible for so long. Never raises."""
+        ...

@@ -1,0 +1,136 @@
+"""The use case of the sweep: find the orders that a reminder is due for, and queue the reminders."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from dv_resend.core.eligibility import PENDING_STATUSES, is_dv
+from dv_resend.core.reminders import due_day, is_stuck
+from dv_resend.core.requests import Reminder, SweepRequest
+from dv_resend.errors import CertCentralUnavailable, SendingPaused
+
+if TYPE_CHECKING:
+    from dv_resend.config import Config
+    from dv_resend.core.orders import ListedOrder
+    from dv_resend.core.ports import CertCentral, ReminderQueue
+
+# Kept free at the end of an invocation: enough for one more page and its messages.
+RESERVE_SECONDS = 60.0
+MAX_STUCK_LISTED = 100
+
+
+@dataclass
+class SweepSummary:
+    """What a sweep found and did, added up page by page. ``plan`` is the list of reminders of a dry run.
+
+    Example:
+        >>> SweepSummary(listed=3, pending_dv=2).to_json()["listed"]
+        3
+    """
+
+    listed: int = 0
+    pending_dv: int = 0
+    due: int = 0
+    enqueued: int = 0
+    stuck: int = 0
+    oldest_days: int = 0
+    by_status: dict[str, int] = field(default_factory=dict)
+    stuck_orders: list[int] = field(default_factory=list)
+    plan: list[dict[str, object]] | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Return the summary; the plan only if there is one."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+class Sweeper:
+    """Sweeps over the pending orders of one account.
+
+    ``clock`` gives seconds since the epoch.
+
+    Example:
+        ``Sweeper(certcentral, queue, settings).sweep(SweepRequest(dry_run=True), deadline)``
+    """
+
+    def __init__(
+        self,
+        certcentral: "CertCentral",
+        queue: "ReminderQueue",
+        settings: "Config",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Keep what is needed; nothing is called yet."""
+        self._certcentral = certcentral
+        self._queue = queue
+        self._settings = settings
+        self._clock = clock
+
+    def sweep(self, request: SweepRequest, deadline: float) -> SweepSummary:
+        """List the pending DV orders, and queue a reminder for each order that one is due for.
+
+        Memory does not grow with the account. A dry run queues nothing and lists the reminders as its plan. Safe to
+        repeat, also at the same time: each reminder is recorded before it is sent.
+        Raises `SendingPaused`, `QueueUnavailable`, the errors of `CertCentral`, and `CertCentralUnavailable` when the
+        time before the ``deadline`` (seconds since the epoch) does not suffice; its message names the offset at which
+        to resume.
+        """
+        if not self._settings.sending and not request.dry_run:
+            raise SendingPaused(
+                "Sending is switched off (SENDING=off). No order was listed. Sweep again when it is on."
+            )
+        summary = SweepSummary(plan=[] if request.dry_run else None)
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        offset = request.offset
+        for page in self._pages(offset, deadline):
+            reminders = list(_due_reminders(page, summary, now, self._settings.reminder_days))
+            if summary.plan is not None:
+                summary.plan += [reminder.to_json() for reminder in reminders]
+            else:
+                summary.enqueued += self._queue.send(reminders, now.date())
+            offset += len(page)
+            if self._clock() > deadline - RESERVE_SECONDS:
+                raise CertCentralUnavailable(
+                    f"The sweep ran out of time after {summary.listed} orders ({summary.enqueued} reminders queued). "
+                    f'Resume it with {{"action": "sweep", "offset": {offset}}}.',
+                    offset=offset,
+                )
+        return summary
+
+    def _pages(self, offset: int, deadline: float) -> "Iterator[list[ListedOrder]]":
+        """Yield the pages of the list until an empty one. Totals are not used: they change in the meantime."""
+        previous = None
+        while page := self._certcentral.list_orders(sorted(PENDING_STATUSES), offset, deadline):
+            if page == previous:
+                raise CertCentralUnavailable("CertCentral returned the same page of orders twice. Try again later.")
+            previous = page
+            yield page
+            offset += len(page)
+
+
+def _due_reminders(
+    page: "list[ListedOrder]", summary: SweepSummary, now: datetime, days: Sequence[int]
+) -> Iterator[Reminder]:
+    """Count the orders of a page, and yield a reminder for each order that one is, or may be, due for."""
+    for row in page:
+        summary.listed += 1
+        status = row.status or "unknown"
+        summary.by_status[status] = summary.by_status.get(status, 0) + 1
+        if status not in PENDING_STATUSES or not is_dv(row.product_type) or row.order_id is None:
+            continue
+        summary.pending_dv += 1
+        # A row does not say when a reissue was requested, or lacks its date: only the order itself can tell.
+        if status != "pending" or row.created is None:
+            summary.due += 1
+            yield Reminder(row.order_id)
+            continue
+        summary.oldest_days = max(summary.oldest_days, (now - row.created).days)
+        day = due_day(row.created, now, days)
+        if day is not None:
+            summary.due += 1
+            yield Reminder(row.order_id, row.created.astimezone(UTC).date(), day)
+        elif is_stuck(row.created, now, days):
+            summary.stuck += 1
+            if len(summary.stuck_orders) < MAX_STUCK_LISTED:
+                summary.stuck_orders.append(row.order_id)

@@ -1,0 +1,148 @@
+"""HTTP: DigiCert's own request in, and the response in DigiCert's shape out."""
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from dv_resend.core.requests import ResendRequest
+from dv_resend.core.resend import ResendResult
+from dv_resend.core.timestamps import utc
+from dv_resend.core.untrusted import as_dict, printable_field_name, reject_unknown_fields
+from dv_resend.errors import InvalidRequest, RateLimited, ResendError
+from dv_resend.handlers.events import ParsedEvent, printable_identity
+
+if TYPE_CHECKING:
+    from dv_resend.handlers.events import Result
+
+type HttpResponse = dict[str, Any]
+
+# CertCentral is not known to send Retry-After; its window is 3 minutes (rate limits page).
+DEFAULT_RETRY_AFTER_SECONDS = 30
+
+# DigiCert's own path. One segment may precede it: a stage, or the base path of a custom domain.
+_PATH = re.compile(r"(?:/[^/]+)?/services/v2/order/certificate/([^/]+)/resend-emails")
+
+
+def not_routed(event: Mapping[str, Any]) -> HttpResponse | None:
+    """Answer a request to an unknown path (404) or with another method (405); return ``None`` if it is ours."""
+    if not _PATH.fullmatch(_path(event)):
+        return _errors(404, [("not_found|route", "There is no such path.")])
+    if _method(event) != "PUT":
+        return _errors(405, [("method_not_allowed", "Only PUT is allowed here.")], {"Allow": "PUT"})
+    return None
+
+
+def parse_http(event: Mapping[str, Any]) -> ParsedEvent:
+    """Validate a request; raise `InvalidRequest` that names the field."""
+    match = _PATH.fullmatch(_path(event))
+    flags = _parse_query(event)
+    request = ResendRequest.from_digicert(
+        match[1] if match else None,
+        _parse_body(event),
+        dry_run=flags.get("dry_run", False),
+        force=flags.get("force", False),
+    )
+    return ParsedEvent(request, _caller(event))
+
+
+def http_answer(result: "Result") -> HttpResponse:
+    """Return the response to a result: 204 if sent, 409 for a duplicate, 200 with JSON for a dry run."""
+    if not isinstance(result, ResendResult):
+        return _json(200, result.to_json(), {"Resend-Outcome": "planned"})
+    if result.outcome == "sent":
+        return {"statusCode": 204, "headers": {"Resend-Outcome": "sent"}, "body": ""}
+    message = f"These emails were sent at {utc(result.sent_at)}. Wait for the cool-down, or add ?force=true."
+    return _errors(409, [("cool_down", message)], {"Retry-After": str(result.cool_down_left)})
+
+
+def http_error(error: Exception) -> HttpResponse:
+    """Return the response to an error; a bug is a 500 without detail."""
+    if not isinstance(error, ResendError):
+        return _errors(500, [("internal_error", "An internal error occurred.")])
+    retry_after = error.retry_after
+    if retry_after is None and isinstance(error, RateLimited):
+        retry_after = DEFAULT_RETRY_AFTER_SECONDS
+    upstream = [(entry.code, entry.message) for entry in error.upstream_errors if entry.code != error.code]
+    return _errors(
+        error.http_status,
+        [*error.entries, *upstream],
+        {} if retry_after is None else {"Retry-After": str(retry_after)},
+    )
+
+
+def _parse_query(event: Mapping[str, Any]) -> dict[str, bool]:
+    """Read ``dry_run`` and ``force``, each of which may appear once."""
+    query: dict[str, list[Any]] = {name: [value] for name, value in as_dict(event.get("queryStringParameters")).items()}
+    # Of several values, payload 1.0 keeps only the last in the plain map.
+    several = as_dict(event.get("multiValueQueryStringParameters"))
+    query |= {name: values for name, values in several.items() if isinstance(values, list)}
+    reject_unknown_fields(query, frozenset({"dry_run", "force"}))
+    for name, values in query.items():
+        if values not in (["true"], ["false"]):
+            raise InvalidRequest(name, "must appear once in the query, as true or false.")
+    return {name: values == ["true"] for name, values in query.items()}
+
+
+def _parse_body(event: Mapping[str, Any]) -> dict[str, object]:
+    text = event.get("body")
+    error = InvalidRequest("body", "must be a JSON object in UTF-8, or empty.")
+    if text is None or text == "":
+        return {}
+    try:
+        if event.get("isBase64Encoded"):
+            text = base64.b64decode(text, validate=True).decode()
+        body = json.loads(text, object_pairs_hook=_unique_fields)
+    except (ValueError, TypeError, RecursionError):
+        raise error from None
+    if not isinstance(body, dict):
+        raise error
+    return body
+
+
+def _unique_fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Reject a repeated field: one of its values, and perhaps a restriction with it, would be lost."""
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if name in found:
+            raise InvalidRequest(printable_field_name(name), "appears more than once in the same object.")
+        found[name] = value
+    return found
+
+
+def _errors(status: int, errors: Iterable[tuple[str, str]], headers: dict[str, str] | None = None) -> HttpResponse:
+    entries = [{"code": code, "message": message} for code, message in errors]
+    return _json(status, {"errors": entries}, headers or {})
+
+
+def _json(status: int, body: dict[str, object], headers: dict[str, str]) -> HttpResponse:
+    return {
+        "statusCode": status,
+        "headers": {"Content-Type": "application/json", **headers},
+        "body": json.dumps(body),
+    }
+
+
+def _path(event: Mapping[str, Any]) -> str:
+    path = event.get("rawPath", event.get("path"))
+    return path if isinstance(path, str) else ""
+
+
+def _method(event: Mapping[str, Any]) -> object:
+    return event.get("httpMethod", as_dict(as_dict(event.get("requestContext")).get("http")).get("method"))
+
+
+def _caller(event: Mapping[str, Any]) -> str | None:
+    """Return the caller's identity according to the gateway: the ARN of an IAM identity, or the subject of a token."""
+    context = as_dict(event.get("requestContext"))
+    authorizer = as_dict(context.get("authorizer"))
+    claims = as_dict(as_dict(authorizer.get("jwt")).get("claims")) or as_dict(authorizer.get("claims"))
+    for value in (
+        as_dict(authorizer.get("iam")).get("userArn"),
+        as_dict(context.get("identity")).get("userArn"),
+        claims.get("sub"),
+    ):
+        if (caller := printable_identity(value)) is not None:
+            return caller
+    return None

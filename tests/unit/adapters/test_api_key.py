@@ -1,0 +1,238 @@
+"""The API key: how the secret may be written, how long it is kept, and what its absence means."""
+
+import json
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from conftest import CANARY, SECRET_ID
+
+from dv_resend.adapters.api_key import CACHE_SECONDS, ApiKey
+from dv_resend.errors import ConfigurationError, SecretUnavailable
+
+ENDPOINT = "https://secretsmanager.eu-west-1.amazonaws.com/"
+OTHER = "another-valid-key-0123"
+
+
+class SecretsManager:
+    """Stands in for the client: answers with ``secret``, or raises it, and counts the calls."""
+
+    def __init__(self, secret):
+        self.secret = secret
+        self.calls = 0
+
+    def get_secret_value(self, **arguments):
+        self.calls += 1
+        assert arguments == {"SecretId": SECRET_ID}
+        if isinstance(self.secret, Exception):
+            raise self.secret
+        return {"Name": SECRET_ID, **self.secret}
+
+
+def text(value):
+    return {"SecretString": value}
+
+
+def refusal(code):
+    return ClientError({"Error": {"Code": code, "Message": f"{code} for {CANARY}"}}, "GetSecretValue")
+
+
+@pytest.fixture
+def manager():
+    return SecretsManager(text(CANARY))
+
+
+@pytest.fixture
+def api_key(manager):
+    return ApiKey(SECRET_ID, manager)
+
+
+# What a secret may look like
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        text(CANARY),
+        text(f"{CANARY}\n"),
+        text(f"  {CANARY}\r\n"),
+        text(json.dumps({"api_key": CANARY})),
+        text(json.dumps({"api_key": f" {CANARY}\n", "owner": "pki"}, indent=2) + "\n"),
+        {"SecretBinary": CANARY.encode()},
+        {"SecretBinary": json.dumps({"api_key": CANARY}).encode()},
+    ],
+    ids=["plain", "newline", "blanks", "json", "pretty json", "binary", "binary json"],
+)
+def test_a_key_is_found_in_plain_text_and_in_json(manager, api_key, secret):
+    manager.secret = secret
+
+    assert api_key.current() == CANARY
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        text(" \n"),
+        text("short"),
+        text("x" * 513),
+        text("{}"),
+        text(json.dumps({"apiKey": CANARY})),
+        text('{"api_key": null}'),
+        text(json.dumps({"api_key": [CANARY]})),
+        text('{"api_key": 1234567890123}'),
+        text('{"api_key": ""}'),
+        text(json.dumps({"api_key": CANARY})[:-1]),
+        text('{"api_key": ' * 20_000),
+        text(f"{CANARY}\r\nX-Other: header"),
+        text(f"{CANARY} {CANARY}"),
+        text(f"{CANARY}\u00e9"),
+        text(f"\ufeff{CANARY}"),
+        text(json.dumps({"api_key": f"{CANARY}\nX-Other: header"})),
+        {"SecretBinary": CANARY.encode() + b"\xff"},
+        {"SecretBinary": b"\x00" * 20},
+    ],
+    ids=lambda secret: ascii(secret).replace(CANARY, "KEY")[:50],
+)
+def test_a_secret_without_a_usable_key_is_a_configuration_error_that_does_not_show_it(manager, api_key, secret):
+    manager.secret = secret
+
+    with pytest.raises(ConfigurationError) as caught:
+        api_key.current()
+
+    assert CANARY not in repr(caught.value)
+    assert caught.value.__cause__ is None
+
+
+# How long it is kept
+
+
+def test_the_key_is_read_once_and_kept(manager, api_key):
+    keys = {api_key.current() for _ in range(5)}
+
+    assert (keys, manager.calls) == ({CANARY}, 1)
+
+
+def test_a_kept_key_survives_an_outage_of_secrets_manager(manager, api_key):
+    api_key.current()
+    manager.secret = refusal("InternalServiceError")
+
+    assert api_key.current() == CANARY
+
+
+def test_the_key_is_kept_for_five_minutes(manager):
+    now = [1000.0]
+    api_key = ApiKey(SECRET_ID, manager, clock=lambda: now[0])
+    api_key.current()
+    manager.secret = text(OTHER)
+
+    now[0] += 299.9
+    assert (api_key.current(), manager.calls) == (CANARY, 1)
+    now[0] += 0.1
+    assert (api_key.current(), manager.calls) == (OTHER, 2)
+    assert CACHE_SECONDS == 300
+
+
+def test_a_refresh_reads_again_and_its_key_is_kept_from_then_on(manager, api_key):
+    api_key.current()
+    manager.secret = text(OTHER)
+
+    assert api_key.current() == CANARY
+    assert api_key.refresh() == OTHER
+    assert api_key.current() == OTHER
+    assert manager.calls == 2
+
+
+@pytest.mark.parametrize("read", ["current", "refresh"])
+@pytest.mark.parametrize(
+    "broken", [text("{}"), refusal("ResourceNotFoundException"), refusal("ThrottlingException")], ids=ascii
+)
+def test_a_mended_secret_is_seen_at_once(manager, api_key, read, broken):
+    manager.secret = broken
+    with pytest.raises((ConfigurationError, SecretUnavailable)):
+        getattr(api_key, read)()
+    manager.secret = text(OTHER)
+
+    assert api_key.current() == OTHER
+
+
+def test_a_refresh_that_finds_no_usable_key_does_not_leave_the_old_one(manager, api_key):
+    api_key.current()
+    manager.secret = text("{}")
+
+    for read in (api_key.refresh, api_key.current):
+        with pytest.raises(ConfigurationError):
+            read()
+
+
+# What its absence means
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("AccessDeniedException", "DecryptionFailure", "InvalidParameterException", "InvalidRequestException"),
+        *("ResourceNotFoundException", "ValidationException", "UnrecognizedClientException"),
+    ],
+)
+@pytest.mark.parametrize("read", ["current", "refresh"])
+def test_what_only_an_operator_can_mend_is_a_configuration_error(manager, api_key, read, code):
+    manager.secret = refusal(code)
+
+    with pytest.raises(ConfigurationError) as caught:
+        getattr(api_key, read)()
+
+    assert CANARY not in repr(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "shown"),
+    [
+        (refusal("ThrottlingException"), "ThrottlingException"),
+        (refusal("InternalServiceError"), "InternalServiceError"),
+        (refusal("ServiceUnavailable"), "ServiceUnavailable"),
+        (EndpointConnectionError(endpoint_url=ENDPOINT), "EndpointConnectionError"),
+        pytest.param(ReadTimeoutError(endpoint_url=ENDPOINT), "ReadTimeoutError", id="ReadTimeoutError"),
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("read", ["current", "refresh"])
+def test_what_time_heals_is_secret_unavailable(manager, api_key, read, failure, shown):
+    manager.secret = failure
+
+    with pytest.raises(SecretUnavailable, match=shown) as caught:
+        getattr(api_key, read)()
+
+    assert CANARY not in repr(caught.value)
+    assert caught.value.__cause__ is None
+
+
+# Against the service
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_stored_key_is_read():
+    assert ApiKey(SECRET_ID, boto3.client("secretsmanager")).current() == CANARY
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_secret_created_empty_is_a_configuration_error_that_says_what_to_do():
+    client = boto3.client("secretsmanager")
+    client.create_secret(Name="empty")
+
+    with pytest.raises(ConfigurationError, match="has no value yet; store the key"):
+        ApiKey("empty", client).current()
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_missing_secret_is_a_configuration_error():
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        ApiKey("missing", boto3.client("secretsmanager")).current()
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_secret_is_found_by_its_arn():
+    client = boto3.client("secretsmanager")
+    arn = client.describe_secret(SecretId=SECRET_ID)["ARN"]
+
+    assert ApiKey(arn, client).current() == CANARY

@@ -1,0 +1,864 @@
+"""The DNS of a request, asked over loopback: contacts and mail hosts, and everything that may be wrong with answers."""
+
+import io
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import dns.message
+import dns.resolver
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from unit.loopback import has_ipv6
+
+from dev.emulator.nameserver import NameServer, Zone
+from dv_resend.adapters import dns_contacts
+from dv_resend.adapters.dns_contacts import DnsContacts
+from dv_resend.core.addresses import parse_email
+from dv_resend.core.recipients import Contacts
+
+NAME = "example.com"
+WWW = "www.example.com"
+PKI = "pki@mail.test"
+NOTHING = Contacts()
+ISSUE = '0 issue "digicert.com"'
+CONTACT = f'0 contactemail "{PKI}"'
+
+
+def label(name: str) -> str:
+    return f"_validation-contactemail.{name}"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[NameServer]:
+    with NameServer(Zone()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def other_server() -> Iterator[NameServer]:
+    with NameServer(Zone()) as running:
+        yield running
+
+
+@pytest.fixture
+def zone(server: NameServer) -> Zone:
+    """Start with no records, no faults and no questions so far."""
+    server.zone.clear()
+    server.clear_queries()
+    return server.zone
+
+
+@pytest.fixture
+def other_zone(other_server: NameServer) -> Zone:
+    other_server.zone.clear()
+    other_server.clear_queries()
+    return other_server.zone
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait for silent servers as long as in earnest."""
+    monkeypatch.setattr(dns_contacts, "LOOKUP_SECONDS", 0.3)
+    monkeypatch.setattr(dns_contacts, "_TRY_SECONDS", 0.1)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for good servers longer than in earnest, as this machine may be busy."""
+    monkeypatch.setattr(dns_contacts, "LOOKUP_SECONDS", 30)
+
+
+def address_of(server: NameServer) -> tuple[str, int]:
+    host, _, port = server.address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+@pytest.fixture
+def lookup(server: NameServer, zone: Zone) -> Callable[[], DnsContacts]:  # noqa: ARG001
+    return lambda: DnsContacts((address_of(server),))
+
+
+@pytest.fixture
+def contacts(lookup: Callable[[], DnsContacts]) -> Callable[[str], Contacts]:
+    return lambda name: lookup().contacts([name])[name]
+
+
+def asked(server: NameServer) -> list[tuple[str, str]]:
+    return [(query.name, query.type) for query in server.queries]
+
+
+def unanswered(found: Contacts, kind: str, name: str) -> bool:
+    return (found.failure or "").startswith(f"DNS did not answer for {kind} of {name} (")
+
+
+def unasked(found: Contacts, name: str) -> bool:
+    return found.failure == f"TXT of {label(name)} was not asked in time"
+
+
+# TXT
+
+
+def test_nothing_published_is_nothing_found_and_no_failure(contacts: Callable[[str], Contacts]) -> None:
+    assert contacts(NAME) == NOTHING
+
+
+def test_a_txt_contact_of_the_name(zone: Zone, contacts: Callable[[str], Contacts]) -> None:
+    zone.set(label(NAME), "TXT", [f'"{PKI}"'])
+
+    assert contacts(NAME) == Contacts(txt=(PKI,))
+
+
+def test_txt_contacts_of_the_name_and_of_all_its_parents_count(zone: Zone, contacts: Callable[[str], Contacts]) -> None:
+    zone.set(label(NAME), "TXT", ['"top@mail.test"'])
+    zone.set(label(f"b.{NAME}"), "TXT", ['"middle@mail.test"'])
+    zone.set(label(f"a.b.{NAME}"), "TXT", ['"low@mail.test"'])
+
+    assert contacts(f"a.b.{NAME}").txt == ("low@mail.test", "middle@mail.test", "top@mail.test")
+    assert contacts(f"b.{NAME}").txt == ("middle@mail.test", "top@mail.test")
+    assert contacts(NAME).txt == ("top@mail.test",)
+
+
+def test_a_wildcard_is_looked_up_without_its_star(
+    zone: Zone, lookup: Callable[[], DnsContacts], server: NameServer
+) -> None:
+    zone.set(label(NAME), "TXT", [f'"{PKI}"'])
+
+    assert lookup().contacts([f"*.{NAME}"]) == {f"*.{NAME}": Contacts(txt=(PKI,))}
+    assert Counter(asked(server)) == Counter([(label(NAME), "TXT"), (NAME, "CAA")])
+
+
+@pytest.mark.parametrize(("name", "kind"), [(label(f"x.{NAME}"), "TXT"), (label("mail.test"), "TXT"), (NAME, "TXT")])
+def test_a_txt_elsewhere_is_no_contact(zone: Zone, contacts: Callable[[str], Contacts], name: str, kind: str) -> None:
+    zone.set(name, kind, [f'"{PKI}"'])
+
+    assert contacts(NAME) == NOTHING
+
+
+def test_several_txt_records_are_several_contacts_always_in_the_same_order(
+    zone: Zone, contacts: Callable[[str], Contacts]
+) -> None:
+    zone.set(label(NAME), "TXT", ['"c@mail.test"', '"a@mail.test"', '"b@mail.test"'])
+
+    assert contacts(NAME).txt == ("a@mail.test", "b@mail.test", "c@mail.test")
+
+
+def test_one_txt_record_of_several_strings_is_one_contact(zone: Zone, contacts: Callable[[str], Contacts]) -> None:
+    zone.set(label(NAME), "TXT", ['"pki@" "mail" ".test"'])
+
+    assert contacts(NAME).txt == (PKI,)
+
+
+def test_the_same_contact_twice_is_one(zone: Zone, contacts: Callable[[str], Contacts]) -> None:
+    zone.set(label(WWW), "TXT", [f'"{PKI}"', '"pki@MAIL.test"'])
+    zone.set(label(NAME), "TXT", [f'"{PKI}"'])
+
+    assert contacts(WWW).txt == (PKI,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '" pki@mail.test"',
+        '"pki@mail.test "',
+        '"pki@mail.test\\010"',
+        '"\\000pki@mail.test"',
+        '"pki@mail.test;"',
+        '"pki@mail.test" " other@mail.test"',
+        '"a@mail.test,b@mail.test"',
+        '"mailto:pki@mail.test"',
+        '"<pki@mail.test>"',
+        '"PKI <pki@mail.test>"',
+        '"\\"pki\\"@mail.test"',
+        '"pki@[192.0.2.1]"',
+        '"pki@localhost"',
+        '"pki@mail.test."',
+        '"pki"',
+        '"@mail.test"',
+        '"v=spf1 -all"',
+        '""',
+        '"pki\\255@mail.test"',
+        '"pki@mail\\255.test"',
+        '"p\\195\\164ki@mail.test"',
+        '"\\027[31mpki@mail.test"',
+        f'"{"x" * 65}@mail.test"',
+        f'"pki@" "{".".join(["x" * 61] * 4)}" ".test"',
+    ],
+)
+def test_a_txt_that_is_not_exactly_one_address_is_no_contact(
+    zone: Zone, contacts: Callable[[str], Contacts], text: str
+) -> None:
+    zone.set(label(NAME), "TXT", [text, '"good@mail.test"'])
+
+    assert contacts(NAME) == Contacts(txt=("good@mail.test",))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('"pki@b\\195\\188cher.example"', "pki@xn--bcher-kva.example"),
+        ('"pki@XN--Bcher-kva.Example"', "pki@xn--bcher-kva.example"),
+        ('"Pki@MAIL.test"', "Pki@mail.test"),
+        ('"pki+ssl@mail.test"', "pki+ssl@mail.test"),
+    ],
+)
+def test_the_host_of_a_contact_is_normalised(
+    zone: Zone, contacts: Callable[[str], Contacts], text: str, expected: str
+) -> None:
+    zone.set(label(NAME), "TXT", [text])
+    zone.set(NAME, "CAA", [f"0 contactemail {text}"])
+
+    assert contacts(NAME) == Contacts(txt=(expected,), caa=(expected,))
+
+
+def test_a_txt_behind_cnames_is_found(zone: Zone, contacts: Callable[[str], Contacts]) -> None:
+    zone.set(label(NAME), "CNAME", ["contact.provider.test"])
+    zone.set("contact.provider.test", "CNAME", ["real.provider.test"])
+    zone.set("real.provider.test", "TXT", [f'"{PKI}"'])
+
+    assert contacts(NAME) == Contacts(txt=(PKI,))
+
+
+def test_a_cname_to_nowhere_is_nothing_found_and_one_in_a_circle_is_no_answer(
+    zone: Zone, contacts: Callable[[str], Contacts]
+) -> None:
+    zone.set(label(NAME), "CNAME", ["nowhere.test"])
+    zone.set(label("loop.test"), "CNAME", [label("loop.test")])
+
+    assert contacts(NAME) == NOTHING
+    assert unanswered(contacts("loop.test"), "TXT", label("loop.test"))
+
+
+# CAA
+
+
+def test_a_caa_contact_of_the_name(zone: Zone, contacts: Callable[[str], Contacts]) -> None:
+    zone.set(NAME, "CAA", [ISSUE, CONTACT])
+
+    assert contacts(NAME) == Contacts(caa=(PKI,))
+
+
+def test_several_caa_contacts(zone: Zone, contacts: Callable[[str], Contacts]) -> None:
+    zone.set(NAME, "CAA", [CONTACT, '128 contactemail "other@mail.test"', '0 contactphone "+1 555"'])
+
+    assert contacts(NAME).caa == ("other@mail.test", PKI)
+
+
+@pytest.mark.parametrize("tag", ["CONTACTEMAIL", "ContactEmail"])
+def test_a_caa_tag_has_no_case(zone: Zone, contacts: Callable[[str], Contacts], tag: str) -> None:
+    zone.set(NAME, "CAA", [f'0 {tag} "{PKI}"'])
+
+    assert contacts(NAME).caa == (PKI,)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        ISSUE,
+        f'0 iodef "mailto:{PKI}"',
+        f'0 issue "{PKI}"',
+        f'0 contactemails "{PKI}"',
+        f'0 contactemail "mailto:{PKI}"',
+        f'0 contactemail " {PKI}"',
+        '0 contactemail ""',
+    ],
+)
+def test_any_other_caa_is_no_contact(zone: Zone, contacts: Callable[[str], Contacts], record: str) -> None:
+    zone.set(NAME, "CAA", [record])
+
+    assert contacts(NAME) == NOTHING
+
+
+def test_of_the_name_and_its_parents_the_first_that_has_caa_decides(
+    zone: Zone, contacts: Callable[[str], Contacts]
+) -> None:
+    zone.set(f"b.{NAME}", "CAA", [CONTACT])
+    zone.set(NAME, "CAA", ['0 contactemail "top@mail.test"'])
+
+    assert contacts(f"a.b.{NAME}").caa == (PKI,)
+    assert contacts(NAME).caa == ("top@mail.test",)
+
+
+@pytest.mark.parametrize("record", [ISSUE, '0 contactemail "no address"', '0 issue ";"'])
+def test_a_caa_set_without_a_contact_ends_the_search(
+    zone: Zone, contacts: Callable[[str], Contacts], record: str
+) -> None:
+    zone.set(WWW, "CAA", [record])
+    zone.set(NAME, "CAA", [CONTACT])
+
+    assert contacts(WWW) == NOTHING
+
+
+def test_a_caa_behind_a_cname_is_found_and_ends_the_search(zone: Zone, contacts: Callable[[str], Contacts]) -> None:
+    zone.set(WWW, "CNAME", ["host.provider.test"])
+    zone.set("host.provider.test", "CAA", [CONTACT])
+    zone.set(NAME, "CAA", ['0 contactemail "top@mail.test"'])
+
+    assert contacts(WWW).caa == (PKI,)
+
+
+def test_txt_and_caa_are_told_apart(zone: Zone, contacts: Callable[[str], Contacts]) -> None:
+    zone.set(label(NAME), "TXT", ['"txt@mail.test"'])
+    zone.set(NAME, "CAA", ['0 contactemail "caa@mail.test"'])
+
+    assert contacts(NAME) == Contacts(("txt@mail.test",), ("caa@mail.test",))
+
+
+# Which questions are asked
+
+
+@pytest.mark.parametrize(
+    ("name", "places"),
+    [
+        ("example.co.uk", ["example.co.uk"]),
+        ("www.example.co.uk", ["www.example.co.uk", "example.co.uk"]),
+        ("team.github.io", ["team.github.io"]),
+        ("github.io", ["github.io"]),
+        ("www.city.kobe.jp", ["www.city.kobe.jp", "city.kobe.jp"]),
+        ("a.b.example.com", ["a.b.example.com", "b.example.com", "example.com"]),
+    ],
+)
+def test_the_registry_is_never_asked(
+    zone: Zone, contacts: Callable[[str], Contacts], server: NameServer, name: str, places: list[str]
+) -> None:
+    for suffix in ("uk", "co.uk", "io", "jp", "kobe.jp", "com"):
+        zone.set(label(suffix), "TXT", ['"registry@mail.test"'])
+        zone.set(suffix, "CAA", ['0 contactemail "registry@mail.test"'])
+
+    assert contacts(name) == NOTHING
+    questions = [question for place in places for question in ((label(place), "TXT"), (place, "CAA"))]
+    assert Counter(asked(server)) == Counter(questions)
+
+
+def test_nobody_is_asked_about_nothing(lookup: Callable[[], DnsContacts], server: NameServer) -> None:
+    assert lookup().contacts([]) == {}
+    assert lookup().has_mx(iter(())) == {}
+    assert server.queries == []
+
+
+def test_a_name_given_twice_is_asked_about_once(lookup: Callable[[], DnsContacts], server: NameServer) -> None:
+    assert lookup().contacts([NAME, NAME]) == {NAME: NOTHING}
+    assert lookup().has_mx([NAME, NAME]) == {NAME: False}
+    assert Counter(asked(server)) == Counter([(label(NAME), "TXT"), (NAME, "CAA"), (NAME, "MX")])
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_hundred_names_share_the_questions_about_their_parents(
+    zone: Zone, lookup: Callable[[], DnsContacts], server: NameServer
+) -> None:
+    zone.set(label(NAME), "TXT", [f'"{PKI}"'])
+    names = [f"n{number}.{NAME}" for number in range(100)]
+
+    found = lookup().contacts(names)
+
+    assert found == dict.fromkeys(names, Contacts(txt=(PKI,)))
+    questions = [question for name in [NAME, *names] for question in ((label(name), "TXT"), (name, "CAA"))]
+    assert Counter(asked(server)) == Counter(questions)
+
+
+@pytest.mark.usefixtures("patient")
+def test_two_hundred_and_fifty_names_are_all_answered(zone: Zone, lookup: Callable[[], DnsContacts]) -> None:
+    names = [f"n{number}.a.b.{NAME}" for number in range(250)]
+    for name in names:
+        zone.set(label(name), "TXT", [f'"pki@{name}"'])
+
+    assert lookup().contacts(names) == {name: Contacts(txt=(f"pki@{name}",)) for name in names}
+
+
+def test_a_name_that_is_too_long_with_the_prefix_has_no_txt_and_may_have_a_caa(
+    zone: Zone, contacts: Callable[[str], Contacts], server: NameServer
+) -> None:
+    name = ".".join(["x" * 60] * 4) + ".test"
+    assert len(label(name)) > 253 >= len(name)
+    zone.set(name, "CAA", [CONTACT])
+
+    assert contacts(name) == Contacts(caa=(PKI,))
+    assert (label(name), "TXT") not in asked(server)
+    assert (label(name.partition(".")[2]), "TXT") in asked(server)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "a..b", "unknown", "a b.example", "b\u00fccher.example", "x" * 64 + ".test", "\\300.test", "\x00.test"],
+)
+def test_an_odd_name_of_certcentrals_does_no_harm(lookup: Callable[[], DnsContacts], name: str) -> None:
+    assert lookup().contacts([name]) == {name: NOTHING}
+    assert lookup().has_mx([name]) == {name: False}
+
+
+# DNS that does not answer
+
+
+@pytest.mark.parametrize("fault", ["servfail", "refused"])
+@pytest.mark.parametrize(("at", "kind"), [(label(NAME), "TXT"), (NAME, "CAA")])
+def test_a_server_that_fails_is_no_answer(
+    zone: Zone, contacts: Callable[[str], Contacts], fault: str, at: str, kind: str
+) -> None:
+    zone.fault(at, fault, kind)
+
+    found = contacts(NAME)
+
+    assert found.addresses == []
+    assert found.failure == f"DNS did not answer for {kind} of {at} (NoNameservers)"
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("fault", ["silent", "garbage"])
+@pytest.mark.parametrize(("at", "kind"), [(label(NAME), "TXT"), (NAME, "CAA")])
+def test_a_server_that_says_nothing_of_use_is_no_answer(
+    zone: Zone, contacts: Callable[[str], Contacts], fault: str, at: str, kind: str
+) -> None:
+    zone.fault(at, fault, kind)
+
+    found = contacts(NAME)
+
+    assert found.addresses == []
+    assert unanswered(found, kind, at)
+
+
+def test_other_contacts_are_found_although_one_question_fails(zone: Zone, contacts: Callable[[str], Contacts]) -> None:
+    zone.fault(label(WWW), "servfail")
+    zone.set(label(NAME), "TXT", ['"txt@mail.test"'])
+    zone.set(NAME, "CAA", ['0 contactemail "caa@mail.test"'])
+
+    found = contacts(WWW)
+
+    assert (found.txt, found.caa) == (("txt@mail.test",), ("caa@mail.test",))
+    assert unanswered(found, "TXT", label(WWW))
+
+
+def test_an_unanswered_caa_ends_the_search_as_it_may_have_been_the_one_that_counts(
+    zone: Zone, contacts: Callable[[str], Contacts]
+) -> None:
+    zone.fault(WWW, "servfail", "CAA")
+    zone.set(NAME, "CAA", [CONTACT])
+
+    found = contacts(WWW)
+
+    assert found.caa == ()
+    assert unanswered(found, "CAA", WWW)
+
+
+def test_the_first_of_several_failures_is_told(zone: Zone, contacts: Callable[[str], Contacts]) -> None:
+    zone.fault(label(NAME), "refused")
+    zone.fault(NAME, "servfail", "CAA")
+
+    assert unanswered(contacts(NAME), "TXT", label(NAME))
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_silent_server_costs_no_more_than_the_time_for_all_questions(
+    zone: Zone, lookup: Callable[[], DnsContacts]
+) -> None:
+    names = [f"n{number}.test" for number in range(100)]
+    for name in names:
+        zone.fault(label(name), "silent")
+        zone.fault(name, "silent")
+    began = time.monotonic()
+    one = lookup()
+
+    found = one.contacts(names)
+    mail = one.has_mx(names)
+
+    # Two hundred questions at 0.1 s for a try; far from tight, as the machine may be busy.
+    assert time.monotonic() - began < 10
+    asked_about = {name for name in names if unanswered(found[name], "TXT", label(name))}
+    assert names[0] in asked_about
+    assert all(unasked(found[name], name) for name in set(names) - asked_about)
+    assert mail == dict.fromkeys(names)
+
+
+def test_a_slow_answer_is_awaited(zone: Zone, contacts: Callable[[str], Contacts]) -> None:
+    zone.set(label(NAME), "TXT", [f'"{PKI}"'])
+    zone.fault(label(NAME), "slow", seconds=0.2)
+
+    assert contacts(NAME) == Contacts(txt=(PKI,))
+
+
+@pytest.mark.usefixtures("hurried")
+def test_an_answer_that_is_too_slow_is_none(zone: Zone, contacts: Callable[[str], Contacts]) -> None:
+    zone.set(label(NAME), "TXT", [f'"{PKI}"'])
+    zone.fault(label(NAME), "slow", seconds=30)
+
+    assert unanswered(contacts(NAME), "TXT", label(NAME))
+
+
+@pytest.mark.usefixtures("zone", "other_zone")
+def test_a_silent_first_server_is_made_up_for_by_the_second(
+    server: NameServer, other_server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dns_contacts, "_TRY_SECONDS", 0.1)
+    silent(server, NAME)
+    other_server.zone.set(label(NAME), "TXT", [f'"{PKI}"'])
+
+    assert DnsContacts((address_of(server), address_of(other_server))).contacts([NAME])[NAME] == Contacts(txt=(PKI,))
+    assert label(NAME) in [query.name for query in server.queries]
+
+
+@pytest.mark.usefixtures("zone", "other_zone")
+def test_a_silent_first_server_is_made_up_for_by_the_second_for_a_subdomain_too(
+    server: NameServer, other_server: NameServer
+) -> None:
+    silent(server, WWW, NAME)
+    other_server.zone.set(label(WWW), "TXT", [f'"{PKI}"'])
+
+    assert DnsContacts((address_of(server), address_of(other_server))).contacts([WWW])[WWW] == Contacts(txt=(PKI,))
+
+
+@pytest.mark.usefixtures("zone", "other_zone")
+@pytest.mark.parametrize("fault", ["servfail", "refused"])
+def test_a_first_server_that_fails_is_made_up_for_by_the_second(
+    server: NameServer, other_server: NameServer, fault: str
+) -> None:
+    for name in (label(WWW), label(NAME), WWW, NAME):
+        server.zone.fault(name, fault)
+    other_server.zone.set(NAME, "CAA", [CONTACT])
+
+    assert DnsContacts((address_of(server), address_of(other_server))).contacts([WWW])[WWW] == Contacts(caa=(PKI,))
+
+
+def silent(server: NameServer, *names: str) -> None:
+    for name in names:
+        server.zone.fault(label(name), "silent")
+        server.zone.fault(name, "silent")
+
+
+@pytest.mark.usefixtures("hurried")
+def test_no_server_at_all_is_no_answer() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    one = DnsContacts((("127.0.0.1", port),))
+
+    assert unanswered(one.contacts([NAME])[NAME], "TXT", label(NAME))
+    assert one.has_mx([NAME]) == {NAME: None}
+
+
+def test_too_late_nobody_is_asked(
+    monkeypatch: pytest.MonkeyPatch, lookup: Callable[[], DnsContacts], server: NameServer
+) -> None:
+    monkeypatch.setattr(dns_contacts, "LOOKUP_SECONDS", 0)
+
+    one = lookup()
+
+    assert one.contacts([NAME])[NAME].failure == f"TXT of {label(NAME)} was not asked in time"
+    assert one.has_mx([NAME]) == {NAME: None}
+    assert server.queries == []
+
+
+class Clock:
+    """A clock that goes on by itself, each time that it is looked at."""
+
+    def __init__(self, step: float) -> None:
+        self.now = 1000.0
+        self.step = step
+
+    def monotonic(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+def test_the_clock_starts_with_the_first_question_and_goes_on_through_all_others(
+    monkeypatch: pytest.MonkeyPatch, zone: Zone, lookup: Callable[[], DnsContacts], server: NameServer
+) -> None:
+    zone.set(label(NAME), "TXT", [f'"{PKI}"'])
+    zone.set(NAME, "MX", ["10 mail.test."])
+    clock = Clock(0)
+    monkeypatch.setattr(dns_contacts, "time", clock)
+    one = lookup()
+    clock.now += 3600
+
+    assert one.contacts([]) == {}
+    clock.now += 3600
+    assert one.contacts([NAME])[NAME].txt == (PKI,)
+    clock.now += dns_contacts.LOOKUP_SECONDS - 0.5
+    assert one.has_mx([NAME]) == {NAME: True}
+    server.clear_queries()
+    clock.now += 0.5
+    assert one.has_mx([NAME, WWW]) == {NAME: None, WWW: None}
+    assert unasked(one.contacts([NAME])[NAME], NAME)
+    assert server.queries == []
+
+
+@pytest.mark.usefixtures("zone")
+def test_however_many_questions_there_are_none_is_asked_after_the_end(
+    monkeypatch: pytest.MonkeyPatch, lookup: Callable[[], DnsContacts], server: NameServer
+) -> None:
+    # Each look at it takes as long as a fiftieth of the time for all.
+    monkeypatch.setattr(dns_contacts, "time", Clock(dns_contacts.LOOKUP_SECONDS / 50))
+    names = [f"n{number:03}.test" for number in range(250)]
+
+    found = lookup().contacts(names)
+
+    assert 40 <= len(server.queries) <= 50
+    assert found[names[0]] == NOTHING  # the first ones first
+    assert all(unasked(found[name], name) for name in names[50:])
+
+
+# The way to the server
+
+
+def test_a_truncated_answer_is_asked_for_again_over_tcp(
+    zone: Zone, contacts: Callable[[str], Contacts], server: NameServer
+) -> None:
+    zone.set(label(NAME), "TXT", [f'"{PKI}"'])
+    zone.fault(label(NAME), "truncated")
+
+    assert contacts(NAME) == Contacts(txt=(PKI,))
+    assert [query.transport for query in server.queries if query.type == "TXT"] == ["udp", "tcp"]
+
+
+def test_a_large_set_of_contacts_is_read_whole(zone: Zone, contacts: Callable[[str], Contacts]) -> None:
+    many = [f"contact-{number:03}@mail.test" for number in range(500)]
+    zone.set(label(NAME), "TXT", [f'"{contact}" "{""}"' for contact in many])
+
+    assert sorted(contacts(NAME).txt) == many
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_a_server_may_be_asked_over_ipv6() -> None:
+    with NameServer(Zone(), host="::1") as server:
+        server.zone.set(label(NAME), "TXT", [f'"{PKI}"'])
+
+        assert address_of(server)[0] == "::1"
+        assert DnsContacts((address_of(server),)).contacts([NAME])[NAME] == Contacts(txt=(PKI,))
+
+
+@pytest.fixture
+def resolv_conf(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
+    """Put a text, and a port, where the resolver reads the system's configuration; the reading itself is its own."""
+    read = dns.resolver.Resolver.read_resolv_conf
+
+    def put(text: str, port: int = 53) -> None:
+        def instead(resolver: dns.resolver.Resolver, _path: object) -> None:
+            read(resolver, io.StringIO(text))
+            resolver.port = port
+
+        monkeypatch.setattr(dns.resolver.Resolver, "read_resolv_conf", instead)
+
+    return put
+
+
+def test_without_servers_the_systems_is_asked(zone: Zone, server: NameServer, resolv_conf: Callable[..., None]) -> None:
+    zone.set(label(NAME), "TXT", [f'"{PKI}"'])
+    host, port = address_of(server)
+    resolv_conf(f"search elsewhere.test\nnameserver {host}\n", port)
+
+    assert DnsContacts(()).contacts([NAME])[NAME] == Contacts(txt=(PKI,))
+    assert not [query for query in server.queries if "elsewhere" in query.name]
+
+
+def test_a_system_without_a_resolver_gives_no_answer(resolv_conf: Callable[..., None]) -> None:
+    resolv_conf("# nothing here\n")
+
+    one = DnsContacts(())
+
+    assert one.contacts([WWW])[WWW].failure == f"TXT of {label(WWW)} was not asked (no resolver is configured)"
+    assert one.has_mx([NAME]) == {NAME: None}
+
+
+def test_configured_servers_are_asked_instead_of_the_systems(
+    zone: Zone, lookup: Callable[[], DnsContacts], resolv_conf: Callable[..., None]
+) -> None:
+    resolv_conf("# nothing here\n")
+    zone.set(label(NAME), "TXT", [f'"{PKI}"'])
+
+    assert lookup().contacts([NAME])[NAME] == Contacts(txt=(PKI,))
+
+
+# Who takes mail
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        (["10 mail.example.com."], True),
+        (["10 mail.example.com.", "20 backup.test."], True),
+        (["0 ."], False),
+        (["0 .", "10 mail.example.com."], True),
+        ([], False),
+    ],
+)
+def test_a_host_takes_mail_if_it_has_an_mx_that_is_not_the_null_one(
+    zone: Zone, lookup: Callable[[], DnsContacts], records: Sequence[str], expected: bool
+) -> None:
+    zone.set(NAME, "A", ["192.0.2.1"])
+    zone.set(NAME, "MX", records)
+
+    assert lookup().has_mx([NAME]) == {NAME: expected}
+
+
+def test_a_host_that_does_not_exist_takes_no_mail(lookup: Callable[[], DnsContacts]) -> None:
+    assert lookup().has_mx(["nowhere.test"]) == {"nowhere.test": False}
+
+
+def test_an_mx_behind_a_cname_takes_mail(zone: Zone, lookup: Callable[[], DnsContacts]) -> None:
+    zone.set(WWW, "CNAME", [NAME])
+    zone.set(NAME, "MX", ["10 mail.example.com."])
+
+    assert lookup().has_mx([WWW]) == {WWW: True}
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("fault", ["servfail", "refused", "silent", "garbage"])
+def test_whether_a_host_takes_mail_is_not_known_without_an_answer(
+    zone: Zone, lookup: Callable[[], DnsContacts], fault: str
+) -> None:
+    zone.set(NAME, "MX", ["10 mail.example.com."])
+    zone.fault(NAME, fault)
+
+    assert lookup().has_mx([NAME]) == {NAME: None}
+
+
+def test_each_host_has_its_own_answer(zone: Zone, lookup: Callable[[], DnsContacts]) -> None:
+    zone.set("yes.test", "MX", ["10 mail.yes.test."])
+    zone.fault("unknown.test", "servfail")
+
+    assert lookup().has_mx(["yes.test", "no.test", "unknown.test"]) == {
+        "yes.test": True,
+        "no.test": False,
+        "unknown.test": None,
+    }
+
+
+# Hostile answers
+
+
+def test_control_characters_and_escapes_never_come_through(zone: Zone, contacts: Callable[[str], Contacts]) -> None:
+    zone.set(
+        label(NAME),
+        "TXT",
+        [f'"\\{code:03}pki@mail.test"' for code in (0, 7, 8, 9, 10, 13, 27, 127, 128, 255)]
+        + ['"pki@mail.test\\226\\128\\174"', '"pki\\226\\128\\139@mail.test"', '"good@mail.test"'],
+    )
+
+    assert contacts(NAME) == Contacts(txt=("good@mail.test",))
+
+
+def test_a_huge_txt_does_no_harm(zone: Zone, contacts: Callable[[str], Contacts]) -> None:
+    zone.set(label(NAME), "TXT", [" ".join(['"' + "a" * 255 + '"'] * 200), f'"{PKI}"'])
+    zone.set(NAME, "CAA", [f'0 contactemail "{"a." * 5000}@mail.test"'])
+
+    assert contacts(NAME) == Contacts(txt=(PKI,))
+
+
+@pytest.fixture
+def liar(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[bytes], bytes]], DnsContacts]]:
+    """Give a server that answers each question with whatever bytes a function makes of it."""
+    monkeypatch.setattr(dns_contacts, "LOOKUP_SECONDS", 0.3)
+    monkeypatch.setattr(dns_contacts, "_TRY_SECONDS", 0.1)
+    running = []
+
+    def start(answer: Callable[[bytes], bytes]) -> DnsContacts:
+        listening = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        listening.bind(("127.0.0.1", 0))
+
+        def serve() -> None:
+            while True:
+                question, client = listening.recvfrom(65535)
+                if question == b"stop":
+                    return
+                listening.sendto(answer(question), client)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        running.append((listening, thread))
+        return DnsContacts((listening.getsockname(),))
+
+    yield start
+    for listening, thread in running:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stopping:
+            stopping.sendto(b"stop", listening.getsockname())
+        thread.join()
+        listening.close()
+
+
+def _record(question: bytes, data: bytes, kind: int | None = None, length: int | None = None) -> bytes:
+    """One record for the question, of the type that was asked for, whatever its data is."""
+    query = dns.message.from_wire(question)
+    body = query.question[0].name.to_wire() + struct.pack("!HH", query.question[0].rdtype, 1)
+    asked_for = query.question[0].rdtype if kind is None else kind
+    answer = b"\xc0\x0c" + struct.pack("!HHIH", asked_for, 1, 60, len(data) if length is None else length) + data
+    return question[:2] + struct.pack("!HHHHH", 0x8180, 1, 1, 0, 0) + body + answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda question: _record(question, b"\x00\x05con-1pki@mail.test"),  # a CAA tag that is none
+        lambda question: _record(question, b"\x00\xffcontactemail"),  # a CAA tag beyond the record
+        lambda question: _record(question, b"\x30pki@mail.test"),  # a string beyond the record
+        lambda question: _record(question, b""),
+        lambda question: _record(question, b"\x0dpki@mail.test", length=500),
+        lambda question: _record(question, b"\xc0\x0c", kind=5),  # a name that is its own alias
+        lambda question: question,  # the question itself
+        lambda question: question[:2],
+        lambda _: b"",
+        lambda _: b"\xff" * 600,
+        lambda question: question[:2] + b"\x81\x80\xff\xff\xff\xff\xff\xff\xff\xff" + question[12:],
+    ],
+    ids=[
+        "no_tag",
+        "tag_too_long",
+        "string_too_long",
+        "no_data",
+        "cut_off",
+        "own_alias",
+        "echo",
+        "id_only",
+        "empty",
+        "noise",
+        "counts",
+    ],
+)
+def test_a_malformed_answer_is_no_answer_and_never_an_exception(
+    liar: Callable[[Callable[[bytes], bytes]], DnsContacts], answer: Callable[[bytes], bytes]
+) -> None:
+    one = liar(answer)
+
+    found = one.contacts([NAME])[NAME]
+
+    assert found.addresses == []
+    assert (found.failure or "").startswith("DNS did not answer for ")
+    assert one.has_mx([NAME]) == {NAME: None}
+
+
+def test_an_answer_to_another_question_is_not_believed(
+    liar: Callable[[Callable[[bytes], bytes]], DnsContacts],
+) -> None:
+    def to_another(question: bytes) -> bytes:
+        other = dns.message.make_query("other.test", "TXT", id=int.from_bytes(question[:2]))
+        return _record(other.to_wire(), b"\x0dpki@mail.test")
+
+    assert unanswered(liar(to_another).contacts([NAME])[NAME], "TXT", label(NAME))
+
+
+def test_the_same_answer_to_the_right_question_is(liar: Callable[[Callable[[bytes], bytes]], DnsContacts]) -> None:
+    one = liar(lambda question: _record(question, b"\x0dpki@mail.test"))
+
+    assert one.contacts([NAME])[NAME].txt == (PKI,)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(st.lists(st.binary(min_size=0, max_size=255), min_size=1, max_size=3), st.booleans())
+def test_whatever_bytes_are_published_only_addresses_come_through(
+    zone: Zone, lookup: Callable[[], DnsContacts], strings: list[bytes], as_address: bool
+) -> None:
+    if as_address:
+        strings = [*strings, b"@mail.test"]
+    text = [f'"{"".join(f"\\{byte:03}" for byte in string)}"' for string in strings]
+    zone.set(label(NAME), "TXT", [" ".join(text)])
+    zone.set(NAME, "CAA", [f"0 contactemail {text[0]}"])
+
+    found = lookup().contacts([NAME])[NAME]
+
+    assert found.failure is None
+    for address in found.addresses:
+        assert parse_email(address, "contact") == address
+        assert address.isascii()
+        assert address.isprintable()

@@ -1,0 +1,319 @@
+"""The reminder queue against a FIFO queue in this process: what is sent, and how the line is held."""
+
+import json
+from datetime import date
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from moto import mock_aws
+
+from dv_resend.adapters.reminder_queue import MAX_VISIBILITY_SECONDS, SqsReminderQueue
+from dv_resend.core.requests import Reminder
+from dv_resend.errors import ConfigurationError, QueueUnavailable
+
+TODAY = date(2026, 11, 23)
+ENDPOINT = "https://sqs.eu-west-1.amazonaws.com/"
+FIFO = {"FifoQueue": "true", "VisibilityTimeout": "60"}
+
+
+class Client:
+    """The SQS client with faults: a method failing, or answering that some messages failed; it notes its calls."""
+
+    def __init__(self, client):
+        self._client = client
+        self.fail = []
+        self.failed = []
+        self.calls = []
+
+    def __getattr__(self, name):
+        def call(**arguments):
+            self.calls.append((name, arguments))
+            if self.fail and (error := self.fail.pop(0)) is not None:
+                raise error
+            answer = getattr(self._client, name)(**arguments)
+            return answer | {"Failed": self.failed} if self.failed else answer
+
+        return call
+
+
+def refusal(code):
+    return ClientError({"Error": {"Code": code, "Message": "Said by SQS."}}, "SendMessageBatch")
+
+
+@pytest.fixture(scope="module")
+def sqs():
+    """One SQS for the whole file: a new one per test would take most of the time."""
+    with mock_aws():
+        yield boto3.client("sqs")
+
+
+@pytest.fixture
+def url(sqs):
+    url = sqs.create_queue(QueueName="reminders.fifo", Attributes=FIFO)["QueueUrl"]
+    yield url
+    sqs.delete_queue(QueueUrl=url)
+
+
+@pytest.fixture
+def client(sqs):
+    return Client(sqs)
+
+
+@pytest.fixture
+def queue(client, url):
+    return SqsReminderQueue(url, client)
+
+
+@pytest.fixture
+def received(sqs, url):
+    """Take what stands in the queue, in order."""
+
+    def receive():
+        found = []
+        while messages := sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"], VisibilityTimeout=60
+        ).get("Messages", []):
+            found += messages
+            # Until then, no later message of their group is given out.
+            for message in messages:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return found
+
+    return receive
+
+
+def many(count, day=3):
+    return [Reminder(number, date(2026, 11, 20), day) for number in range(1, count + 1)]
+
+
+# Sending
+
+
+def test_a_message_is_the_reminder_in_the_one_group_of_the_key(queue, received):
+    reminders = [Reminder(7, date(2026, 11, 20), 3), Reminder(8)]
+
+    assert queue.send(reminders, TODAY) == 2
+
+    messages = received()
+    assert [json.loads(message["Body"]) for message in messages] == [
+        {"order_id": 7, "anchor": "2026-11-20", "day": 3},
+        {"order_id": 8},
+    ]
+    assert [Reminder.from_json(json.loads(message["Body"])) for message in messages] == reminders
+    attributes = [message["Attributes"] for message in messages]
+    assert {found["MessageGroupId"] for found in attributes} == {"certcentral"}
+    assert [found["MessageDeduplicationId"] for found in attributes] == ["7#3#2026-11-23", "8#reissue#2026-11-23"]
+
+
+def test_nothing_to_send_is_no_call(queue, client):
+    assert queue.send([], TODAY) == 0
+    assert client.calls == []
+
+
+@pytest.mark.parametrize(("count", "batches"), [(1, [1]), (10, [10]), (11, [10, 1]), (25, [10, 10, 5])])
+def test_ten_messages_go_in_a_call_and_stay_in_order(queue, client, received, count, batches):
+    assert queue.send(many(count), TODAY) == count
+
+    assert [len(arguments["Entries"]) for _, arguments in client.calls] == batches
+    assert [json.loads(message["Body"])["order_id"] for message in received()] == list(range(1, count + 1))
+
+
+def test_a_second_sweep_of_the_day_adds_nothing(queue, received):
+    for _ in range(2):
+        queue.send([*many(3), Reminder(9)], TODAY)
+
+    assert len(received()) == 4
+
+
+@pytest.mark.parametrize(
+    ("reminder", "day"),
+    [
+        (Reminder(7, date(2026, 11, 16), 7), TODAY),
+        (Reminder(8, date(2026, 11, 20), 3), TODAY),
+        (Reminder(7, date(2026, 11, 20), 3), date(2026, 11, 24)),
+        (Reminder(7), TODAY),
+    ],
+    ids=ascii,
+)
+def test_another_reminder_or_another_day_is_another_message(queue, received, reminder, day):
+    queue.send([Reminder(7, date(2026, 11, 20), 3)], TODAY)
+    queue.send([reminder], day)
+
+    assert len(received()) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(refusal(code) for code in ("RequestThrottled", "ThrottlingException", "InternalError", "ServiceUnavailable")),
+        EndpointConnectionError(endpoint_url=ENDPOINT),
+        ReadTimeoutError(endpoint_url=ENDPOINT),
+    ],
+    ids=ascii,
+)
+def test_without_sqs_the_sweep_must_come_again(queue, client, error):
+    client.fail = [error]
+
+    with pytest.raises(QueueUnavailable) as caught:
+        queue.send(many(3), TODAY)
+
+    assert "Said by SQS" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "code", ["AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"]
+)
+def test_what_only_an_operator_can_mend_is_a_configuration_error(queue, client, code):
+    client.fail = [refusal(code)]
+
+    with pytest.raises(ConfigurationError, match="SWEEP_QUEUE_URL"):
+        queue.send(many(3), TODAY)
+
+
+def test_a_missing_queue_is_a_configuration_error(client, url):
+    with pytest.raises(ConfigurationError, match="SWEEP_QUEUE_URL"):
+        SqsReminderQueue(url.replace("reminders", "missing"), client).send(many(1), TODAY)
+
+
+def test_what_was_queued_before_a_failure_stays_and_the_rest_comes_with_the_next_sweep(queue, client, received):
+    client.fail = [None, refusal("RequestThrottled")]
+    with pytest.raises(QueueUnavailable):
+        queue.send(many(25), TODAY)
+
+    # The repeats of the first ten are dropped by SQS.
+    assert queue.send(many(25), TODAY) == 25
+    assert sorted(json.loads(message["Body"])["order_id"] for message in received()) == list(range(1, 26))
+
+
+def test_messages_that_sqs_did_not_take_are_an_error_and_not_counted_as_queued(queue, client):
+    client.failed = [{"Id": "1", "Code": "InternalError", "SenderFault": False}]
+
+    with pytest.raises(QueueUnavailable, match=r"1 reminders \(InternalError\)"):
+        queue.send(many(3), TODAY)
+
+    assert len(client.calls) == 1
+
+
+@settings(deadline=None, derandomize=True, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(1, 10**15 - 1), max_size=35, unique=True), st.none() | st.integers(1, 365))
+def test_any_page_goes_out_whole_and_within_sqss_limits(client, url, order_ids, day):
+    client.calls.clear()
+    reminders = [Reminder(number, None if day is None else TODAY, day) for number in order_ids]
+
+    assert SqsReminderQueue(url, client).send(reminders, TODAY) == len(order_ids)
+
+    entries = [entry for _, arguments in client.calls for entry in arguments["Entries"]]
+    assert [Reminder.from_json(json.loads(entry["MessageBody"])) for entry in entries] == reminders
+    assert len({entry["MessageDeduplicationId"] for entry in entries}) == len(entries)
+    assert all(len(entry["MessageDeduplicationId"]) <= 128 for entry in entries)
+    for _, arguments in client.calls:
+        assert len(arguments["Entries"]) <= 10
+        assert len({entry["Id"] for entry in arguments["Entries"]}) == len(arguments["Entries"])
+
+
+# Holding
+
+
+def handles(sqs, url, count):
+    messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=60)["Messages"]
+    assert len(messages) == count
+    return [message["ReceiptHandle"] for message in messages]
+
+
+def test_messages_that_are_held_stay_out_of_sight(queue, sqs, url, received):
+    queue.send(many(3), TODAY)
+
+    queue.hold(handles(sqs, url, 3), 600)
+
+    assert received() == []
+
+
+def test_messages_that_are_held_no_longer_come_again(queue, sqs, url, received):
+    queue.send(many(3), TODAY)
+    held = handles(sqs, url, 3)
+    queue.hold(held, 600)
+
+    queue.hold(held, 0)
+
+    assert [json.loads(message["Body"])["order_id"] for message in received()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("seconds", [1, 30, 900, 3600])
+def test_all_of_a_batch_are_held_in_one_call_for_so_long(queue, client, sqs, url, seconds):
+    queue.send(many(10), TODAY)
+    held = handles(sqs, url, 10)
+    client.calls.clear()
+
+    queue.hold(held, seconds)
+
+    ((method, arguments),) = client.calls
+    assert method == "change_message_visibility_batch"
+    assert [(entry["ReceiptHandle"], entry["VisibilityTimeout"]) for entry in arguments["Entries"]] == [
+        (handle, seconds) for handle in held
+    ]
+    assert len({entry["Id"] for entry in arguments["Entries"]}) == 10
+
+
+@pytest.mark.parametrize("seconds", [12 * 3600 + 1, 24 * 3600])
+def test_no_message_is_held_for_longer_than_sqs_can(queue, client, seconds):
+    client.fail = [refusal("x")]
+
+    queue.hold(["handle"], seconds)
+
+    ((_, arguments),) = client.calls
+    assert arguments["Entries"][0]["VisibilityTimeout"] == MAX_VISIBILITY_SECONDS <= 12 * 3600
+
+
+def test_even_the_longest_hold_is_one_that_sqs_takes(queue, sqs, url, received, output):
+    queue.send(many(2), TODAY)
+
+    queue.hold(handles(sqs, url, 2), 24 * 3600)
+
+    assert received() == []
+    assert output().lines == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(
+            refusal(code)
+            for code in ("RequestThrottled", "AccessDenied", "ReceiptHandleIsInvalid", "QueueDoesNotExist")
+        ),
+        EndpointConnectionError(endpoint_url=ENDPOINT),
+        ReadTimeoutError(endpoint_url=ENDPOINT),
+    ],
+    ids=ascii,
+)
+def test_what_cannot_be_held_is_logged_and_the_queues_own_wait_is_left(queue, client, output, error):
+    client.fail = [error]
+
+    queue.hold(["handle"], 30)
+
+    (line,) = output().lines
+    assert line["level"] == "WARNING"
+    assert line["error"] in (
+        error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+    )
+
+
+def test_each_message_that_could_not_be_held_is_logged(queue, sqs, url, client, output):
+    queue.send(many(2), TODAY)
+    held = handles(sqs, url, 2)
+    client.failed = [{"Id": str(number), "Code": "ReceiptHandleIsInvalid", "SenderFault": True} for number in range(2)]
+
+    queue.hold(held, 30)
+
+    assert [(line["level"], line["error"]) for line in output().lines] == [("WARNING", "ReceiptHandleIsInvalid")] * 2
+
+
+def test_a_handle_that_is_no_more_does_not_keep_the_others_from_being_held(queue, sqs, url, received, output):
+    queue.send(many(2), TODAY)
+
+    queue.hold(["gone", *handles(sqs, url, 2)], 600)
+
+    assert received() == []
+    assert {line["level"] for line in output().lines} == {"WARNING"}
