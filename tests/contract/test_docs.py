@@ -417,9 +417,12 @@ def test_every_error_says_what_its_caller_does() -> None:
     named = [[code for code in codes(point) if code in CLASSES] for point in points]
     (retry,) = [names for point, names in zip(points, named, strict=True) if "try later" in point]
 
-    # The first and the last point name outcomes that are no errors, and those of a repeat.
-    assert sorted(name for names in named[1:-1] for name in names) == sorted(CLASSES)
     assert set(retry) == {name for name, cls in CLASSES.items() if cls.retryable}
+    # The first point is about repeats, the last one about errors that are not ours.
+    assert sorted(name for names in named[1:-1] for name in names) == sorted(CLASSES)
+    for point, names in zip(points[1:-1], named[1:-1], strict=True):
+        statuses = {int(code) for code in codes(point) if re.fullmatch(r"\d{3}", code)}
+        assert statuses == {CLASSES[name].http_status for name in names}
 
 
 def test_reasons_are_those_of_the_code() -> None:
