@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,11 @@ from dev.local.template import ROOT, load
 
 _TOOLS = ROOT / ".tools"
 _UV = _TOOLS / "uv/bin/uv"
+_RUNTIME = _TOOLS / "local-aws"
+# Where Lambda unpacks a function.
+_TASK = "/var/task/"
+# Files are changed below, and uv may otherwise link them to its cache, and so to what later builds ship.
+_COPY = {"UV_LINK_MODE": "copy"}
 _PLAIN = Path(__file__).with_name("plain")
 
 OURS, BARE, COMPILED = "ours", "plain", "plain+pyc"
@@ -36,17 +42,34 @@ class Build:
 
 def build_all(source: Path, folder: Path, ca: bytes) -> list[Build]:
     """Build the functions into `folder`; they trust `ca` besides the usual authorities. `source` holds our template."""
-    builds = [_build_ours(source, folder / OURS), *(_build_plain(source, folder, name) for name in (BARE, COMPILED))]
+    _compile_runtime()
+    builds = [
+        _build_ours(source, folder / OURS, ca),
+        *(_build_plain(source, folder, name) for name in (BARE, COMPILED)),
+    ]
     for build in builds:
-        for bundle in build.folder.rglob("*.pem"):
-            bundle.write_bytes(bundle.read_bytes() + b"\n" + ca)
+        # What requests trusts and, without AWS_CA_BUNDLE, the SDK too.
+        _trust(build.folder / "certifi/cacert.pem", ca, build.folder / "certifi/cacert.pem")
     return builds
 
 
-def _build_ours(source: Path, folder: Path) -> Build:
+def _trust(bundle: Path, ca: bytes, result: Path) -> None:
+    """Write the authorities of `bundle`, and `ca`, to a new file that takes the place of `result`."""
+    draft = result.with_name(f"{result.name}.new")
+    draft.write_bytes(bundle.read_bytes() + b"\n" + ca)
+    draft.replace(result)
+
+
+def _compile_runtime() -> None:
+    """Give the runtime's own packages their bytecode, as on Lambda: the plain script uses its boto3."""
+    (packages,) = _RUNTIME.glob("lib/python*/site-packages")
+    _run(_RUNTIME / "bin/python", "-m", "compileall", "-q", packages, cwd=_RUNTIME)
+
+
+def _build_ours(source: Path, folder: Path, ca: bytes) -> Build:
     # Without the caller's AWS and Python settings; what is left may name a package registry.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))}
-    environment |= {"SAM_CLI_TELEMETRY": "0", "UV": str(_UV), "PYTHON": sys.executable}
+    environment |= _COPY | {"SAM_CLI_TELEMETRY": "0", "UV": str(_UV), "PYTHON": sys.executable}
     _run(
         _TOOLS / "sam/bin/sam",
         *("build", "ResendFunction", "--template", source / "template.yaml", "--build-dir", folder),
@@ -55,13 +78,15 @@ def _build_ours(source: Path, folder: Path) -> Build:
     )
     function = folder / "ResendFunction"
     weight = _sizes(function)
-    _for_this_machine(function, source / "src/requirements.txt", folder / "native")
     template = load(source / "template.yaml")
     properties = template["Resources"]["ResendFunction"]["Properties"]
-    values = {
-        name: _value(value, template["Parameters"]) for name, value in properties["Environment"]["Variables"].items()
-    }
+    variables = properties["Environment"]["Variables"]
+    values = {name: _value(value, template["Parameters"]) for name, value in variables.items()}
     settings = {name: value for name, value in values.items() if value is not None}
+    # The roots that ship, and this run's. Beside the package, so that it stays as it was built.
+    (roots,) = [option for option in variables["AWS_CA_BUNDLE"]["Fn::If"] if str(option).startswith(_TASK)]
+    settings["AWS_CA_BUNDLE"] = str(folder / "aws-roots.pem")
+    _trust(function / roots.removeprefix(_TASK), ca, folder / "aws-roots.pem")
     return Build(OURS, function, properties["Handler"], settings, weight)
 
 
@@ -90,25 +115,14 @@ def _build_plain(source: Path, folder: Path, name: str) -> Build:
     return Build(name, function, "app.lambda_handler", {}, _sizes(function))
 
 
-def _for_this_machine(function: Path, requirements: Path, scratch: Path) -> None:
-    """Give the function, built for Lambda's processor, its compiled modules for this machine's.
-
-    Otherwise their slower twins in Python would run here, in ours alone.
-    """
-    _install(scratch, "--require-hashes", "--no-deps", "-r", requirements)
-    for module in scratch.rglob("*.so"):
-        relative = module.relative_to(scratch)
-        if (function / relative.parts[0]).exists():
-            shutil.copy(module, function / relative)
-
-
 def _install(folder: Path, *what: str | Path) -> None:
     target = f"{platform.machine()}-manylinux2014"
     options = ("--python-platform", target, "--python-version", "3.13", "--only-binary", ":all:")
-    _run(_UV, "pip", "install", "--quiet", "--target", folder, *options, *what, cwd=folder.parent)
+    command = (_UV, "pip", "install", "--quiet", "--target", folder, *options, *what)
+    _run(*command, cwd=folder.parent, env=os.environ | _COPY)
 
 
-def _run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> None:
+def _run(*command: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> None:
     cwd.mkdir(parents=True, exist_ok=True)
     ran = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     if ran.returncode != 0:

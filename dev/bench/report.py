@@ -12,9 +12,9 @@ from dev.bench.builds import BARE, COMPILED, OURS
 from dev.bench.cpu import MB_OF_ONE_CPU
 from dev.bench.measure import Cold, Imports, Scenario, Sized, Warm, milliseconds
 
-MAX_ZIPPED_MB = 4.0
-# (door, against): cold start, ours to the plain script's
-COLD_TARGETS = {("direct", BARE): 0.75, ("http", BARE): 0.85, ("direct", COMPILED): 1.0, ("http", COMPILED): 1.15}
+MAX_ZIPPED_MB = 6.0
+# (door, against): cold start, ours to the script's as its author would deploy it, and to the script's with bytecode
+COLD_TARGETS = {("direct", BARE): 0.85, ("http", BARE): 0.85, ("direct", COMPILED): 1.15, ("http", COMPILED): 1.15}
 MAX_WARM = 0.60
 MAX_CONNECTIONS = 0.01  # for each resend
 MAX_WARM_CPU = 1.0

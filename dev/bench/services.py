@@ -11,7 +11,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import certifi
 import trustme
 
 from dev.bench.aws import FakeAws
@@ -31,9 +30,6 @@ class Authority:
         self.certificate = authority.cert_pem.bytes()
         self.server = folder / "server.pem"
         authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(self.server))
-        # As long as the list that clients really load.
-        self.bundle = folder / "bundle.pem"
-        self.bundle.write_bytes(Path(certifi.where()).read_bytes() + b"\n" + self.certificate)
 
 
 class Services:
@@ -68,13 +64,11 @@ class Services:
             "AWS_ACCESS_KEY_ID": "bench",
             "AWS_SECRET_ACCESS_KEY": "bench",
             "AWS_SESSION_TOKEN": "bench",
-            "AWS_CA_BUNDLE": str(self._authority.bundle),
-            "SSL_CERT_FILE": str(self._authority.bundle),
         }
 
     def upstream_calls(self) -> list[str]:
         """The methods of the calls that CertCentral has got since it was last asked, and that it answered well."""
-        tls = ssl.create_default_context(cafile=str(self._authority.bundle))
+        tls = ssl.create_default_context(cadata=self._authority.certificate.decode())
         with closing(http.client.HTTPSConnection("127.0.0.1", self._port, timeout=30, context=tls)) as connection:
             found = []
             for method in ("GET", "DELETE"):

@@ -6,8 +6,8 @@ from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from dv_resend import observability
+from dv_resend.adapters import aws
 from dv_resend.adapters.api_key import ApiKey
-from dv_resend.adapters.aws import Session
 from dv_resend.adapters.certcentral import CertCentralClient
 from dv_resend.adapters.certcentral_http import CertCentralHttp
 from dv_resend.adapters.claims_table import ClaimsTable
@@ -108,7 +108,6 @@ class _Parts:
 
     def __init__(self) -> None:
         self.config = Config.from_environment(os.environ)
-        self._session = Session()
 
     @cached_property
     def resender(self) -> Resender:
@@ -124,7 +123,7 @@ class _Parts:
         http_client = CertCentralHttp(
             base_url=config.certcentral_base_url,
             timeout_seconds=config.certcentral_timeout_seconds,
-            api_key=ApiKey(config.api_key_secret_id, self._session.client("secretsmanager")),
+            api_key=ApiKey(config.api_key_secret_id, aws.client("secretsmanager")),
             observe=observability.observe_upstream,
             wait_for_token=(lambda: None) if bucket is None else bucket.wait,
         )
@@ -132,13 +131,13 @@ class _Parts:
 
     @cached_property
     def claims(self) -> ClaimsTable:
-        return ClaimsTable(self.config.claims_table, self.config.cool_down_seconds, self._session.client("dynamodb"))
+        return ClaimsTable(self.config.claims_table, self.config.cool_down_seconds, aws.client("dynamodb"))
 
     @cached_property
     def queue(self) -> SqsReminderQueue:
         if self.config.sweep_queue_url is None:
             raise ConfigurationError("The environment variable SWEEP_QUEUE_URL is missing; only SweepFunction sweeps.")
-        return SqsReminderQueue(self.config.sweep_queue_url, self._session.client("sqs"))
+        return SqsReminderQueue(self.config.sweep_queue_url, aws.client("sqs"))
 
 
 @lru_cache(maxsize=1)

@@ -8,16 +8,20 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "THIRD-PARTY-LICENSES.md"
 REQUIREMENTS = ROOT / "src/requirements.txt"
 
-# Each lets a package be shipped unchanged beside code of any licence, if its text goes along. (MPL-2.0 also wants its
-# own files' source to be had: it is, at the address in the list.)
+# Each lets a package be shipped beside code of any licence, if its text goes along. MPL-2.0 also wants its own files'
+# source to be had: it is, at the address in the list. Apache-2.0 wants changes to be noted: botocore/data has a note.
 ALLOWED = {"Apache-2.0", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0", "PSF-2.0"}
+
+# What a package says in words of its own. python-dateutil's text: BSD for all of it, Apache for newer parts as well.
+_IN_SPDX = {("python-dateutil", "Dual License"): "BSD-3-Clause", ("s3transfer", "Apache License 2.0"): "Apache-2.0"}
 
 _HEAD = """\
 # Third-party licences
 
 The packages inside the deployed functions, as `src/requirements.txt` pins them. Each package's licence text ships with
-it, in its `*.dist-info` folder. `make licences` writes this file; a test compares it with the pins. DV Resend itself is
-under the [Apache License 2.0](LICENSE).
+it, in its `*.dist-info` folder. All are unchanged but botocore, whose data is cut down (`src/trim_sdk.py`). `make
+licences` writes this file; a test compares it with the pins. DV Resend itself is under the
+[Apache License 2.0](LICENSE).
 
 | package | version | licence | source |
 | --- | --- | --- | --- |
@@ -31,7 +35,8 @@ def pins(requirements: Path) -> dict[str, str]:
 
 def licence(package: Distribution) -> str:
     """The SPDX expression of a package's licence, in the new field of its metadata or in the old one."""
-    return str(package.metadata.get("License-Expression") or package.metadata.get("License") or "unknown")
+    said = str(package.metadata.get("License-Expression") or package.metadata.get("License") or "unknown")
+    return _IN_SPDX.get((package.name, said), said)
 
 
 def source(package: Distribution) -> str:

@@ -1,7 +1,10 @@
 """What `sam build` puts into the deployment package, by the very rules of src/Makefile."""
 
+import ast
 import base64
+import csv
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -9,18 +12,21 @@ import shutil
 import ssl
 import subprocess
 import sys
+import textwrap
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aws_lambda_powertools.utilities.parameters import SecretsProvider
+from botocore import xform_name
 
+import trim_sdk
 from dev.local.template import ROOT, load
-from dv_resend.adapters import aws
 
+TEMPLATE = load(ROOT / "template.yaml")
 FUNCTIONS = [
-    name
-    for name, resource in load(ROOT / "template.yaml")["Resources"].items()
-    if resource["Type"] == "AWS::Serverless::Function"
+    name for name, resource in TEMPLATE["Resources"].items() if resource["Type"] == "AWS::Serverless::Function"
 ]
 
 
@@ -31,7 +37,7 @@ print(requests.__file__, publicsuffixlist.PublicSuffixList().publicsuffix("www.e
 """
 # Which files of the SDK's data the clients are made of, and what they can then do.
 _CLIENTS = """
-import json
+import json, sys
 from botocore.loaders import JSONFileLoader
 read, load = [], JSONFileLoader.load_file
 def noted(self, path):
@@ -41,16 +47,15 @@ def noted(self, path):
     return data
 JSONFileLoader.load_file = noted
 from dv_resend import aws
-session = aws.Session()
-clients = {service: session.client(service) for service in aws.OPERATIONS}
+clients = {service: aws.client(service) for service in sys.argv[1:]}
 operations = {service: sorted(client.meta.service_model.operation_names) for service, client in clients.items()}
 print(json.dumps([read, operations, {service: client.meta.endpoint_url for service, client in clients.items()}]))
 """
 
 
 @pytest.fixture(scope="module", params=FUNCTIONS)
-def package(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """A package as Lambda unpacks it: built from a copy of src/, zipped with SAM's one timestamp, unzipped."""
+def built(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """What the build makes of a copy of src/."""
     folder = tmp_path_factory.mktemp("build")
     shutil.copytree(ROOT / "src", folder / "src")
     built = folder / "built"
@@ -60,6 +65,13 @@ def package(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
         check=True,
         env=os.environ | {"UV": str(ROOT / ".tools/uv/bin/uv"), "PYTHON": sys.executable},
     )
+    return built
+
+
+@pytest.fixture(scope="module")
+def package(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package as Lambda unpacks it: zipped with SAM's one timestamp, unzipped."""
+    folder = tmp_path_factory.mktemp("package")
     archive = folder / "package.zip"
     with zipfile.ZipFile(archive, "w") as made:
         for path in sorted(built.rglob("*")):
@@ -91,9 +103,10 @@ def test_the_handler_starts_from_bytecode_alone(package: Path, tmp_path: Path) -
 
     found = subprocess.run(
         # A warning at import would stand in the log of every cold start.
-        [sys.executable, "-B", "-W", "error", "-c", _START],
+        # -S: no other package is in reach.
+        [sys.executable, "-B", "-S", "-W", "error", "-c", _START],
         cwd=task,
-        env=_without_charset_normalizer(task, tmp_path),
+        env={"PYTHONPATH": str(task), "AWS_DEFAULT_REGION": "eu-west-1"},
         capture_output=True,
         text=True,
         check=False,
@@ -103,60 +116,128 @@ def test_the_handler_starts_from_bytecode_alone(package: Path, tmp_path: Path) -
     assert found.stdout.split() == [str(task / "requests/__init__.py"), "co.uk"]
 
 
-def _without_charset_normalizer(task: Path, tmp_path: Path) -> dict[str, str]:
-    """An environment that lacks what the build leaves out, although the tests' own has it."""
-    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['charset_normalizer'] = None\n")
-    return {"PYTHONPATH": f"{tmp_path}:{task}", "AWS_DEFAULT_REGION": "eu-west-1"}
-
-
-def test_the_clients_are_made_of_the_data_that_was_cut_down(package: Path) -> None:
+def clients(package: Path, region: str) -> Any:
+    """What the package's clients read, can do, and call, without any other package in reach."""
     found = subprocess.run(
-        [sys.executable, "-c", _CLIENTS],
-        env={"PYTHONPATH": str(package), "AWS_DEFAULT_REGION": "eu-west-1"},
+        [sys.executable, "-S", "-W", "error", "-c", _CLIENTS, *trim_sdk.OPERATIONS],
+        env={"PYTHONPATH": str(package), "AWS_DEFAULT_REGION": region},
         capture_output=True,
         text=True,
         check=True,
     )
-    read, operations, endpoints = json.loads(found.stdout)
+    return json.loads(found.stdout)
 
-    assert read
-    assert [path for path in read if not path.startswith(str(package / "dv_resend/sdk_data"))] == []
-    assert operations == {service: sorted(names) for service, names in aws.OPERATIONS.items()}
-    assert endpoints == {service: f"https://{service}.eu-west-1.amazonaws.com" for service in aws.OPERATIONS}
+
+def test_clients_are_made_of_the_data_left_by_the_build(package: Path) -> None:
+    read, operations, endpoints = clients(package, "eu-west-1")
+
+    # All that is left is read: nothing is packed for nobody.
+    assert {f"{path}.json" for path in read} == {str(path) for path in (package / "botocore/data").rglob("*.json*")}
+    assert operations == {service: sorted(names) for service, names in trim_sdk.OPERATIONS.items()}
+    assert endpoints == {service: f"https://{service}.eu-west-1.amazonaws.com" for service in trim_sdk.OPERATIONS}
+
+
+def test_operations_left_by_the_build_are_those_called() -> None:
+    trees = [ast.parse(path.read_text()) for path in sorted((ROOT / "src/dv_resend").rglob("*.py"))]
+    # Our code has it read the secret.
+    trees.append(ast.parse(textwrap.dedent(inspect.getsource(SecretsProvider._get))))
+    services, called = set(), set()
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner = ast.unparse(node.func.value)
+            if ast.unparse(node.func) == "aws.client":
+                services.add(ast.literal_eval(node.args[0]))
+            elif owner.endswith(("self._client", "self.client")) or owner.startswith("aws.client("):
+                called.add(node.func.attr)
+
+    assert services == trim_sdk.OPERATIONS.keys()
+    assert called == {xform_name(name) for names in trim_sdk.OPERATIONS.values() for name in names}
 
 
 @pytest.mark.parametrize(
     ("region", "suffix"),
     [("us-gov-west-1", "amazonaws.com"), ("cn-north-1", "amazonaws.com.cn"), ("mars-north-1", "amazonaws.com")],
 )
-def test_the_data_that_was_cut_down_serves_every_partition_and_regions_of_tomorrow(
-    package: Path, region: str, suffix: str
-) -> None:
-    found = subprocess.run(
-        [sys.executable, "-c", _CLIENTS],
-        env={"PYTHONPATH": str(package), "AWS_DEFAULT_REGION": region},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    _, _, endpoints = json.loads(found.stdout)
+def test_trimmed_data_serves_every_partition_and_future_region(package: Path, region: str, suffix: str) -> None:
+    _, _, endpoints = clients(package, region)
 
     assert endpoints["dynamodb"] == f"https://dynamodb.{region}.{suffix}"
 
 
-def test_aws_itself_is_trusted_by_five_roots_alone(package: Path) -> None:
+def test_aws_itself_is_trusted_by_amazon_roots_alone(package: Path) -> None:
     """Those that Amazon Trust Services lists in its repository, by their fingerprints there (SHA-256)."""
     pem = (package / "aws-roots.pem").read_text()
     roots = re.findall(r"-----BEGIN CERTIFICATE-----\n(.*?)-----END CERTIFICATE-----", pem, re.DOTALL)
 
-    assert {hashlib.sha256(base64.b64decode(root)).hexdigest()[:16] for root in roots} == {
-        "8ecde6884f3d87b1",  # Amazon Root CA 1
+    found = {hashlib.sha256(base64.b64decode(root)).hexdigest()[:16] for root in roots}
+    # Amazon Root CA 1 to 4, and Starfield Services Root Certificate Authority - G2 as long as certifi has it.
+    assert found - {"568d6905a2c88708"} == {
+        "8ecde6884f3d87b1",
         "1ba5b2aa8c65401a",
         "18ce6cfe7bf14e60",
         "e35d28419ed02025",
-        "568d6905a2c88708",  # Starfield Services Root Certificate Authority - G2
     }
     ssl.create_default_context(cadata=pem)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_amazon_roots_are_set_only_in_partitions_that_use_them(name: str) -> None:
+    """In any other, present or future, the SDK trusts what certifi trusts."""
+    bundle = TEMPLATE["Resources"][name]["Properties"]["Environment"]["Variables"]["AWS_CA_BUNDLE"]
+
+    condition, roots, otherwise = bundle["Fn::If"]
+    assert (roots, otherwise) == ("/var/task/aws-roots.pem", {"Ref": "AWS::NoValue"})
+    assert TEMPLATE["Conditions"][condition] == {
+        "Fn::Or": [{"Fn::Equals": [{"Ref": "AWS::Partition"}, partition]} for partition in ("aws", "aws-us-gov")]
+    }
+
+
+def _bundle(folder: Path, *labels: str) -> Path:
+    """A list of authorities in certifi's form, with the name of each in place of its certificate."""
+    entry = '# Label: "{}"\n# Serial: 1\n-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n\n'
+    bundle = folder / "cacert.pem"
+    bundle.write_text("".join(entry.format(label, label.encode().hex()) for label in labels))
+    return bundle
+
+
+@pytest.mark.parametrize("legacy", [(), (trim_sdk.LEGACY_AWS_ROOT,)], ids=["without Starfield", "with Starfield"])
+def test_legacy_root_is_taken_only_if_certifi_has_it(tmp_path: Path, legacy: tuple[str, ...]) -> None:
+    roots = tmp_path / "roots.pem"
+
+    trim_sdk.write_roots(_bundle(tmp_path, "Some other", *trim_sdk.AWS_ROOTS, *legacy), roots)
+
+    taken = [bytes.fromhex(root).decode() for root in re.findall(r"-\n(\w+)\n-", roots.read_text())]
+    assert taken == [*trim_sdk.AWS_ROOTS, *legacy]
+
+
+def test_missing_amazon_root_fails_the_build(tmp_path: Path) -> None:
+    bundle = _bundle(tmp_path, *trim_sdk.AWS_ROOTS[:-1], trim_sdk.LEGACY_AWS_ROOT)
+
+    with pytest.raises(ValueError, match="does not have Amazon Root CA 4"):
+        trim_sdk.write_roots(bundle, tmp_path / "roots.pem")
+
+
+def test_installed_files_are_as_their_packages_have_them(package: Path) -> None:
+    """The build deletes some and replaces the SDK's data; no other change is meant, least of all to who is trusted."""
+    changed, kept = [], []
+    for record in package.glob("*.dist-info/RECORD"):
+        for name, value, _ in csv.reader(record.read_text().splitlines()):
+            file = package / name
+            if not value or not file.exists() or name.startswith("botocore/data/"):
+                continue
+            method, _, digest = value.partition("=")
+            found = base64.urlsafe_b64encode(hashlib.new(method, file.read_bytes()).digest()).rstrip(b"=").decode()
+            (kept if found == digest else changed).append(name)
+
+    assert changed == []
+    assert "certifi/cacert.pem" in kept
+    # Each source, but for our own.
+    sources = {str(path.relative_to(package)) for path in package.rglob("*.py")}
+    assert {name for name in sources - set(kept) if not name.startswith("dv_resend/")} == set()
+
+
+def test_build_shares_no_file_with_an_installer_cache(built: Path) -> None:
+    assert [path for path in built.rglob("*") if path.is_file() and path.stat().st_nlink > 1] == []
 
 
 def test_nothing_compiled_is_packed(package: Path) -> None:
@@ -167,8 +248,9 @@ def test_nothing_compiled_is_packed(package: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("boto3", "botocore", "pydantic", "pydantic_core", "aws_xray_sdk", "bin", "bootstrap", "charset_normalizer"),
-        *("cold_start.py", "aws_lambda_powertools/event_handler", "aws_lambda_powertools/utilities/parser"),
+        *("pydantic", "pydantic_core", "aws_xray_sdk", "bin", "bootstrap", "charset_normalizer"),
+        *("boto3/data", "botocore/cacert.pem", "botocore/data/s3"),
+        *("trim_sdk.py", "aws_lambda_powertools/event_handler", "aws_lambda_powertools/utilities/parser"),
     ],
 )
 def test_what_has_no_business_on_lambda_is_not_packed(package: Path, name: str) -> None:

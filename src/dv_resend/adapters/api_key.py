@@ -2,11 +2,12 @@
 
 import json
 import re
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from dv_resend.adapters.aws import PERMANENT, SDK_ERRORS, error_code
+from aws_lambda_powertools.utilities.parameters import SecretsProvider
+from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+
+from dv_resend.adapters.aws import error_code, translate
 from dv_resend.errors import ConfigurationError, SecretUnavailable
 
 if TYPE_CHECKING:
@@ -14,48 +15,43 @@ if TYPE_CHECKING:
 
 CACHE_SECONDS = 300
 
-# What can stand in a header: anything else would make the HTTP library raise an error that quotes the key.
-# Without quotes and backslashes: those are signs of a value that was stored with its wrapping.
+# What a header can hold: anything else would make the HTTP library raise an error that quotes the key. Quotes and
+# backslashes are excluded too: they show that the value was stored together with its JSON wrapping.
 _KEY = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{8,512}", re.ASCII)
 
 
 class ApiKey:
     """Reads the API key from the secret ``secret_id``: a plain string, or JSON ``{"api_key": "…"}``.
 
-    Both methods raise `SecretUnavailable` when Secrets Manager is throttled or away, and `ConfigurationError`
-    when the secret is missing, empty, not readable for this function, or holds no key.
+    Both methods raise `SecretUnavailable` if Secrets Manager is throttled or unavailable, and `ConfigurationError`
+    if the secret is missing, empty, not readable for this function, or holds no key.
+
+    Example:
+        ``ApiKey("dv-resend/api-key", client).current()``
     """
 
-    def __init__(
-        self, secret_id: str, client: "SecretsManagerClient", clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, secret_id: str, client: "SecretsManagerClient") -> None:
         """Keep what is needed for reading later; nothing is read yet."""
         self._secret_id = secret_id
-        self._client = client
-        self._clock = clock
-        self._cached: tuple[str, float] | None = None
+        self._secrets = SecretsProvider(boto3_client=client)
 
     def current(self) -> str:
         """Return the key, at most `CACHE_SECONDS` old."""
-        if self._cached is not None and self._clock() - self._cached[1] < CACHE_SECONDS:
-            return self._cached[0]
-        return self.refresh()
+        try:
+            key = _key_in(self._secrets.get(self._secret_id, max_age=CACHE_SECONDS))
+        except GetParameterError as error:
+            raise _translated(error.__context__) from None
+        if key is None:
+            # So that the secret is read again after somebody has fixed it.
+            self._secrets.clear_cache()  # type: ignore[no-untyped-call]
+            raise _no_key()
+        return key
 
     def refresh(self) -> str:
         """Return the key as Secrets Manager has it now."""
-        # What cannot be read or makes no sense is not kept, so that it is read again after somebody has mended it.
-        self._cached = None
-        try:
-            secret = self._client.get_secret_value(SecretId=self._secret_id)
-        except SDK_ERRORS as error:
-            raise _classified(error) from None
-        key = _key_in(secret.get("SecretString", secret.get("SecretBinary")))
-        if key is None:
-            raise ConfigurationError(
-                'The API key secret holds no usable key; store the key as plain text or as JSON {"api_key": "<key>"}.'
-            )
-        self._cached = key, self._clock()
-        return key
+        # A forced fetch would leave the old key in the cache if it failed.
+        self._secrets.clear_cache()  # type: ignore[no-untyped-call]
+        return self.current()
 
 
 def _key_in(secret: object) -> str | None:
@@ -71,12 +67,20 @@ def _key_in(secret: object) -> str | None:
     return key.strip()
 
 
-def _classified(error: BaseException) -> ConfigurationError | SecretUnavailable:
-    code = error_code(error)
-    if code == "ResourceNotFoundException":
-        return ConfigurationError("The API key secret does not exist or has no value yet; store the key in it.")
-    if code in PERMANENT:
-        return ConfigurationError(
-            f"The API key secret cannot be read ({code}); check the function's role and the secret."
-        )
-    return SecretUnavailable(f"Secrets Manager did not answer ({code}); nothing was sent. Try again later.")
+def _translated(error: BaseException | None) -> ConfigurationError | SecretUnavailable:
+    if isinstance(error, KeyError):  # the response has no value
+        return _no_key()
+    if error_code(error) == "ResourceNotFoundException":
+        return ConfigurationError("The API key secret does not exist or has no value yet. Store the key in it.")
+    return translate(
+        error,
+        SecretUnavailable,
+        permanent="The API key secret cannot be read ({code}). Check the function's role and the secret.",
+        transient="Secrets Manager did not answer ({code}). Nothing was sent. Try again later.",
+    )
+
+
+def _no_key() -> ConfigurationError:
+    return ConfigurationError(
+        'The API key secret holds no usable key. Store the key as plain text or as JSON {"api_key": "<key>"}.'
+    )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dv_resend.adapters.aws import PERMANENT, SDK_ERRORS, error_code
+from dv_resend.adapters.aws import SDK_ERRORS, error_code, translate
 from dv_resend.core.claims import Claim, HeldClaim
 from dv_resend.errors import ClaimsUnavailable, ConfigurationError
 from dv_resend.observability import logger
@@ -107,7 +107,7 @@ class ClaimsTable:
         try:
             self._client.put_item(TableName=self._table, Item={"id": {"S": record_id}, "expiration": expiration})
         except SDK_ERRORS as error:
-            raise _classified(error) from None
+            raise _translated(error) from None
 
     def forget_reminder(self, record_id: str) -> bool:
         """Remove the record, because the email was certainly not sent; return whether it is gone."""
@@ -122,7 +122,7 @@ class ClaimsTable:
         try:
             answer = self._client.get_item(TableName=self._table, Key={"id": {"S": item_id}}, ConsistentRead=True)
         except SDK_ERRORS as error:
-            raise _classified(error) from None
+            raise _translated(error) from None
         return answer.get("Item")
 
     def _put(self, claim: HeldClaim, condition: str, values: dict[str, Any]) -> Claim | None:
@@ -144,11 +144,11 @@ class ClaimsTable:
             # The SDK repeats a write whose response got lost: the claim in the way is then our own.
             return None if standing.owner == claim.owner else standing
         except ClientError as error:
-            raise _classified(error) from None
+            raise _translated(error) from None
         except BotoCoreError as error:
             # The write may have been done although its response got lost, and nothing will be sent under it.
             self.release(claim)
-            raise _classified(error) from None
+            raise _translated(error) from None
         return None
 
     def _note_force(self, claim: Claim, force_id: str) -> None:
@@ -214,10 +214,10 @@ def _claim(item: dict[str, Any]) -> Claim:
     )
 
 
-def _classified(error: Exception) -> ClaimsUnavailable | ConfigurationError:
-    code = error_code(error)
-    if code in PERMANENT:
-        return ConfigurationError(
-            f"The claims table cannot be used ({code}). Check CLAIMS_TABLE and the function's role."
-        )
-    return ClaimsUnavailable(f"DynamoDB did not answer ({code}). Nothing was sent. Try again later.")
+def _translated(error: Exception) -> ClaimsUnavailable | ConfigurationError:
+    return translate(
+        error,
+        ClaimsUnavailable,
+        permanent="The claims table cannot be used ({code}). Check CLAIMS_TABLE and the function's role.",
+        transient="DynamoDB did not answer ({code}). Nothing was sent. Try again later.",
+    )

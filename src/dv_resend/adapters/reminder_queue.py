@@ -6,7 +6,7 @@ from datetime import date
 from itertools import batched
 from typing import TYPE_CHECKING
 
-from dv_resend.adapters.aws import PERMANENT, SDK_ERRORS, error_code
+from dv_resend.adapters.aws import SDK_ERRORS, error_code, translate
 from dv_resend.errors import ConfigurationError, QueueUnavailable
 from dv_resend.observability import logger
 
@@ -58,7 +58,7 @@ class SqsReminderQueue:
             try:
                 failed = self._client.send_message_batch(QueueUrl=self._url, Entries=entries).get("Failed", [])
             except SDK_ERRORS as error:
-                raise _classified(error) from None
+                raise _translated(error) from None
             if failed:
                 raise QueueUnavailable(f"SQS rejected {len(failed)} reminders ({failed[0]['Code']}). Sweep again.")
         return len(reminders)
@@ -81,10 +81,10 @@ class SqsReminderQueue:
                 logger.warning("message not delayed", error=failed["Code"])
 
 
-def _classified(error: Exception) -> QueueUnavailable | ConfigurationError:
-    code = error_code(error)
-    if code in PERMANENT:
-        return ConfigurationError(
-            f"The reminder queue cannot be used ({code}). Check SWEEP_QUEUE_URL and the function's role."
-        )
-    return QueueUnavailable(f"SQS did not answer ({code}). Some reminders may not be queued. Sweep again.")
+def _translated(error: Exception) -> QueueUnavailable | ConfigurationError:
+    return translate(
+        error,
+        QueueUnavailable,
+        permanent="The reminder queue cannot be used ({code}). Check SWEEP_QUEUE_URL and the function's role.",
+        transient="SQS did not answer ({code}). Some reminders may not be queued. Sweep again.",
+    )

@@ -1,9 +1,12 @@
 """The API key: how the secret may be written, how long it is kept, and what its absence means."""
 
 import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import boto3
 import pytest
+from aws_lambda_powertools.utilities.parameters import base
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from conftest import CANARY, SECRET_ID
 
@@ -90,6 +93,7 @@ def test_a_key_is_found_in_plain_text_and_in_json(manager, api_key, secret):
         text(json.dumps({"api_key": f"{CANARY}\nX-Other: header"})),
         {"SecretBinary": CANARY.encode() + b"\xff"},
         {"SecretBinary": b"\x00" * 20},
+        {},
     ],
     ids=lambda secret: ascii(secret).replace(CANARY, "KEY")[:50],
 )
@@ -119,15 +123,19 @@ def test_a_kept_key_survives_an_outage_of_secrets_manager(manager, api_key):
     assert api_key.current() == CANARY
 
 
-def test_the_key_is_kept_for_five_minutes(manager):
-    now = [1000.0]
-    api_key = ApiKey(SECRET_ID, manager, clock=lambda: now[0])
+@pytest.mark.parametrize("max_age", [None, "0", "86400"], ids=lambda value: f"POWERTOOLS_PARAMETERS_MAX_AGE={value}")
+def test_key_is_cached_for_five_minutes(manager, api_key, monkeypatch, max_age):
+    """Whatever Powertools' own setting says."""
+    if max_age is not None:
+        monkeypatch.setenv("POWERTOOLS_PARAMETERS_MAX_AGE", max_age)
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    monkeypatch.setattr(base, "datetime", SimpleNamespace(now=lambda: now))
     api_key.current()
     manager.secret = text(OTHER)
 
-    now[0] += 299.9
+    now += timedelta(seconds=300)
     assert (api_key.current(), manager.calls) == (CANARY, 1)
-    now[0] += 0.1
+    now += timedelta(microseconds=1)
     assert (api_key.current(), manager.calls) == (OTHER, 2)
     assert CACHE_SECONDS == 300
 
@@ -155,9 +163,10 @@ def test_a_mended_secret_is_seen_at_once(manager, api_key, read, broken):
     assert api_key.current() == OTHER
 
 
-def test_a_refresh_that_finds_no_usable_key_does_not_leave_the_old_one(manager, api_key):
+@pytest.mark.parametrize("broken", [text("{}"), {}, refusal("AccessDeniedException")], ids=ascii)
+def test_refresh_that_fails_does_not_leave_the_old_key(manager, api_key, broken):
     api_key.current()
-    manager.secret = text("{}")
+    manager.secret = broken
 
     for read in (api_key.refresh, api_key.current):
         with pytest.raises(ConfigurationError):
