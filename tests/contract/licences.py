@@ -40,7 +40,7 @@ def licence(package: Distribution) -> str:
 
 
 def source(package: Distribution) -> str:
-    """Where a package's source is."""
+    """The address of a package's source."""
     entries = [entry.partition(", ") for entry in package.metadata.get_all("Project-URL") or []]
     urls: dict[str, str] = {label.lower(): url for label, _, url in entries}
     for label in ("source", "repository", "code", "homepage"):

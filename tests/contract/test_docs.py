@@ -199,7 +199,7 @@ def test_documented_make_command_is_understood(command: str) -> None:
 
 
 @pytest.mark.parametrize("words", AWS_COMMANDS.values(), ids=AWS_COMMANDS)
-def test_documented_aws_command_has_options_that_aws_knows(words: list[str]) -> None:
+def test_documented_aws_command_has_known_options(words: list[str]) -> None:
     service, operation = words[1:3]
     model = botocore.session.get_session().get_service_model({"deploy": "codedeploy"}.get(service, service))
     names = {botocore.xform_name(name, "-"): name for name in model.operation_names}
@@ -353,7 +353,7 @@ def authorizations() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("block", "token", "authorization"), [*authorizations()])
-def test_snippet_sends_digicerts_request_and_prints_the_answer(
+def test_snippet_sends_the_request_and_prints_the_answer(
     api: str, tmp_path: Path, block: Block, token: str, authorization: str | None
 ) -> None:
     variables = pages.environment(
@@ -512,7 +512,7 @@ def functions(file: Path) -> set[str]:
     return {node.name for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef)}
 
 
-def test_every_threat_has_something_that_stops_it_and_a_test() -> None:
+def test_threat_has_a_mitigation_and_a_test() -> None:
     model = pages.read("SECURITY.md").partition("## Threat model")[2].partition("\n## ")[0]
     attackers = model.split("\n### ")[1:]
 

@@ -1,4 +1,4 @@
-"""What `sam build` puts into the deployment package, by the very rules of src/Makefile."""
+"""The deployment package, as `sam build` makes it by the rules of src/Makefile."""
 
 import ast
 import base64
@@ -30,12 +30,12 @@ FUNCTIONS = [
 ]
 
 
-# What is imported only when it is needed must be there too, the list of public suffixes with its data.
+# The modules that are imported on demand must be in the package, too, and the data of the public suffix list.
 _START = """
 import dv_resend.app, dv_resend.explain, dv_resend.worker, requests, dns.resolver, publicsuffixlist
 print(requests.__file__, publicsuffixlist.PublicSuffixList().publicsuffix("www.example.co.uk"))
 """
-# Which files of the SDK's data the clients are made of, and what they can then do.
+# The files of the SDK's data that the clients read, and the operations that they have.
 _CLIENTS = """
 import json, sys
 from botocore.loaders import JSONFileLoader
@@ -83,8 +83,8 @@ def package(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return unpacked
 
 
-def test_every_source_has_bytecode_that_is_never_checked(package: Path) -> None:
-    """The flags word of a .pyc: 1 is hash-based and unchecked."""
+def test_package_sources_have_unchecked_bytecode(package: Path) -> None:
+    """In the flags of a .pyc file, 1 means hash-based and unchecked."""
     sources = list(package.rglob("*.py"))
 
     assert sources
@@ -93,9 +93,11 @@ def test_every_source_has_bytecode_that_is_never_checked(package: Path) -> None:
         assert compiled.read_bytes()[4:8] == (1).to_bytes(4, "little"), source
 
 
-def test_the_handler_starts_from_bytecode_alone(package: Path, tmp_path: Path) -> None:
-    """Given sources that fail when they are compiled, the handler still imports: Python did not look at them. It also
-    shows that what was built for arm64 runs here, where compiled extensions are passed over for plain Python."""
+def test_package_handler_starts_from_bytecode_alone(package: Path, tmp_path: Path) -> None:
+    """The handler imports even if no source compiles, because Python reads the bytecode only.
+
+    The test also shows that the arm64 package runs here: it has no compiled extensions.
+    """
     task = tmp_path / "task"
     shutil.copytree(package, task)
     for source in task.rglob("*.py"):
@@ -240,7 +242,7 @@ def test_build_shares_no_file_with_an_installer_cache(built: Path) -> None:
     assert [path for path in built.rglob("*") if path.is_file() and path.stat().st_nlink > 1] == []
 
 
-def test_nothing_compiled_is_packed(package: Path) -> None:
+def test_package_has_no_compiled_extensions(package: Path) -> None:
     """So that the package is the same for every processor, and what is tested here is what runs there."""
     assert list(package.rglob("*.so")) == []
 
@@ -253,19 +255,19 @@ def test_nothing_compiled_is_packed(package: Path) -> None:
         *("trim_sdk.py", "aws_lambda_powertools/event_handler", "aws_lambda_powertools/utilities/parser"),
     ],
 )
-def test_what_has_no_business_on_lambda_is_not_packed(package: Path, name: str) -> None:
+def test_package_leaves_out_unneeded_modules(package: Path, name: str) -> None:
     assert not (package / name).exists()
 
 
-def test_no_tests_are_packed(package: Path) -> None:
+def test_package_has_no_tests(package: Path) -> None:
     assert not [path for path in package.rglob("*") if re.fullmatch(r"tests?|tests?\.py|test_.*", path.name)]
 
 
-def test_the_list_of_public_suffixes_cannot_update_itself(package: Path) -> None:
-    """Nothing would call it, and it would ask the network."""
+def test_package_leaves_out_public_suffix_updater(package: Path) -> None:
+    """The code never calls it, and it would access the network."""
     assert not (package / "publicsuffixlist/update.py").exists()
 
 
-def test_no_workflow_is_packed(package: Path) -> None:
-    """CloudFormation takes it from its own file."""
+def test_package_has_no_workflows(package: Path) -> None:
+    """CloudFormation reads it from its own file."""
     assert not [path for path in package.rglob("*") if path.name == "workflows" or path.name.endswith(".asl.json")]

@@ -1,4 +1,4 @@
-"""The check of recipients, and the dry run that explains an order, on the deployed stack and its DNS server."""
+"""The check of recipients, and dry runs, on the deployed stack and its DNS server."""
 
 import json
 import time
@@ -23,7 +23,7 @@ CONTACT = "_validation-contactemail.example.com"
 
 @pytest.fixture
 def example(emulator: Emulator) -> int:
-    """An order like that of the documented example, which nobody has asked about before."""
+    """An order like that of DigiCert's documented example, with an unused ID."""
     return emulator.add_order(
         id=int(time.time() * 1000) % 10**12, names=["example.com", "sub.example2.com"], contacts=CONTACTS
     )
@@ -33,7 +33,7 @@ def publish(emulator: Emulator, name: str, type_: str, values: list[str] | None)
     emulator("PUT", "dns", {"name": name, "type": type_, "values": values})
 
 
-def test_the_documented_request_passes_unchanged_while_its_contacts_are_published(
+def test_documented_request_with_published_contacts_is_sent(
     put: Callable[..., requests.Response], emulator: Emulator, example: int
 ) -> None:
     answer = put(example, BODY)
@@ -43,7 +43,7 @@ def test_the_documented_request_passes_unchanged_while_its_contacts_are_publishe
     assert [mail["to"] for mail in emulator.outbox] == ["someone@example.com", "someone@example2.com"]
 
 
-def test_it_fails_with_a_clear_reason_when_a_record_is_taken_away(
+def test_contact_without_dns_record_is_refused_with_reason(
     put: Callable[..., requests.Response], emulator: Emulator, example: int
 ) -> None:
     publish(emulator, CONTACT, "TXT", None)
@@ -58,7 +58,7 @@ def test_it_fails_with_a_clear_reason_when_a_record_is_taken_away(
     assert (emulator.puts, emulator.outbox) == ([], [])
 
 
-def test_a_contact_may_be_published_by_caa(
+def test_contact_published_by_caa_is_accepted(
     put: Callable[..., requests.Response], emulator: Emulator, example: int
 ) -> None:
     publish(emulator, CONTACT, "TXT", None)
@@ -67,7 +67,7 @@ def test_a_contact_may_be_published_by_caa(
     assert put(example, BODY).status_code == 204
 
 
-def test_with_dns_away_only_constructed_addresses_are_mailed(
+def test_dns_outage_leaves_only_constructed_addresses(
     put: Callable[..., requests.Response], emulator: Emulator, example: int
 ) -> None:
     for name in (CONTACT, "example.com"):
@@ -86,7 +86,7 @@ def test_with_dns_away_only_constructed_addresses_are_mailed(
     assert [mail["to"] for mail in emulator.outbox] == ["admin@example.com", "webmaster@example2.com"]
 
 
-def test_a_constructed_address_at_a_parent_is_refused_with_the_exact_email_domain(
+def test_constructed_address_at_parent_needs_email_domain(
     put: Callable[..., requests.Response], emulator: Emulator, example: int
 ) -> None:
     recipient = {"domain": "sub.example2.com", "email": "admin@example2.com"}
@@ -99,12 +99,12 @@ def test_a_constructed_address_at_a_parent_is_refused_with_the_exact_email_domai
     assert len(emulator.outbox) == 1
 
 
-@pytest.mark.parametrize("told", ["full", "empty", "absent"])
-def test_a_mistyped_domain_mails_nobody_whatever_certcentral_tells_of_the_validation(
-    put: Callable[..., requests.Response], emulator: Emulator, example: int, told: str
+@pytest.mark.parametrize("validation_names", ["full", "empty", "absent"])
+def test_mistyped_domain_mails_nobody(
+    put: Callable[..., requests.Response], emulator: Emulator, example: int, validation_names: str
 ) -> None:
-    # CertCentral may leave out the domain, and then mail everybody.
-    emulator("PUT", "switches", {"validation_names": told, "unknown_domain": "ignore"})
+    # CertCentral may ignore the unknown domain, and then email everybody.
+    emulator("PUT", "switches", {"validation_names": validation_names, "unknown_domain": "ignore"})
     right, typo = ({"domain": name, "email": f"admin@{name}"} for name in ("example.com", "exmaple.com"))
 
     refused = put(example, {"domain_approval_emails": [right, typo]})
@@ -118,7 +118,7 @@ def test_a_mistyped_domain_mails_nobody_whatever_certcentral_tells_of_the_valida
     assert [mail["to"] for mail in emulator.outbox] == ["admin@example.com"]
 
 
-def test_validated_names_are_skipped_and_then_nothing_is_left(
+def test_validated_names_are_skipped_until_none_is_left(
     put: Callable[..., requests.Response], emulator: Emulator, example: int
 ) -> None:
     emulator("PATCH", f"orders/{example}", {"names": {"example.com": "approved", "sub.example2.com": "pending"}})
@@ -134,7 +134,7 @@ def test_validated_names_are_skipped_and_then_nothing_is_left(
     assert len(emulator.puts) == 1
 
 
-def test_the_dry_run_says_the_same_over_http_direct_and_in_the_workflow(
+def test_dry_run_gives_the_same_plan_from_every_source(
     stack: LocalStack, put: Callable[..., requests.Response], emulator: Emulator, example: int
 ) -> None:
     wanted = {"order_id": example, "dry_run": True, **BODY}
@@ -156,7 +156,7 @@ def test_the_dry_run_says_the_same_over_http_direct_and_in_the_workflow(
     assert emulator.puts == []
 
 
-def test_every_order_of_the_emulator_is_explained(put: Callable[..., requests.Response], emulator: Emulator) -> None:
+def test_dry_run_of_each_emulator_order_has_advice(put: Callable[..., requests.Response], emulator: Emulator) -> None:
     found = {}
     for order in emulator("GET", "orders"):
         plan = put(order["id"], {}, "?dry_run=true").json()

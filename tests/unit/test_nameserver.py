@@ -14,9 +14,9 @@ import dns.query
 import dns.rcode
 import dns.resolver
 import pytest
-from unit.loopback import has_ipv6
 
 from dev.emulator.nameserver import FAULTS, NameServer, Query, Zone
+from unit.loopback import has_ipv6
 
 NAME = "example.com"
 MX = ["10 mail.example.com."]

@@ -10,7 +10,6 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from conftest import TABLE, create_claims_table
-from unit.fakes import CertCentral
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
@@ -36,6 +35,7 @@ from dv_resend.errors import (
     ResendError,
     SendingPaused,
 )
+from unit.fakes import CertCentral
 
 NOW = int(datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp())
 COOL_DOWN = 3600

@@ -7,7 +7,6 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from conftest import TABLE, create_claims_table
-from unit.fakes import LOOKS, ORDER, PUT, VALIDATION, CertCentral, Dns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
@@ -37,6 +36,7 @@ from dv_resend.errors import (
     SecretUnavailable,
     SendingPaused,
 )
+from unit.fakes import LOOKS, ORDER, PUT, VALIDATION, CertCentral, Dns
 
 NOW = 1_795_446_245
 COOL_DOWN = 3600

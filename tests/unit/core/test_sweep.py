@@ -9,7 +9,6 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from conftest import TABLE, create_claims_table
-from unit.fakes import LOOKS, ORDER, PUT, VALIDATION, CertCentral, no_dns
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
@@ -33,6 +32,7 @@ from dv_resend.errors import (
     ResendInProgress,
     SendingPaused,
 )
+from unit.fakes import LOOKS, ORDER, PUT, VALIDATION, CertCentral, no_dns
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 DAYS = (1, 3, 7, 14, 21)
