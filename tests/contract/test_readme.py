@@ -79,7 +79,7 @@ def test_example_results_are_understood() -> None:
         json.loads(text)
     payload = re.search(r"--payload '(.*?)'", README)
     assert payload
-    assert events.parse("direct", json.loads(payload[1])).ask == ResendRequest(
+    assert events.parse("direct", json.loads(payload[1])).request == ResendRequest(
         123456789, locale="en", requested_by="jane"
     )
 
