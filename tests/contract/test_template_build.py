@@ -32,7 +32,7 @@ FUNCTIONS = [
 
 # The modules that are imported on demand must be in the package, too, and the data of the public suffix list.
 _START = """
-import dv_resend.app, dv_resend.explain, dv_resend.worker, requests, dns.resolver, publicsuffixlist
+import dv_resend.app, dv_resend.core.dry_run, dv_resend.handlers.sqs, requests, dns.resolver, publicsuffixlist
 print(requests.__file__, publicsuffixlist.PublicSuffixList().publicsuffix("www.example.co.uk"))
 """
 # The files of the SDK's data that the clients read, and the operations that they have.
@@ -46,7 +46,7 @@ def noted(self, path):
         read.append(path)
     return data
 JSONFileLoader.load_file = noted
-from dv_resend import aws
+from dv_resend.adapters import aws
 clients = {service: aws.client(service) for service in sys.argv[1:]}
 operations = {service: sorted(client.meta.service_model.operation_names) for service, client in clients.items()}
 print(json.dumps([read, operations, {service: client.meta.endpoint_url for service, client in clients.items()}]))
