@@ -17,6 +17,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import botocore
+import certifi
 import pytest
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from botocore import xform_name
@@ -236,6 +238,37 @@ def test_installed_files_are_as_their_packages_have_them(package: Path) -> None:
     # Each source, but for our own.
     sources = {str(path.relative_to(package)) for path in package.rglob("*.py")}
     assert {name for name in sources - set(kept) if not name.startswith("dv_resend/")} == set()
+
+
+def test_trimming_leaves_linked_files_as_they_are(tmp_path: Path) -> None:
+    """An installer may have linked them to its cache."""
+    cache, function = tmp_path / "cache", tmp_path / "function"
+    data = Path(botocore.__file__).with_name("data")
+    for name in [*(path.name for path in data.glob("*.json")), *trim_sdk.OPERATIONS, "sts"]:
+        copy = shutil.copytree if (data / name).is_dir() else shutil.copy
+        (cache / "botocore/data").mkdir(parents=True, exist_ok=True)
+        copy(data / name, cache / "botocore/data" / name)
+    (cache / "certifi").mkdir()
+    shutil.copy(certifi.where(), cache / "certifi/cacert.pem")
+    shutil.copytree(cache, function, copy_function=os.link)
+    before = {path: path.read_bytes() for path in cache.rglob("*.*") if path.is_file()}
+
+    subprocess.run([sys.executable, ROOT / "src/trim_sdk.py", function], check=True)
+
+    assert {path: path.read_bytes() for path in before} == before
+    left = [path for path in function.rglob("*") if path.is_file() and path.name != "cacert.pem"]
+    assert {path.stat().st_nlink for path in left} == {1}
+    assert not (function / "botocore/data/sts").exists()
+
+
+def test_service_that_the_sdk_lacks_fails_the_build(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(Path(botocore.__file__).with_name("data") / "sts", data / "sts")
+    for name in ("endpoints", "partitions", "sdk-default-configuration"):
+        (data / f"{name}.json").write_text('{"partitions": []}')
+
+    with pytest.raises(FileNotFoundError, match="dynamodb"):
+        trim_sdk.trim_data(data)
 
 
 def test_build_shares_no_file_with_an_installer_cache(built: Path) -> None:
