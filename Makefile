@@ -166,8 +166,12 @@ lock: $(UV) ## pin again what pyproject.toml asks for
 		--group pyproject.toml:openapi -o requirements/openapi.txt
 
 .PHONY: licences
-licences: tools ## write LICENSES.md again, after `make lock`
+licences: tools ## write THIRD-PARTY-LICENSES.md again, after `make lock`
 	@PYTHONPATH=tests $(DEV)/python -m contract.licences
+
+.PHONY: docs
+docs: tools ## write again what README.md and docs/ show of a real run
+	@WRITE_DOCS=1 $(DEV)/pytest --quiet tests/e2e/test_docs.py
 
 .PHONY: clean
 clean: ## remove what was built and cached (stops the stack; keeps .tools)

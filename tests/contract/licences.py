@@ -1,11 +1,11 @@
-"""The licences of what ships: `make licences` writes LICENSES.md from the metadata of the installed packages."""
+"""The licences of what ships: `make licences` writes THIRD-PARTY-LICENSES.md from installed packages' metadata."""
 
 import re
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DOCUMENT = ROOT / "LICENSES.md"
+DOCUMENT = ROOT / "THIRD-PARTY-LICENSES.md"
 REQUIREMENTS = ROOT / "src/requirements.txt"
 
 # Each lets a package be shipped beside code of any licence, if its text goes along. MPL-2.0 also wants its own files'
@@ -16,11 +16,12 @@ ALLOWED = {"Apache-2.0", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0", "PSF-2.0"}
 _IN_SPDX = {("python-dateutil", "Dual License"): "BSD-3-Clause", ("s3transfer", "Apache License 2.0"): "Apache-2.0"}
 
 _HEAD = """\
-# Licences
+# Third-party licences
 
-What ships inside the functions, as `src/requirements.txt` pins it. The text of each licence goes along, in the
-package's `*.dist-info` folder. All ship as they are but botocore, whose data is cut down (`src/trim_sdk.py`). `make
-licences` writes this file, and a test compares it with the pins.
+The packages inside the deployed functions, as `src/requirements.txt` pins them. Each package's licence text ships with
+it, in its `*.dist-info` folder. All are unchanged but botocore, whose data is cut down (`src/trim_sdk.py`). `make
+licences` writes this file; a test compares it with the pins. DV Resend itself is under the
+[Apache License 2.0](LICENSE).
 
 | package | version | licence | source |
 | --- | --- | --- | --- |
@@ -34,22 +35,22 @@ def pins(requirements: Path) -> dict[str, str]:
 
 def licence(package: Distribution) -> str:
     """The SPDX expression of a package's licence, in the new field of its metadata or in the old one."""
-    said = package.metadata.get("License-Expression") or package.metadata.get("License") or "unknown"
+    said = str(package.metadata.get("License-Expression") or package.metadata.get("License") or "unknown")
     return _IN_SPDX.get((package.name, said), said)
 
 
 def source(package: Distribution) -> str:
     """The address of a package's source."""
     entries = [entry.partition(", ") for entry in package.metadata.get_all("Project-URL") or []]
-    urls = {label.lower(): url for label, _, url in entries}
+    urls: dict[str, str] = {label.lower(): url for label, _, url in entries}
     for label in ("source", "repository", "code", "homepage"):
         if label in urls:
             return urls[label]
-    return package.metadata.get("Home-page") or "unknown"
+    return str(package.metadata.get("Home-page") or "unknown")
 
 
 def document() -> str:
-    """The text of LICENSES.md."""
+    """The text of THIRD-PARTY-LICENSES.md."""
     packages = [(name, distribution(name)) for name in sorted(pins(REQUIREMENTS))]
     rows = (f"| {name} | {package.version} | {licence(package)} | {source(package)} |\n" for name, package in packages)
     return _HEAD + "".join(rows)

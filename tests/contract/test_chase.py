@@ -315,7 +315,7 @@ def test_chase_resend_names_its_execution_as_requester() -> None:
     variables = prepared(sample | {"requested_by": "somebody else"})
 
     assert TASKS["Resend"]["Arguments"]["Payload"] == "{% $request %}"
-    request = events.parse("direct", variables["request"]).ask
+    request = events.parse("direct", variables["request"]).request
     assert isinstance(request, ResendRequest)
     assert request.requested_by == EXECUTION
     assert request.order_id == sample["order_id"]
@@ -329,7 +329,7 @@ def test_chase_status_check_is_about_the_same_order() -> None:
     payload = TASKS["CheckStatus"]["Arguments"]["Payload"]
     filled = payload | {"order_id": evaluate(payload["order_id"], order_id=5)}
 
-    assert events.parse("direct", filled).ask == StatusRequest(5)
+    assert events.parse("direct", filled).request == StatusRequest(5)
 
 
 @pytest.mark.parametrize(
@@ -367,7 +367,7 @@ def test_chase_input_with_started_by_field_is_accepted() -> None:
     """The field that links an execution to the one that started it ("Start a new workflow", developer guide)."""
     variables = prepared({"order_id": 1, "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": EXECUTION})
 
-    assert events.parse("direct", variables["request"]).ask == ResendRequest(1, requested_by=EXECUTION)
+    assert events.parse("direct", variables["request"]).request == ResendRequest(1, requested_by=EXECUTION)
 
 
 # ---------------------------------------------------------------- a dry run
@@ -380,7 +380,7 @@ def test_chase_dry_run_returns_the_plan_and_sends_nothing() -> None:
     assert first_step(sample) == "Explain"
     explain = STATES["Explain"]
     assert evaluate(explain["Arguments"]["Payload"], **prepared(sample)) == prepared(sample)["request"]
-    request = events.parse("direct", prepared(sample)["request"]).ask
+    request = events.parse("direct", prepared(sample)["request"]).request
     assert isinstance(request, ResendRequest)
     assert (request.dry_run, request.requested_by, len(request.recipients)) == (True, EXECUTION, 2)
     assert evaluate(explain["Output"], states={"result": {"Payload": answer, "StatusCode": 200}}) == answer
@@ -394,7 +394,7 @@ def test_chase_without_dry_run_starts_with_resend(field: dict[str, Any]) -> None
     chased = {"order_id": 1} | field
 
     assert first_step(chased) == "Resend"
-    assert not events.parse("direct", prepared(chased)["request"]).ask.dry_run
+    assert not events.parse("direct", prepared(chased)["request"]).request.dry_run
 
 
 @pytest.mark.parametrize("value", ["true", "false", "", 1, 0, None, [], [True], {}, {"a": True}], ids=ascii)

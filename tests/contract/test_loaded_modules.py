@@ -21,13 +21,21 @@ INIT = {
     *("aws_lambda_powertools", "aws_lambda_powertools.utilities.jmespath_utils"),
     *("aws_lambda_powertools.utilities.parameters", "boto3", "botocore", "certifi", "dateutil", "idna", "jmespath"),
     *("requests", "s3transfer", "six", "typing_extensions", "urllib3"),
-    *("dv_resend.api_key", "dv_resend.app", "dv_resend.aws", "dv_resend.certcentral", "dv_resend.claims"),
-    *("dv_resend.config", "dv_resend.dns_lookup", "dv_resend.events", "dv_resend.eligibility", "dv_resend.errors"),
-    *("dv_resend.models", "dv_resend.pace", "dv_resend.recipients", "dv_resend.reminder_queue"),
-    *("dv_resend.reminders", "dv_resend.resend", "dv_resend.status", "dv_resend.sweep", "dv_resend.observability"),
+    *("dv_resend.app", "dv_resend.config", "dv_resend.errors", "dv_resend.observability"),
+    *(f"dv_resend.{room}" for room in ("adapters", "core", "handlers")),
+    *(f"dv_resend.adapters.{name}" for name in ("api_key", "aws", "certcentral", "certcentral_connection")),
+    *(f"dv_resend.adapters.{name}" for name in ("certcentral_http", "claims_table", "dns_contacts", "reminder_queue")),
+    *("dv_resend.adapters.token_bucket", "dv_resend.core.addresses", "dv_resend.core.claims"),
+    *(f"dv_resend.core.{name}" for name in ("eligibility", "orders", "recipients", "reminders", "requests", "resend")),
+    *(f"dv_resend.core.{name}" for name in ("status", "sweep", "timestamps", "untrusted")),
+    *("dv_resend.handlers.audit", "dv_resend.handlers.events", "dv_resend.handlers.http"),
 }
-EXPLAIN = {"dv_resend.explain", "dv_resend.advice", "dns", "publicsuffixlist"}
-WORKER = {"dv_resend.worker", "aws_lambda_powertools.utilities.batch", "aws_lambda_powertools.utilities.data_classes"}
+DRY_RUN = {"dv_resend.core.dry_run", "dv_resend.core.plan", "dv_resend.core.advice", "dns", "publicsuffixlist"}
+BATCH = {
+    "dv_resend.handlers.sqs",
+    "aws_lambda_powertools.utilities.batch",
+    "aws_lambda_powertools.utilities.data_classes",
+}
 
 ADMIN = {"domain_approval_emails": [{"domain": "example.com", "email": "admin@example.com"}]}
 PERSON = {"domain_approval_emails": [{"domain": "contact.example", "email": "pki@mail.test"}]}
@@ -53,9 +61,9 @@ EVENTS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "event": ({"detail-type": "Resend DV Emails", "id": "one", "detail": {"order_id": ORDER, **ADMIN}}, set()),
     "status": ({"action": "status", "order_id": ORDER}, set()),
     "schedule": ({"action": "sweep"}, set()),
-    "sqs": (sqs(), WORKER),
+    "queue": (sqs(), BATCH),
     "published contact": ({"order_id": CONTACT, **PERSON}, {"dns", "publicsuffixlist"}),
-    "http, dry run": (http({"dry_run": "true"}), EXPLAIN),
+    "http, dry run": (http({"dry_run": "true"}), DRY_RUN),
 }
 
 # Stands in for AWS with a few canned responses, because moto would load everything.
@@ -77,7 +85,8 @@ def loaded():
 
 sys.modules["charset_normalizer"] = None  # the build leaves it out
 before = loaded()
-from dv_resend import app, aws
+from dv_resend import app
+from dv_resend.adapters import aws
 at_init = loaded() - before
 
 class Client:
@@ -144,9 +153,9 @@ def test_aws_clients_are_created_on_first_use(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("API_KEY_SECRET_ID", "secret")
     monkeypatch.setenv("CLAIMS_TABLE", "claims")
 
-    adapters = app._parts()
+    parts = app._parts()
     assert made == []
-    assert adapters.certcentral is adapters.certcentral
+    assert parts.certcentral is parts.certcentral
     assert made == ["secretsmanager"]
-    assert adapters.claims is adapters.claims
+    assert parts.claims is parts.claims
     assert made == ["secretsmanager", "dynamodb"]

@@ -11,6 +11,7 @@ from dv_resend import errors, observability
 from dv_resend.core.requests import ResendRequest
 from dv_resend.core.resend import ResendResult
 from dv_resend.core.sweep import SweepSummary
+from dv_resend.handlers.audit import Audit
 
 RESOURCES = load(ROOT / "template.yaml")["Resources"]
 ALARMS: dict[str, dict[str, Any]] = {
@@ -26,11 +27,11 @@ def emitted(output: Callable[[], Output]) -> list[tuple[str, str, tuple[tuple[st
     request = ResendRequest(order_id=1)
     observability.observe_upstream(204, 0.1)
     for outcome in ("sent", "duplicate"):
-        observability.Audit().succeeded(ResendResult(request, outcome, 0, 0))
-    observability.Audit().succeeded(SweepSummary())
+        Audit().succeeded(ResendResult(request, outcome, 0, 0))
+    Audit().succeeded(SweepSummary())
     for error in (errors.ApiKeyRejected("."), errors.OutcomeUnknown("."), errors.RateLimited("."), ValueError()):
-        observability.Audit().failed(error)
-    observability.Audit("sqs").failed(errors.OrderNotEligible("already_validated", "."))
+        Audit().failed(error)
+    Audit("queue").failed(errors.OrderNotEligible("already_validated", "."))
     observability.flush()
     return [
         (emission["namespace"], name, tuple(sorted(emission["dimensions"].items())))

@@ -22,6 +22,7 @@ from dv_resend.core.requests import MAX_RECIPIENTS, ResendRequest
 from dv_resend.core.resend import ResendResult
 from dv_resend.errors import InvalidRequest, OrderNotEligible, QueueUnavailable, RecipientNotAllowed, UpstreamError
 from dv_resend.handlers import http
+from dv_resend.handlers.events import source_of
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "openapi.yaml").read_text())
@@ -76,7 +77,7 @@ def event(body: str | None = None, *, order_id: str = "123456789", **query: str)
 def refusal(event: dict[str, Any]) -> str | None:
     """The message with which the code refuses a request; None if it accepts it."""
     try:
-        events.parse("http", event)
+        http.parse_http(event)
     except InvalidRequest as error:
         return error.message
     return None
@@ -116,7 +117,7 @@ def test_openapi_route_matches_code_and_template() -> None:
 
     assert route == f"PUT {PATH}"
     assert list(METHODS) == ["put"]
-    assert events.source_of(request) == "http"
+    assert source_of(request) == "http"
     assert http.not_routed(request) is None
     for method in ("GET", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS"):
         wrong = http.not_routed(request | {"requestContext": {"http": {"method": method}}})
@@ -125,26 +126,26 @@ def test_openapi_route_matches_code_and_template() -> None:
 
 
 def test_openapi_parameters_and_fields_match_the_code() -> None:
-    """The error about an unknown field lists the known ones."""
+    """The error about an unknown field lists the allowed ones."""
 
-    def known(event: dict[str, Any]) -> set[str]:
-        match = re.search(r"known are (.*)\.$", refusal(event) or "")
+    def allowed(event: dict[str, Any]) -> set[str]:
+        match = re.search(r"allowed fields are (.*)\.$", refusal(event) or "")
         assert match
         return set(match[1].split(", "))
 
-    assert {name for name, parameter in PARAMETERS.items() if parameter["in"] == "query"} == known(event(typo="1"))
-    assert SCHEMAS["ResendRequest"]["properties"].keys() == known(event('{"typo": 1}'))
+    assert {name for name, parameter in PARAMETERS.items() if parameter["in"] == "query"} == allowed(event(typo="1"))
+    assert SCHEMAS["ResendRequest"]["properties"].keys() == allowed(event('{"typo": 1}'))
     recipients = '{"domain_approval_emails": [{"domain": "example.com", "email": "admin@example.com", "typo": 1}]}'
-    assert SCHEMAS["Recipient"]["properties"].keys() == known(event(recipients))
+    assert SCHEMAS["Recipient"]["properties"].keys() == allowed(event(recipients))
 
 
 @pytest.mark.parametrize("name", ["dry_run", "force"])
 def test_openapi_flags_match_the_code(name: str) -> None:
     assert PARAMETERS[name]["schema"] == {"type": "boolean", "default": False}
     assert "required" not in PARAMETERS[name]
-    assert not getattr(events.parse("http", event()).ask, name)
+    assert not getattr(http.parse_http(event()).request, name)
     for value in (True, False):
-        assert getattr(events.parse("http", event(**{name: str(value).lower()})).ask, name) is value
+        assert getattr(http.parse_http(event(**{name: str(value).lower()})).request, name) is value
     for text in ("", "1", "True", "yes", "null"):
         assert refusal(event(**{name: text})) is not None
 
@@ -271,7 +272,7 @@ def calls(file: Path) -> Iterator[tuple[str, ast.Call]]:
             yield node.func.id, node
 
 
-CALLS = [call for file in (ROOT / "src/dv_resend").glob("*.py") for call in calls(file)]
+CALLS = [call for file in (ROOT / "src/dv_resend").rglob("*.py") for call in calls(file)]
 # Every reason why an order is not eligible, and every error that may have a Retry-After.
 REASONS = sorted({ast.literal_eval(call.args[0]) for name, call in CALLS if name == "OrderNotEligible"})
 WAITING = {name for name, call in CALLS if "retry_after" in [keyword.arg for keyword in call.keywords]}
@@ -280,7 +281,7 @@ WAITING = {name for name, call in CALLS if "retry_after" in [keyword.arg for key
 def errors_without_a_class() -> set[tuple[int, str]]:
     """Status and code of every HTTP error that has no class in `errors`."""
     found = set()
-    for name, call in calls(ROOT / "src/dv_resend/events.py"):
+    for name, call in calls(ROOT / "src/dv_resend/handlers/http.py"):
         if name == "_errors" and isinstance(call.args[0], ast.Constant):
             status, entries, *_ = call.args
             assert isinstance(entries, ast.List)
@@ -472,7 +473,7 @@ def test_dry_run_responses_match_openapi(
 
 def test_dry_run_outcomes_match_openapi() -> None:
     """The outcomes of a resend, and the classes of the errors that a dry run predicts."""
-    source = (ROOT / "src/dv_resend/explain.py").read_text()
+    source = (ROOT / "src/dv_resend/core/dry_run.py").read_text()
     strings = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
     # The code names these by their classes.
     refusals = {"OrderNotEligible", "RecipientNotAllowed", "RecipientUnverified", "SendingPaused"}

@@ -11,7 +11,7 @@ import pytest
 from contract.promises import alarm_problems, dashboard, dashboard_problems, query_problems
 from contract.template import FUNCTIONS, PARAMETERS, RESOURCES, TEMPLATE, of_type
 from dev.local.template import ROOT
-from dv_resend import app, observability
+from dv_resend import observability
 from dv_resend.core import reminders
 
 ALARMS = of_type("AWS::CloudWatch::Alarm")
@@ -153,7 +153,7 @@ def test_deployment_is_rolled_back_by_new_version_errors_only(
     expanded: dict[str, Any], function: str, alarm: str
 ) -> None:
     group = expanded[f"{function}DeploymentGroup"]["Properties"]
-    alias = expanded[f"{function}Alias{app.ALIAS}"]
+    alias = expanded[f"{function}Aliaslive"]
 
     # No other alarm: those of the key, the queues and stuck orders would block the deployment that fixes them.
     assert group["AlarmConfiguration"] == {"Enabled": True, "Alarms": [{"Name": {"Ref": alarm}}]}
@@ -166,7 +166,7 @@ def test_deployment_is_rolled_back_by_new_version_errors_only(
     # It watches the alias's new version.
     assert expanded[alarm]["Properties"]["Dimensions"] == [
         {"Name": "FunctionName", "Value": {"Ref": function}},
-        {"Name": "Resource", "Value": {"Fn::Sub": f"${{{function}}}:{app.ALIAS}"}},
+        {"Name": "Resource", "Value": {"Fn::Sub": f"${{{function}}}:live"}},
         {"Name": "ExecutedVersion", "Value": alias["Properties"]["FunctionVersion"]},
     ]
     version = alias["Properties"]["FunctionVersion"]["Fn::GetAtt"][0]

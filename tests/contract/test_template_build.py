@@ -17,6 +17,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import botocore
+import certifi
 import pytest
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from botocore import xform_name
@@ -32,7 +34,7 @@ FUNCTIONS = [
 
 # The modules that are imported on demand must be in the package, too, and the data of the public suffix list.
 _START = """
-import dv_resend.app, dv_resend.explain, dv_resend.worker, requests, dns.resolver, publicsuffixlist
+import dv_resend.app, dv_resend.core.dry_run, dv_resend.handlers.sqs, requests, dns.resolver, publicsuffixlist
 print(requests.__file__, publicsuffixlist.PublicSuffixList().publicsuffix("www.example.co.uk"))
 """
 # The files of the SDK's data that the clients read, and the operations that they have.
@@ -46,7 +48,7 @@ def noted(self, path):
         read.append(path)
     return data
 JSONFileLoader.load_file = noted
-from dv_resend import aws
+from dv_resend.adapters import aws
 clients = {service: aws.client(service) for service in sys.argv[1:]}
 operations = {service: sorted(client.meta.service_model.operation_names) for service, client in clients.items()}
 print(json.dumps([read, operations, {service: client.meta.endpoint_url for service, client in clients.items()}]))
@@ -236,6 +238,37 @@ def test_installed_files_are_as_their_packages_have_them(package: Path) -> None:
     # Each source, but for our own.
     sources = {str(path.relative_to(package)) for path in package.rglob("*.py")}
     assert {name for name in sources - set(kept) if not name.startswith("dv_resend/")} == set()
+
+
+def test_trimming_leaves_linked_files_as_they_are(tmp_path: Path) -> None:
+    """An installer may have linked them to its cache."""
+    cache, function = tmp_path / "cache", tmp_path / "function"
+    data = Path(botocore.__file__).with_name("data")
+    for name in [*(path.name for path in data.glob("*.json")), *trim_sdk.OPERATIONS, "sts"]:
+        copy = shutil.copytree if (data / name).is_dir() else shutil.copy
+        (cache / "botocore/data").mkdir(parents=True, exist_ok=True)
+        copy(data / name, cache / "botocore/data" / name)
+    (cache / "certifi").mkdir()
+    shutil.copy(certifi.where(), cache / "certifi/cacert.pem")
+    shutil.copytree(cache, function, copy_function=os.link)
+    before = {path: path.read_bytes() for path in cache.rglob("*.*") if path.is_file()}
+
+    subprocess.run([sys.executable, ROOT / "src/trim_sdk.py", function], check=True)
+
+    assert {path: path.read_bytes() for path in before} == before
+    left = [path for path in function.rglob("*") if path.is_file() and path.name != "cacert.pem"]
+    assert {path.stat().st_nlink for path in left} == {1}
+    assert not (function / "botocore/data/sts").exists()
+
+
+def test_service_that_the_sdk_lacks_fails_the_build(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(Path(botocore.__file__).with_name("data") / "sts", data / "sts")
+    for name in ("endpoints", "partitions", "sdk-default-configuration"):
+        (data / f"{name}.json").write_text('{"partitions": []}')
+
+    with pytest.raises(FileNotFoundError, match="dynamodb"):
+        trim_sdk.trim_data(data)
 
 
 def test_build_shares_no_file_with_an_installer_cache(built: Path) -> None:

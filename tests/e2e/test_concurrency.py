@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from dev.local.stack import LocalStack
+from dv_resend import errors
 from e2e.conftest import Emulator
 
 CALLERS = 200
@@ -21,12 +22,17 @@ ORDERS = CALLERS // CALLERS_OF_AN_ORDER
 LOST_RESPONSES = 5
 
 
+# Callers retry what docs/calling.md tells them to retry. `ResendInProgress` is left out: here it is an answer to count.
+RETRYABLE = {cls for cls in errors.ResendError.__subclasses__() if cls.retryable} - {errors.ResendInProgress}
+RETRY_SECONDS = 0.1
+
+
 @pytest.fixture
 def by_http(put: Callable[..., requests.Response]) -> Callable[[int], str]:
     def call(order_id: int) -> str:
-        # AWS limits the concurrency and throttles the rest; callers try again.
-        while (response := put(order_id)).status_code == 429:
-            time.sleep(0.1)
+        # AWS limits the concurrency too, and throttles the rest with 429.
+        while (response := put(order_id)).status_code in {429, *(cls.http_status for cls in RETRYABLE)}:
+            time.sleep(RETRY_SECONDS)
         if response.status_code == 204:
             return "sent"
         return {
@@ -42,15 +48,18 @@ def by_http(put: Callable[..., requests.Response]) -> Callable[[int], str]:
 def by_invoke(stack: LocalStack) -> Callable[[int], str]:
     client = stack.client("lambda")
 
-    def call(order_id: int) -> str:
-        while True:
-            try:
-                answer = client.invoke(FunctionName=stack.function_alias, Payload=json.dumps({"order_id": order_id}))
-                break
-            except client.exceptions.TooManyRequestsException:
-                time.sleep(0.1)
+    def invoke(order_id: int) -> str:
+        try:
+            answer = client.invoke(FunctionName=stack.function_alias, Payload=json.dumps({"order_id": order_id}))
+        except client.exceptions.TooManyRequestsException:
+            return errors.RateLimited.__name__
         payload: dict[str, Any] = json.load(answer["Payload"])
         return str(payload.get("outcome") or payload["errorType"])
+
+    def call(order_id: int) -> str:
+        while (outcome := invoke(order_id)) in {cls.__name__ for cls in RETRYABLE}:
+            time.sleep(RETRY_SECONDS)
+        return outcome
 
     return call
 

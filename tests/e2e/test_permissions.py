@@ -114,8 +114,8 @@ class Caller:
 
     def remind(self, order_id: int) -> str:
         """Pass a reminder to the worker, as the queue does."""
-        anchor = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=3)
-        body = {"order_id": order_id, "anchor": anchor.isoformat(), "day": 3}
+        waiting_since = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=3)
+        body = {"order_id": order_id, "waiting_since": waiting_since.isoformat(), "day": 3}
         record = {
             "messageId": "a-message",
             "receiptHandle": "a-receipt",

@@ -1,0 +1,118 @@
+"""What README.md and docs/ show of a real run is what a real run prints. `make docs` writes it there.
+
+What differs from run to run (times, ports, days until a date) is replaced by a sample, so that the documents change
+only when the behaviour does.
+"""
+
+import json
+import os
+import re
+import subprocess
+import textwrap
+import time
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+import pytest
+from contract import pages
+
+from dev.local import run
+from dev.local.explain import explain
+from dev.local.stack import LocalStack
+from e2e.conftest import Emulator
+
+WIDTH = 120
+_SAMPLES = [
+    (r"http://127\.0\.0\.1:\d+", "http://127.0.0.1:35899"),
+    (r"duration_ms=\d+", "duration_ms=137"),
+    (r"sent_at=[\d:T+-]+", "sent_at=2026-11-24T12:53:55+00:00"),
+    (r'"waiting_since": "[^"]+"', '"waiting_since": "2026-11-22T11:29:52Z"'),
+    (r'"links_expire": "[^"]+"', '"links_expire": "2026-12-22"'),
+    (r"in \d+ days, for every CA", "in 477 days, for every CA"),
+]
+_STEP = re.compile(r"^ *\d+\.\d s", re.MULTILINE)
+_STEP_SECONDS = ("  12.4 s", "  12.9 s", "  13.0 s", "  13.0 s")
+
+
+@pytest.fixture
+def fresh(stack: LocalStack, emulator: Emulator) -> None:
+    """The emulator's first orders, with no resend of other tests remembered."""
+    emulator("PUT", "limits", None)
+    table = stack.client("dynamodb")
+    for item in table.scan(TableName=stack.claims_table)["Items"]:
+        table.delete_item(TableName=stack.claims_table, Key={"id": item["id"]})
+
+
+@pytest.mark.usefixtures("fresh")
+def test_readme_shows_what_make_run_prints(
+    stack: LocalStack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given the stack of the tests in place of one of its own, and no sweep, which would take longer
+    since = partial(LocalStack.audit_lines, stack, time.time())
+    monkeypatch.setattr(LocalStack, "audit_lines", lambda _self: since())
+    monkeypatch.setattr(run, "local_stack", lambda **_options: nullcontext(stack))
+    monkeypatch.setattr(run, "sweep", lambda _stack, _steps: True)
+
+    assert run.Run().against_emulator()
+
+    printed = sampled(capsys.readouterr().out)
+    seconds = iter(_STEP_SECONDS)
+    same_times = _STEP.sub(lambda _match: next(seconds), printed)
+    lines = [part for line in same_times.splitlines() for part in wrapped(line)]
+    is_documented("README.md", "Try it", "".join(f"{line}\n" for line in lines))
+
+
+@pytest.mark.usefixtures("fresh")
+def test_dry_run_page_explains_every_order(
+    stack: LocalStack, emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain(stack)
+
+    printed = sampled(capsys.readouterr().out)
+    assert len(re.findall(r"^\d{9} ", printed, re.MULTILINE)) == 25
+    assert emulator.puts == []
+    is_documented("docs/dry-run.md", "Every order of the emulator, explained", printed)
+
+
+@pytest.mark.usefixtures("fresh")
+def test_dry_run_page_shows_the_answer_to_its_request(stack: LocalStack, emulator: Emulator, tmp_path: Path) -> None:
+    (request,) = [block for block in pages.blocks("docs/dry-run.md") if block.section == "Ask"]
+
+    ran = subprocess.run(
+        pages.program(request, tmp_path),
+        env=pages.environment(DV_RESEND_URL=stack.api_url),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    answer = json.loads(ran.stdout)
+    assert answer["would_be"] == "sent"
+    assert emulator.puts == []
+    is_documented("docs/dry-run.md", "The answer", sampled(json.dumps(answer, indent=2)) + "\n")
+
+
+def is_documented(page: str, section: str, text: str) -> None:
+    """Compare a text with the block of a section that `make docs` writes; write it there if this is that."""
+    if os.environ.get("WRITE_DOCS") == "1":
+        pages.write(pages.written(page, section), text)
+    assert pages.written(page, section).text == text, "`make docs` writes it again"
+
+
+def sampled(text: str) -> str:
+    for pattern, sample in _SAMPLES:
+        text = re.sub(pattern, sample, text)
+    return text
+
+
+def wrapped(line: str) -> list[str]:
+    """Split a long line between its words, which stay whole."""
+    return textwrap.wrap(
+        line,
+        WIDTH,
+        subsequent_indent=" " * 12,
+        replace_whitespace=False,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
