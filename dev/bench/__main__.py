@@ -1,7 +1,7 @@
 """`make bench`: is DV Resend as fast as the plain script (`plain/app.py`)? It takes about ten minutes.
 
-Both run in AWS's own Lambda runtime, side by side. AWS answers at once; CertCentral is the emulator, over TLS. The
-figures go to `.local/bench.json` too. The exit code is 1 when a target is missed.
+Both run side by side in AWS's own Lambda runtime. A fake AWS responds at once; CertCentral is the emulator, over TLS.
+The figures are also written to `.local/bench.json`. The exit code is 1 if a target is missed.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from dev.bench import measure, report
 from dev.bench.builds import BARE, OURS, build_all
 from dev.bench.services import Authority, services
 from dev.local.processes import StartError, signals_end_the_block
+from dev.local.steps import counted
 from dev.local.template import ROOT
 
 RESULT = ROOT / ".local/bench.json"
@@ -25,7 +26,7 @@ MEMORY_SIZES = (128, 192, 256, 384, 512, 768, 1024, 1769)
 
 
 def main() -> int:
-    """The exit code."""
+    """Measure; return exit code 0 if every target was met."""
     parser = argparse.ArgumentParser(prog="bench", description="DV Resend side by side with the plain script.")
     parser.add_argument("--runs", type=int, default=15, help="cold starts of each kind (default: %(default)s)")
     parser.add_argument("--resends", type=int, default=100, help="warm resends of each kind (default: %(default)s)")
@@ -42,7 +43,7 @@ def main() -> int:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted; everything is stopped", file=sys.stderr)
+        print("\nInterrupted. Everything has been stopped.", file=sys.stderr)
         return 130
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -61,10 +62,10 @@ def _bench(options: argparse.Namespace, folder: Path) -> int:
     by_name = {build.name: build for build in builds}
     log = folder / "function.log"
     weights = {build.name: build.sizes for build in builds}
-    step("the functions are built")
+    step("built the functions")
     with services(folder, authority) as running:
         imports = {name: measure.imports(running, by_name[name], log, runs=5) for name in (OURS, BARE)}
-        step("imports are measured")
+        step("measured imports")
         cold = measure.cold(
             running, builds, log, options.runs, lambda run: step(f"cold starts: {run + 1} of {options.runs}")
         )
@@ -73,7 +74,7 @@ def _bench(options: argparse.Namespace, folder: Path) -> int:
             running, compared, folder, options.resends, lambda scenario: step(f"warm resends: {', '.join(scenario)}")
         )
         sized = measure.memory_sizes(running, by_name[OURS], log, MEMORY_SIZES, starts=3, resends=10)
-        step("memory sizes are measured")
+        step("measured memory sizes")
 
     figures = [*report.cold_figures(cold), *report.warm_figures(warm), *report.size_figures(weights)]
     tables = [
@@ -96,7 +97,7 @@ def _bench(options: argparse.Namespace, folder: Path) -> int:
     }
     RESULT.write_text(json.dumps(result, indent=2, default=asdict) + "\n")
     missed = [figure for figure in figures if figure.is_met is False]
-    print(f"\n{len(missed)} targets are missed." if missed else "\nEvery target is hit.")
+    print(f"\n{counted(len(missed), 'target')} missed." if missed else "\nEvery target was met.")
     return 1 if missed else 0
 
 

@@ -1,4 +1,4 @@
-"""The built functions: ours, and the plain script without and with bytecode; and what they weigh."""
+"""The built functions: ours, and the plain script without and with bytecode; and their sizes."""
 
 import compileall
 import io
@@ -22,7 +22,7 @@ _UV = _TOOLS / "uv/bin/uv"
 _RUNTIME = _TOOLS / "local-aws"
 # Where Lambda unpacks a function.
 _TASK = "/var/task/"
-# Files are changed below, and uv may otherwise link them to its cache, and so to what later builds ship.
+# Files are changed below. Without this, uv may link them to its cache, from which later builds ship.
 _COPY = {"UV_LINK_MODE": "copy"}
 _PLAIN = Path(__file__).with_name("plain")
 
@@ -31,7 +31,7 @@ OURS, BARE, COMPILED = "ours", "plain", "plain+pyc"
 
 @dataclass(frozen=True)
 class Build:
-    """One function as Lambda would unpack it, the settings that its template gives it, and what it weighs."""
+    """One function as Lambda would unpack it, the environment that its template sets, and its sizes."""
 
     name: str
     folder: Path
@@ -41,7 +41,7 @@ class Build:
 
 
 def build_all(source: Path, folder: Path, ca: bytes) -> list[Build]:
-    """Build the functions into `folder`; they trust `ca` besides the usual authorities. `source` holds our template."""
+    """Build the functions into `folder`; they also trust `ca`. `source` is a folder with our template.yaml."""
     _compile_runtime()
     builds = [
         _build_ours(source, folder / OURS, ca),
@@ -54,20 +54,20 @@ def build_all(source: Path, folder: Path, ca: bytes) -> list[Build]:
 
 
 def _trust(bundle: Path, ca: bytes, result: Path) -> None:
-    """Write the authorities of `bundle`, and `ca`, to a new file that takes the place of `result`."""
+    """Replace `result` with a new file that has the authorities of `bundle` and `ca`."""
     draft = result.with_name(f"{result.name}.new")
     draft.write_bytes(bundle.read_bytes() + b"\n" + ca)
     draft.replace(result)
 
 
 def _compile_runtime() -> None:
-    """Give the runtime's own packages their bytecode, as on Lambda: the plain script uses its boto3."""
+    """Compile the runtime's own packages, as on Lambda; the plain script uses its boto3."""
     (packages,) = _RUNTIME.glob("lib/python*/site-packages")
     _run(_RUNTIME / "bin/python", "-m", "compileall", "-q", packages, cwd=_RUNTIME)
 
 
 def _build_ours(source: Path, folder: Path, ca: bytes) -> Build:
-    # Without the caller's AWS and Python settings; what is left may name a package registry.
+    # Without AWS and Python settings. The rest may name a package registry.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))}
     environment |= _COPY | {"SAM_CLI_TELEMETRY": "0", "UV": str(_UV), "PYTHON": sys.executable}
     _run(
@@ -83,7 +83,7 @@ def _build_ours(source: Path, folder: Path, ca: bytes) -> Build:
     variables = properties["Environment"]["Variables"]
     values = {name: _value(value, template["Parameters"]) for name, value in variables.items()}
     settings = {name: value for name, value in values.items() if value is not None}
-    # The roots that ship, and this run's. Beside the package, so that it stays as it was built.
+    # The roots that ship, and this run's. Next to the package, which stays as it was built.
     (roots,) = [option for option in variables["AWS_CA_BUNDLE"]["Fn::If"] if str(option).startswith(_TASK)]
     settings["AWS_CA_BUNDLE"] = str(folder / "aws-roots.pem")
     _trust(function / roots.removeprefix(_TASK), ca, folder / "aws-roots.pem")
@@ -91,15 +91,15 @@ def _build_ours(source: Path, folder: Path, ca: bytes) -> Build:
 
 
 def _value(value: Any, parameters: dict[str, Any]) -> str | None:
-    """What a variable is by default, if it is a plain value or a parameter."""
+    """Return a variable's default, if it is a plain value or a parameter."""
     if isinstance(value, dict):
         value = parameters.get(str(value.get("Ref")), {}).get("Default")
     return None if value is None else str(value)
 
 
 def _build_plain(source: Path, folder: Path, name: str) -> Build:
-    """What `sam build` makes of a folder of Python with a requirements.txt. It writes no bytecode."""
-    # The same versions as ours, and nothing that its own requirements do not ask for.
+    """Build what `sam build` makes of a folder with a requirements.txt. It writes no bytecode."""
+    # The same versions as ours, and only what its own requirements need.
     ours = (source / "src/requirements.txt").read_text().splitlines()
     constraints = folder / f"{name}.constraints.txt"
     constraints.write_text("".join(line.removesuffix("\\") + "\n" for line in ours if "==" in line))
@@ -130,7 +130,7 @@ def _run(*command: str | Path, cwd: Path, env: Mapping[str, str] | None = None) 
 
 
 def _sizes(function: Path) -> dict[str, Any]:
-    """How many bytes the function has, unpacked and zipped, and its parts, the largest first."""
+    """Return the bytes of the function and of its parts, unpacked and zipped, the largest first."""
     parts: dict[str, dict[str, int]] = {}
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:

@@ -1,19 +1,19 @@
-"""The events of a resend, by door; each with an order of its own, so that no cool-down stands in the way."""
+"""The events of a resend, by event source."""
 
 import json
 from typing import Any
 
 from dev.local.template import ROOT
 
-DOORS = ("direct", "http", "event")
+EVENT_SOURCES = ("direct", "http", "event")
 RECIPIENTS = ("default", "constructed")
 
 
-def event(door: str, recipients: str, order_id: int) -> dict[str, Any]:
-    """A resend to DigiCert's default recipients, or to one constructed address at the order's own name."""
+def event(source: str, recipients: str, order_id: int) -> dict[str, Any]:
+    """Build a resend to DigiCert's default recipients, or to one constructed address at the order's name."""
     name = f"order-{order_id}.example"
     body = {} if recipients == "default" else {"domain_approval_emails": [{"domain": name, "email": f"admin@{name}"}]}
-    match door:
+    match source:
         case "direct":
             return {"order_id": order_id, **body}
         case "event":
@@ -30,7 +30,7 @@ def event(door: str, recipients: str, order_id: int) -> dict[str, Any]:
 
 
 def is_sent(answer: Any) -> bool:
-    """Whether the answer of either function says that the emails were sent."""
+    """Return whether the answer, of either function, says that the emails were sent."""
     return 204 in (answer.get("statusCode"), answer.get("status")) or answer.get("outcome") == "sent"
 
 

@@ -1,4 +1,4 @@
-"""The measurements. Whatever is compared is measured in turns, so that a busy moment of the machine meets all alike."""
+"""The measurements. What is compared is measured in turns, so that load on the machine affects all alike."""
 
 import re
 import statistics
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dev.bench.builds import Build
-from dev.bench.events import DOORS, RECIPIENTS, event, is_sent
+from dev.bench.events import EVENT_SOURCES, RECIPIENTS, event, is_sent
 from dev.bench.runtime import Function, Invocation
 from dev.bench.services import Services
 from dev.local.processes import StartError
@@ -18,13 +18,13 @@ from dev.local.processes import StartError
 ROUND_TRIP = 0.02
 
 type Scenario = tuple[str, str]
-"""A door, and whom the resend is for."""
-SCENARIOS: list[Scenario] = [(door, recipients) for door in DOORS for recipients in RECIPIENTS]
+"""An event source, and the recipients of the resend."""
+SCENARIOS: list[Scenario] = [(source, recipients) for source in EVENT_SOURCES for recipients in RECIPIENTS]
 
 
 @dataclass(frozen=True)
 class Cold:
-    """One start and its first invocation, in seconds. `waited` for CertCentral is part of the invocation's."""
+    """One start and its first invocation, in seconds. `waited` is the part of the invocation spent on CertCentral."""
 
     init: float
     invocation: float
@@ -34,13 +34,13 @@ class Cold:
 
     @property
     def total(self) -> float:
-        """What a caller waits for, less what CertCentral takes."""
+        """What a caller waits for, without the wait for CertCentral."""
         return self.init + self.invocation - self.waited
 
 
 @dataclass(frozen=True)
 class Warm:
-    """Resends of one running function: the medians in seconds, and counts of all of them."""
+    """Resends of one running function: medians in seconds, and counts."""
 
     seconds: float
     cpu: float
@@ -55,7 +55,7 @@ class Warm:
 def cold(
     services: Services, builds: Sequence[Build], log: Path, runs: int, on_run: Callable[[int], None]
 ) -> dict[Scenario, dict[str, list[Cold]]]:
-    """Start each function `runs` times for each scenario."""
+    """Start each function `runs` times in each scenario."""
     found: dict[Scenario, dict[str, list[Cold]]] = {
         scenario: {build.name: [] for build in builds} for scenario in SCENARIOS
     }
@@ -63,7 +63,7 @@ def cold(
         environment = services.environment(proxy)
         for run in range(runs):
             for scenario in SCENARIOS:
-                # Each one goes first as often as the others.
+                # Each build goes first equally often.
                 for build in _turned(builds, run):
                     waited = proxy.waited
                     with Function(build, environment, log) as function:
@@ -84,9 +84,9 @@ def cold(
 def warm(
     services: Services, builds: Sequence[Build], folder: Path, resends: int, on_scenario: Callable[[Scenario], None]
 ) -> dict[Scenario, dict[str, Warm]]:
-    """Have each function do `resends` for each scenario, with `ROUND_TRIP` to CertCentral.
+    """Make each function send `resends` in each scenario, with `ROUND_TRIP` to CertCentral.
 
-    The first one of each counts its connections, but not its time.
+    The first resend counts for the connections, but not for the times.
     """
     found = {}
     for scenario in SCENARIOS:
@@ -156,7 +156,7 @@ class Sized:
 def memory_sizes(
     services: Services, build: Build, log: Path, sizes: Sequence[int], starts: int, resends: int
 ) -> list[Sized]:
-    """Run a function at the share of a processor that goes with each size."""
+    """Run a function with the share of a processor that each memory size gets."""
     inits, firsts, warms = ({size: list[float]() for size in sizes} for _ in range(3))
     with services.proxy(ROUND_TRIP) as proxy:
         for start in range(starts):
@@ -170,34 +170,34 @@ def memory_sizes(
 
 @dataclass(frozen=True)
 class Imports:
-    """What is imported in one phase: the modules, and by package how many there are and their own milliseconds."""
+    """The imports of one phase: the modules, and by package their number and their own milliseconds."""
 
     modules: list[str]
     packages: dict[str, tuple[int, float]]
 
     @property
     def milliseconds(self) -> float:
-        """All of them."""
+        """The time of all imports."""
         return sum(own for _, own in self.packages.values())
 
 
 def imports(services: Services, build: Build, log: Path, runs: int) -> dict[str, Imports]:
-    """What is imported at `init`, and in the first invocation of each door (with constructed recipients)."""
+    """Measure the imports at `init`, and in the first invocation of each event source (with constructed recipients)."""
     seen: dict[str, list[dict[str, float]]] = {}
     with services.proxy() as proxy:
         for _ in range(runs):
-            for door in DOORS:
+            for source in EVENT_SOURCES:
                 with Function(build, services.environment(proxy), log, "-X", "importtime") as function:
                     at_init = function.output()
-                    _resend(services, function, (door, "constructed"))
+                    _resend(services, function, (source, "constructed"))
                     later = function.output()[len(at_init) :]
                 seen.setdefault("init", []).append(_import_times(at_init))
-                seen.setdefault(door, []).append(_import_times(later))
+                seen.setdefault(source, []).append(_import_times(later))
     return {phase: _by_package(profiles) for phase, profiles in seen.items()}
 
 
 def _import_times(output: str) -> dict[str, float]:
-    """Each module's own milliseconds."""
+    """Return each module's own milliseconds."""
     lines = re.findall(r"^import time: +(\d+) \| +\d+ \| +(\S+)$", output, re.MULTILINE)
     return {module: int(microseconds) / 1000 for microseconds, module in lines}
 
@@ -216,11 +216,11 @@ def _by_package(profiles: list[dict[str, float]]) -> Imports:
 def _resend(
     services: Services, function: Function, scenario: Scenario, upstream_calls: Counter[str] | None = None
 ) -> Invocation:
-    """One resend that really sends."""
+    """Make one resend that really sends."""
     invocation = function.invoke(event(*scenario, services.order_id()))
     calls = services.upstream_calls()
     if not is_sent(invocation.answer) or calls.count("PUT") != 1:
-        raise StartError(f"That was no resend: {invocation.answer}, {calls}\n{function.output()[-2000:]}")
+        raise StartError(f"This was not a resend: {invocation.answer}, {calls}\n{function.output()[-2000:]}")
     if upstream_calls is not None:
         upstream_calls.update(calls)
     return invocation
@@ -232,10 +232,10 @@ def _turned[T](things: Sequence[T], by: int) -> list[T]:
 
 
 def milliseconds(seconds: Iterable[float]) -> float:
-    """The median, in milliseconds."""
+    """Return the median, in milliseconds."""
     return 1000 * statistics.median(seconds)
 
 
 def to_json(result: dict[Scenario, Any]) -> dict[str, Any]:
-    """With scenarios as names that JSON can hold."""
-    return {f"{door}, {recipients}": value for (door, recipients), value in result.items()}
+    """Name the scenarios in a way that JSON allows."""
+    return {f"{source}, {recipients}": value for (source, recipients), value in result.items()}

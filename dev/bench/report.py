@@ -1,4 +1,4 @@
-"""The figures of a run against their targets, and the tables that show them."""
+"""The figures of a run, their targets, and the tables that show them."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ from dev.bench.cpu import MB_OF_ONE_CPU
 from dev.bench.measure import Cold, Imports, Scenario, Sized, Warm, milliseconds
 
 MAX_ZIPPED_MB = 6.0
-# (door, against): cold start, ours to the script's as its author would deploy it, and to the script's with bytecode
+# (event source, compared with): ratio of cold starts. BARE is the script as its author would deploy it.
 COLD_TARGETS = {("direct", BARE): 0.85, ("http", BARE): 0.85, ("direct", COMPILED): 1.15, ("http", COMPILED): 1.15}
 MAX_WARM = 0.60
 MAX_CONNECTIONS = 0.01  # for each resend
@@ -29,7 +29,7 @@ type _Rows = list[tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table. The target holds for the ratio, or for ours if there is nothing to compare with."""
+    """One line of the table. The target applies to the ratio, or to ours if there is nothing to compare with."""
 
     name: str
     unit: str
@@ -39,45 +39,45 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """Ours to the plain script's."""
+        """Ours divided by the plain script's."""
         return None if self.plain is None else self.ours / self.plain
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the target is hit; None without one."""
+        """Whether the target is met; None without a target."""
         return None if self.target is None else (self.ours if self.ratio is None else self.ratio) <= self.target
 
 
 def cold_figures(cold: Mapping[Scenario, Mapping[str, list[Cold]]]) -> list[Figure]:
-    """Cold starts, by door and by what they are compared with; over all kinds of recipients."""
-    doors = dict.fromkeys(door for door, _ in cold)
+    """Compute cold starts, by event source and by what they are compared with, over all kinds of recipients."""
+    sources = dict.fromkeys(source for source, _ in cold)
 
-    def total(door: str, build: str) -> float:
-        return milliseconds(run.total for (other, _), runs in cold.items() if other == door for run in runs[build])
+    def total(source: str, build: str) -> float:
+        return milliseconds(run.total for (other, _), runs in cold.items() if other == source for run in runs[build])
 
     return [
         Figure(
-            f"cold start, {door}, against {against}",
+            f"cold start, {source}, against {against}",
             "ms",
-            total(door, OURS),
-            total(door, against),
-            COLD_TARGETS.get((door, against)),
+            total(source, OURS),
+            total(source, against),
+            COLD_TARGETS.get((source, against)),
         )
         for against in (BARE, COMPILED)
-        for door in doors
+        for source in sources
     ]
 
 
 def warm_figures(warm: Mapping[Scenario, Mapping[str, Warm]]) -> list[Figure]:
-    """Warm resends, by scenario."""
+    """Compute warm resends, by scenario."""
     found = []
-    for (door, recipients), runs in warm.items():
+    for (source, recipients), runs in warm.items():
         ours, plain = runs[OURS], runs[BARE]
-        name = f"{door}, {recipients} recipients"
+        name = f"{source}, {recipients} recipients"
         calls = " + ".join(f"{count:g} {method}" for method, count in ours.upstream_calls.items())
         found += [
             Figure(f"warm resend, {name} ({calls})", "ms", 1000 * ours.seconds, 1000 * plain.seconds),
-            # The target is for a check and the PUT: less the wait of one of the queries, which are alike.
+            # The target applies to one query and the PUT, so the wait for the other query is subtracted.
             Figure(f"check and PUT of it, {name}", "ms", 1000 * _of_two_calls(ours), 1000 * plain.seconds, MAX_WARM),
             Figure(f"own CPU of it, {name}", "ms", 1000 * ours.cpu, 1000 * plain.cpu, MAX_WARM_CPU),
         ]
@@ -86,7 +86,7 @@ def warm_figures(warm: Mapping[Scenario, Mapping[str, Warm]]) -> list[Figure]:
     peak, plain_peak = (max(run.peak_bytes for run in runs) / 2**20 for runs in (all_ours, all_plain))
     return [
         *found,
-        # The plain script's are one for each.
+        # The plain script opens one for each resend.
         Figure(
             f"upstream connections in {most.resends} resends",
             "",
@@ -102,7 +102,7 @@ def _of_two_calls(run: Warm) -> float:
 
 
 def size_figures(sizes: Mapping[str, Mapping[str, Any]]) -> list[Figure]:
-    """What the built functions weigh."""
+    """Compute the sizes of the built functions."""
     ours, plain = sizes[OURS], sizes[BARE]
     return [
         Figure("function, zipped", "MB", ours["zipped"] / 1e6, target=MAX_ZIPPED_MB),
@@ -111,7 +111,7 @@ def size_figures(sizes: Mapping[str, Mapping[str, Any]]) -> list[Figure]:
 
 
 def figure_table(figures: list[Figure]) -> str:
-    """All figures with their targets."""
+    """Format all figures with their targets."""
     rows: _Rows = [("figure", "unit", "ours", "plain", "ratio", "target", "met?")]
     for figure in figures:
         met = {None: "", True: "yes", False: "NO"}[figure.is_met]
@@ -121,8 +121,10 @@ def figure_table(figures: list[Figure]) -> str:
 
 
 def cold_table(cold: Mapping[Scenario, Mapping[str, list[Cold]]]) -> str:
-    """Where the time of cold starts goes."""
-    rows: _Rows = [("cold start: door", "recipients", "function", "init", "first call", "waited", "total", "CPU")]
+    """Format where the time of cold starts goes."""
+    rows: _Rows = [
+        ("cold start: event source", "recipients", "function", "init", "first call", "waited", "total", "CPU")
+    ]
     for scenario, by_build in cold.items():
         for name, runs in by_build.items():
             parts = (
@@ -137,8 +139,10 @@ def cold_table(cold: Mapping[Scenario, Mapping[str, list[Cold]]]) -> str:
 
 
 def warm_table(warm: Mapping[Scenario, Mapping[str, Warm]]) -> str:
-    """Where the time of warm resends goes. `other` is waiting for AWS and, on a busy machine, for a processor."""
-    rows: _Rows = [("warm resend: door", "recipients", "function", "ms", "waited", "CPU", "other", "calls of each")]
+    """Format where the time of warm resends goes; `other` is the wait for AWS and, on a busy machine, for a CPU."""
+    rows: _Rows = [
+        ("warm resend: event source", "recipients", "function", "ms", "waited", "CPU", "other", "calls of each")
+    ]
     for scenario, runs in warm.items():
         for name, run in runs.items():
             calls = ", ".join(f"{count:g} {call}" for call, count in (run.upstream_calls | run.aws_calls).items())
@@ -149,8 +153,8 @@ def warm_table(warm: Mapping[Scenario, Mapping[str, Warm]]) -> str:
 
 
 def size_table(sizes: Mapping[str, Mapping[str, Any]]) -> str:
-    """The largest parts of our function, in kB."""
-    rows: _Rows = [("ours, kB by part", "unzipped", "of it bytecode", "zipped")]
+    """Format the largest parts of our function, in kB."""
+    rows: _Rows = [("ours, kB by part", "unzipped", "of which bytecode", "zipped")]
     for name, part in list(sizes[OURS]["parts"].items())[:10]:
         cells = (f"{part[kind] / 1000:.0f}" for kind in ("unzipped", "bytecode", "zipped"))
         rows.append((name, *cells))
@@ -158,7 +162,7 @@ def size_table(sizes: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def import_table(imports: Mapping[str, Mapping[str, Imports]]) -> str:
-    """Own import times by package, for each function and phase."""
+    """Format own import times by package, for each function and phase."""
     phases = [(build, phase) for build, by_phase in imports.items() for phase in by_phase]
     packages = dict.fromkeys(package for build, phase in phases for package in imports[build][phase].packages)
     rows: _Rows = [("own import ms (modules)", *(f"{build} {phase}" for build, phase in phases))]
@@ -169,7 +173,7 @@ def import_table(imports: Mapping[str, Mapping[str, Imports]]) -> str:
 
 
 def memory_table(sized: list[Sized]) -> str:
-    """Memory sizes, with what a million warm resends and a million cold starts cost."""
+    """Format memory sizes, with the cost of a million warm resends and of a million cold starts."""
     rows: _Rows = [("memory MB", "of a CPU", "init ms", "first call", "warm", "$ for 1e6 warm", "$ for 1e6 cold")]
     for size in sized:
         dollars = (_cost(size.megabytes, seconds) for seconds in (size.warm, size.init + size.first))
@@ -180,7 +184,7 @@ def memory_table(sized: list[Sized]) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Where and when this was measured."""
+    """Describe where and when this was measured."""
     facts = dict(line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line)
     model = next((value.strip() for name, value in facts.items() if name.strip() == "model name"), platform.machine())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

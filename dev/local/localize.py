@@ -16,9 +16,8 @@ from typing import Any
 
 from dev.local.template import load
 
-# The client finds its interpreter, and the boto3 that Lambda brings, in the environment of the local AWS. `-B` because
-# Lambda's code folder is read-only, `-P` because the function must not see the folder of `dev.local.runtime`, nor the
-# variables that configure the local AWS itself.
+# `-B` because Lambda's code folder is read-only, `-P` because the function must not see the folder of
+# `dev.local.runtime`. Nor must it see the variables that configure the local AWS.
 _BOOTSTRAP = """\
 #!/bin/sh
 unset AUTH BIND_HOST GATEWAY_PORT MINISTACK_ACCOUNT_ID MINISTACK_REGION SFN_WAIT_SCALE TMPDIR HOME OLDPWD

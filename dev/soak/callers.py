@@ -79,7 +79,7 @@ class Callers:
         self.failures: Counter[str] = Counter()
         self.executions: list[str] = []
         self.is_crowded = False
-        """Whether Lambda may throttle callers. Events and executions, whose retries the local AWS cuts short, then pause."""
+        """Whether Lambda may throttle callers. No events or executions start then: the local AWS would drop calls."""
         self._lambda, self._events = stack.client("lambda"), stack.client("events")
         self._states = stack.client("stepfunctions")
 
