@@ -200,7 +200,7 @@ def a_reminder_that_is_held(call: Caller) -> str:
     logs = call.stack.client("logs")
     events = eventually(
         lambda: logs.filter_log_events(
-            logGroupName=call.stack.sweep_log_group, startTime=since, filterPattern='"not held back"'
+            logGroupName=call.stack.sweep_log_group, startTime=since, filterPattern='"not delayed"'
         )["events"]
     )
     return json.loads(events[-1]["message"])["error"]
