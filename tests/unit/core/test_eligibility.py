@@ -56,7 +56,8 @@ def test_any_other_order_is_not_eligible_for_a_reason(product_type, status, dcv_
 @pytest.mark.parametrize(
     ("order", "message"),
     [
-        (Order(7, "pending", "ssl_certificate", "email"), "PUT /services/v2/domain/{domain_id}/dcv/emails"),
+        (Order(7, "pending", "ssl_certificate", "email"), "of type ssl_certificate, not dv_ssl_certificate"),
+        (Order(7, "pending", "ssl_certificate", "http-token"), "PUT /services/v2/domain/{domain_id}/dcv/emails"),
         (Order(7, "needs_approval", "dv_ssl_certificate", "email"), "Approve it in CertCentral"),
         (Order(7, "issued", "dv_ssl_certificate", "email"), "The status of order 7 is issued"),
         (Order(7, "pending", "dv_ssl_certificate", "http-token"), "validated by http-token, not by email"),
@@ -64,7 +65,16 @@ def test_any_other_order_is_not_eligible_for_a_reason(product_type, status, dcv_
         (Order(7, None, "dv_ssl_certificate", "email"), "is unknown"),
         (Order(7, "pending", "dv_ssl_certificate", None), "validated by an unknown method"),
     ],
-    ids=["not_dv", "needs_approval", "not_pending", "not_email_dcv", "no type", "no status", "no method"],
+    ids=[
+        "not_dv",
+        "domain-level resend",
+        "needs_approval",
+        "not_pending",
+        "not_email_dcv",
+        "no type",
+        "no status",
+        "no method",
+    ],
 )
 def test_refusal_says_what_is_wrong_with_the_order(order, message):
     with pytest.raises(OrderNotEligible) as caught:
