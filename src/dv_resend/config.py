@@ -23,7 +23,12 @@ _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of one deployment. Build it with `from_environment`, which validates."""
+    """The settings of one deployment. Build it with `from_environment`, which validates.
+
+    Example:
+        >>> Config.from_environment({"API_KEY_SECRET_ID": "dv-resend/api-key", "CLAIMS_TABLE": "claims"}).sending
+        True
+    """
 
     api_key_secret_id: str
     claims_table: str
@@ -42,7 +47,7 @@ class Config:
     def from_environment(cls, environment: Mapping[str, str]) -> "Config":
         """Read and validate all settings.
 
-        Raises `ConfigurationError` that names the variable when one is missing or makes no sense.
+        Raises `ConfigurationError` that names the variable if one is missing or invalid.
         """
 
         def read[T](name: str, parse: Callable[[str], T], expected: str, default: str | None = None) -> T:

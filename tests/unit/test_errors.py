@@ -1,9 +1,10 @@
-"""The tree of errors: what callers, state machines and alarms rely on, as one literal table."""
+"""The error tree: what callers, state machines and alarms rely on, as one literal table."""
 
 import pytest
 
 from dv_resend import errors
 from dv_resend.errors import (
+    CertCentralUnavailable,
     InvalidRequest,
     OrderNotEligible,
     RateLimited,
@@ -13,7 +14,7 @@ from dv_resend.errors import (
     UpstreamError,
 )
 
-# class, HTTP status, code, retryable, scope: the contract of the design, class by class.
+# HTTP status, code, retryable and scope of each class: public API, so they are repeated here.
 CONTRACT = {
     "InvalidRequest": (400, "invalid_request", False, "order"),
     "OrderNotFound": (404, "not_found|order", False, "order"),
@@ -35,20 +36,20 @@ CONTRACT = {
 }
 
 
-def test_the_tree_is_flat_and_holds_exactly_the_contract():
+def test_error_tree_is_flat_and_complete():
     assert {kind.__name__ for kind in ResendError.__subclasses__()} == set(CONTRACT)
     assert not [kind for child in ResendError.__subclasses__() for kind in child.__subclasses__()]
 
 
 @pytest.mark.parametrize(("name", "contract"), CONTRACT.items())
-def test_each_class_carries_its_contract(name, contract):
+def test_error_class_has_its_documented_attributes(name, contract):
     kind = getattr(errors, name)
 
     assert (kind.http_status, kind.base_code, kind.retryable, kind.scope) == contract
 
 
 @pytest.mark.parametrize("name", sorted(set(CONTRACT) - {"InvalidRequest", "OrderNotEligible", "RecipientNotAllowed"}))
-def test_the_code_of_a_class_without_detail_is_its_base_code(name):
+def test_error_without_details_has_its_base_code(name):
     error = getattr(errors, name)("Something is wrong.")
 
     assert error.code == CONTRACT[name][1]
@@ -57,11 +58,11 @@ def test_the_code_of_a_class_without_detail_is_its_base_code(name):
 
 
 @pytest.mark.parametrize("name", CONTRACT)
-def test_the_docstring_draws_every_class_of_the_tree(name):
+def test_error_class_is_drawn_in_the_module_docstring(name):
     assert f"─ {name} " in errors.__doc__
 
 
-def test_an_invalid_request_names_its_field_in_code_and_text():
+def test_invalid_request_names_its_field_in_code_and_text():
     error = InvalidRequest("domain_approval_emails[0].email", "must be one email address.")
 
     assert error.field == "domain_approval_emails[0].email"
@@ -69,7 +70,7 @@ def test_an_invalid_request_names_its_field_in_code_and_text():
     assert str(error) == "domain_approval_emails[0].email: must be one email address."
 
 
-def test_an_ineligible_order_carries_the_reason_in_its_code_and_in_its_text_which_state_machines_read():
+def test_ineligible_order_has_its_reason_in_code_and_text():
     error = OrderNotEligible("not_dv", "Order 1 is an OV order.")
 
     assert (error.reason, error.code) == ("not_dv", "order_not_eligible|not_dv")
@@ -78,11 +79,11 @@ def test_an_ineligible_order_carries_the_reason_in_its_code_and_in_its_text_whic
     assert str(error) == "Order 1 is an OV order. (order_not_eligible|not_dv)"
 
 
-def refused(count):
+def refused(count: int) -> list[tuple[str, str]]:
     return [(f"domain_approval_emails[{number}].email", f"reason {number}.") for number in range(count)]
 
 
-def test_a_refusal_of_recipients_names_each_with_its_reason():
+def test_refused_recipients_are_listed_with_their_reasons():
     error = RecipientNotAllowed(refused(2))
 
     assert error.entries == [
@@ -100,21 +101,21 @@ def test_a_refusal_of_recipients_names_each_with_its_reason():
 
 @pytest.mark.parametrize("count", [1, 2, 20, 250])
 @pytest.mark.parametrize("length", [10, 1000, 9000])
-def test_the_text_of_a_refusal_of_many_is_bounded_and_says_how_many_more_there_are(count, length):
+def test_text_about_many_refused_recipients_is_bounded(count, length):
     error = RecipientNotAllowed([(f"domain_approval_emails[{n}].email", f"{'w' * length}.") for n in range(count)])
 
     shown = str(error).count("domain_approval_emails[")
     assert shown >= 1
     assert len(str(error)) < 20_000
     assert str(error).endswith(f" And {count - shown} more." if shown < count else "w.")
-    # Only the text: over HTTP each is told.
+    # Only the text is shortened: HTTP responses list every entry.
     assert len(error.entries) == count
 
 
-def test_the_text_of_an_error_carries_what_certcentral_said():
-    said = (UpstreamError("invalid_locale", "Bad locale."), UpstreamError("invalid_order_status", ""))
+def test_error_text_includes_certcentrals_own_messages():
+    upstream_errors = (UpstreamError("invalid_locale", "Bad locale."), UpstreamError("invalid_order_status", ""))
 
-    error = RequestRejected("CertCentral refused the request.", upstream_status=400, upstream_errors=said)
+    error = RequestRejected("CertCentral refused the request.", upstream_status=400, upstream_errors=upstream_errors)
 
     assert (
         str(error)
@@ -123,7 +124,19 @@ def test_the_text_of_an_error_carries_what_certcentral_said():
     assert error.message == "CertCentral refused the request."
 
 
-def test_what_is_not_known_is_none_and_not_invented():
+def test_unknown_details_are_none():
     error = RateLimited("Too many requests.")
 
     assert (error.retry_after, error.upstream_status, error.upstream_errors) == (None, None, ())
+    assert CertCentralUnavailable("Out of time.").offset is None
+
+
+def test_known_details_are_kept():
+    upstream_errors = (UpstreamError("maintenance", "Back soon."),)
+
+    error = CertCentralUnavailable(
+        "Out of time.", retry_after=5, upstream_status=503, upstream_errors=upstream_errors, offset=2000
+    )
+
+    assert (error.retry_after, error.upstream_status, error.upstream_errors) == (5, 503, upstream_errors)
+    assert error.offset == 2000

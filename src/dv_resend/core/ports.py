@@ -19,6 +19,9 @@ class CertCentral(Protocol):
 
     Raises `ApiKeyRejected`, `PermissionDenied`, `RateLimited`, `OrderNotFound`, `RequestRejected`,
     `CertCentralUnavailable`, `SecretUnavailable` or `ConfigurationError`. None of them means that something was sent.
+
+    Example:
+        ``certcentral.get_order(123456789, deadline).status``
     """
 
     def get_order(self, order_id: int, deadline: float) -> "Order":
@@ -47,6 +50,9 @@ class Claims(Protocol):
     `acquire`, `read`, `reminded` and `record_reminder` raise `ClaimsUnavailable` or `ConfigurationError`; nothing may
     be sent then. The other methods never raise: a write that failed leaves a claim that errs on the side of not mailing
     twice.
+
+    Example:
+        ``claims.acquire(request.claim_key, now=time.time(), deadline=deadline, force_id=None)``
     """
 
     def read(self, key: str) -> "Claim | None":
@@ -86,7 +92,11 @@ class Claims(Protocol):
 
 
 class ContactLookup(Protocol):
-    """The DNS lookups of one request. Nothing is raised if DNS does not answer: the results say so. Safe to repeat."""
+    """The DNS lookups of one request. Nothing is raised if DNS does not answer: the results say so. Safe to repeat.
+
+    Example:
+        ``lookup.contacts(["example.com"])["example.com"].addresses``
+    """
 
     def contacts(self, domains: Iterable[str]) -> "dict[str, Contacts]":
         """Return the contacts that each of the ``domains`` publishes; the first domains are asked first."""
@@ -98,7 +108,11 @@ class ContactLookup(Protocol):
 
 
 class ReminderQueue(Protocol):
-    """The queue between the sweep and its worker."""
+    """The queue between the sweep and its worker.
+
+    Example:
+        ``queue.send([Reminder(123456789)], swept_on=date(2026, 11, 23))``
+    """
 
     def send(self, reminders: "Sequence[Reminder]", swept_on: date) -> int:
         """Queue reminders; return how many. Safe to repeat. Raises `QueueUnavailable` or `ConfigurationError`."""

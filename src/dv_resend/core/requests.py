@@ -145,7 +145,12 @@ class ResendRequest:
 
 @dataclass(frozen=True)
 class StatusRequest:
-    """The question how far the validation of an order has come."""
+    """The question how far the validation of an order has come.
+
+    Example:
+        >>> StatusRequest.from_input({"action": "status", "order_id": "123456789"})
+        StatusRequest(order_id=123456789)
+    """
 
     order_id: int
 
@@ -158,7 +163,12 @@ class StatusRequest:
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """One sweep over the pending orders, from ``offset`` in CertCentral's list on."""
+    """One sweep over the pending orders, from ``offset`` in CertCentral's list on.
+
+    Example:
+        >>> SweepRequest.from_input({"action": "sweep", "offset": 2000})
+        SweepRequest(dry_run=False, offset=2000)
+    """
 
     dry_run: bool = False
     offset: int = 0
@@ -175,6 +185,10 @@ class Reminder:
     """One message of the reminder queue: remind about an order.
 
     ``waiting_since`` and ``day`` say which reminder is due. Both are ``None`` if only the order itself can tell.
+
+    Example:
+        >>> Reminder(123456789, date(2026, 11, 20), day=3).record_id
+        '123456789#2026-11-20#3'
     """
 
     order_id: int
@@ -224,6 +238,9 @@ class Invocation:
     share. ``before_send`` is called with what is about to be sent: if the function is killed while sending, what the
     hook wrote is the only trace; if the hook raises a `ResendError`, nothing is sent. ``on_not_sent`` is called when it
     is certain that nothing was sent, before the claim is released; if it returns false, the claim is kept.
+
+    Example:
+        ``Invocation(deadline, context.aws_request_id, before_send=audit.before_send)``
     """
 
     deadline: float

@@ -1,15 +1,16 @@
+"""Which orders an email can help, and which of their names still need one."""
+
 import pytest
 
-from dv_resend.core.eligibility import check_eligible, decide, without_validated
+from dv_resend.core.eligibility import check_eligible, without_validated
 from dv_resend.core.orders import NameStatus, Order, OrderStatus
-from dv_resend.core.recipients import Contacts
 from dv_resend.core.requests import ResendRequest
-from dv_resend.errors import OrderNotEligible, RecipientNotAllowed, RecipientUnverified
+from dv_resend.errors import OrderNotEligible
 
 
 @pytest.mark.parametrize("status", ["pending", "reissue_pending"])
 @pytest.mark.parametrize("product_type", ["dv_ssl_certificate", "DV_SSL_CERTIFICATE", "Dv_Ssl_Certificate"])
-def test_a_pending_dv_order_with_email_dcv_is_eligible(status, product_type):
+def test_pending_dv_order_with_email_dcv_is_eligible(status, product_type):
     check_eligible(Order(7, status, product_type, "email"))
 
 
@@ -34,7 +35,7 @@ def test_a_pending_dv_order_with_email_dcv_is_eligible(status, product_type):
             ("dv_ssl_certificate", "pending", method, "not_email_dcv")
             for method in ("dns-txt-token", "dns-cname-token", "http-token", "", None)
         ),
-        # What would not change first: the kind of order, then its status, then the method.
+        # The least changeable reason comes first: product, then status, then method.
         ("ssl_certificate", "needs_approval", "http-token", "not_dv"),
         ("ssl_certificate", "issued", "http-token", "not_dv"),
         ("dv_ssl_certificate", "needs_approval", "http-token", "needs_approval"),
@@ -43,108 +44,98 @@ def test_a_pending_dv_order_with_email_dcv_is_eligible(status, product_type):
     ],
     ids=ascii,
 )
-def test_any_other_order_is_not_and_the_reason_is_named(product_type, status, dcv_method, reason):
+def test_any_other_order_is_not_eligible_for_a_reason(product_type, status, dcv_method, reason):
     with pytest.raises(OrderNotEligible) as caught:
         check_eligible(Order(7, status, product_type, dcv_method))
 
     assert caught.value.code == f"order_not_eligible|{reason}"
-    assert "Order 7" in caught.value.message
+    assert "order 7" in caught.value.message.lower()
     assert "None" not in caught.value.message
 
 
-def test_an_order_of_another_type_is_pointed_to_the_domain_level_resend():
-    with pytest.raises(OrderNotEligible, match=r"/services/v2/domain/\{domain_id\}/dcv/emails"):
-        check_eligible(Order(7, "pending", "ssl_certificate", "email"))
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (Order(7, "pending", "ssl_certificate", "email"), "of type ssl_certificate, not dv_ssl_certificate"),
+        (Order(7, "pending", "ssl_certificate", "http-token"), "PUT /services/v2/domain/{domain_id}/dcv/emails"),
+        (Order(7, "needs_approval", "dv_ssl_certificate", "email"), "Approve it in CertCentral"),
+        (Order(7, "issued", "dv_ssl_certificate", "email"), "The status of order 7 is issued"),
+        (Order(7, "pending", "dv_ssl_certificate", "http-token"), "validated by http-token, not by email"),
+        (Order(7, "pending", None, "email"), "of type unknown"),
+        (Order(7, None, "dv_ssl_certificate", "email"), "is unknown"),
+        (Order(7, "pending", "dv_ssl_certificate", None), "validated by an unknown method"),
+    ],
+    ids=[
+        "not_dv",
+        "domain-level resend",
+        "needs_approval",
+        "not_pending",
+        "not_email_dcv",
+        "no type",
+        "no status",
+        "no method",
+    ],
+)
+def test_refusal_says_what_is_wrong_with_the_order(order, message):
+    with pytest.raises(OrderNotEligible) as caught:
+        check_eligible(order)
+
+    assert message in caught.value.message
 
 
-# What is left to be sent
+# Names that are already validated
 
 
-PENDING = Order(7, "pending", "dv_ssl_certificate", "email")
-ISSUED = Order(7, "issued", "dv_ssl_certificate", "email")
-
-
-def validation(*entries):
+def validation(*entries: tuple) -> OrderStatus:
     return OrderStatus(7, "pending", "email", tuple(NameStatus(*entry) for entry in entries))
 
 
-def asking(*recipients):
-    emails = [{"domain": domain, "email": email} for domain, email in recipients]
+def request_about(*domains: str) -> ResendRequest:
+    emails = [{"domain": domain, "email": f"admin@{domain}"} for domain in domains]
     return ResendRequest.from_input({"order_id": 7, "domain_approval_emails": emails})
 
 
-SPLIT = validation(("a.test", "approved", ("a.test",)), ("a.test", "pending", ("www.a.test",)))
+# Two names in one scope, of which one is validated.
+HALF_VALIDATED = validation(("a.test", "approved", ("a.test",)), ("a.test", "pending", ("www.a.test",)))
 
 
-def test_of_names_in_one_scope_only_those_that_are_validated_are_skipped():
-    left = without_validated(asking(("a.test", "admin@a.test"), ("www.a.test", "admin@www.a.test")), SPLIT)
+def test_recipient_whose_name_is_validated_is_skipped():
+    remaining = without_validated(request_about("a.test", "www.a.test"), HALF_VALIDATED)
 
-    assert [recipient.domain for recipient in left.recipients] == ["www.a.test"]
-    assert [recipient.domain for recipient in left.skipped] == ["a.test"]
+    assert [recipient.domain for recipient in remaining.recipients] == ["www.a.test"]
+    assert [recipient.domain for recipient in remaining.skipped] == ["a.test"]
 
 
-def test_the_names_that_the_order_still_waits_for_are_told():
-    with pytest.raises(OrderNotEligible) as caught:
-        without_validated(asking(("a.test", "admin@a.test")), SPLIT)
+@pytest.mark.parametrize("request_", [ResendRequest(7), request_about("www.a.test")], ids=["default", "named"])
+@pytest.mark.parametrize("found", [HALF_VALIDATED, validation(), validation(("", "approved"))], ids=ascii)
+def test_request_about_names_not_validated_stays_as_it_is(request_, found):
+    assert without_validated(request_, found) == request_
+
+
+@pytest.mark.parametrize("request_", [ResendRequest(7), request_about("a.test"), request_about("b.test")], ids=ascii)
+def test_order_is_not_eligible_if_all_its_names_are_validated(request_):
+    with pytest.raises(OrderNotEligible, match=r"^All names of order 7 are already validated") as caught:
+        without_validated(request_, validation(("a.test", "approved"), ("www.a.test", "approved")))
 
     assert caught.value.code == "order_not_eligible|already_validated"
-    assert "Order 7 still waits for www.a.test: name somebody" in caught.value.message
-
-
-def test_many_names_that_the_order_still_waits_for_are_cut_short():
-    waiting = [(f"n{number:02}.test", "pending") for number in range(11)]
-
-    with pytest.raises(OrderNotEligible, match=r"n09\.test …: name") as caught:
-        without_validated(asking(("a.test", "admin@a.test")), validation(("a.test", "approved"), *waiting))
-
-    assert "n10.test" not in caught.value.message
-
-
-def test_names_that_nobody_tells_are_others():
-    with pytest.raises(OrderNotEligible, match="still waits for others:"):
-        without_validated(asking(("a.test", "admin@a.test")), validation(("a.test", "approved"), ("", "pending")))
-
-
-FOREIGN = asking(("b.test", "jane@mail.test"))
-HALF_DONE = validation(("a.test", "approved"), ("b.test", "pending"))
 
 
 @pytest.mark.parametrize(
-    ("request_", "order", "found", "contacts", "error"),
+    ("outstanding", "named"),
     [
-        (FOREIGN, ISSUED, HALF_DONE, Contacts(), OrderNotEligible),
-        (FOREIGN, PENDING, validation(("b.test", "approved")), Contacts(), OrderNotEligible),
-        (FOREIGN, PENDING, HALF_DONE, Contacts(), RecipientNotAllowed),
-        (FOREIGN, PENDING, HALF_DONE, Contacts(failure="x"), RecipientUnverified),
-        (FOREIGN, PENDING, validation(), Contacts(txt=("jane@mail.test",)), RecipientUnverified),
-        (FOREIGN, PENDING, HALF_DONE, Contacts(txt=("jane@mail.test",)), None),
-        (ResendRequest(7), PENDING, validation(), Contacts(), None),
-        (ResendRequest(7), ISSUED, validation(), Contacts(), OrderNotEligible),
+        ([("www.a.test", "pending")], "www.a.test"),
+        ([("b.test", "pending"), ("c.test", "unknown")], "b.test, c.test"),
+        ([("", "pending")], "other names"),
+        (
+            [(f"n{n}.test", "pending") for n in range(11)],
+            "n0.test, n1.test, n2.test, n3.test, n4.test, n5.test, n6.test, n7.test, n8.test, n9.test …",
+        ),
     ],
-    ids=ascii,
+    ids=["one", "two", "unreadable", "many"],
 )
-def test_a_resend_is_decided_on_the_order_before_its_names_and_on_those_before_the_recipients(
-    request_, order, found, contacts, error
-):
-    def decided(*, check_recipients):
-        return decide(request_, order, found, {"b.test": contacts}, check_recipients=check_recipients)
+def test_request_about_validated_names_only_names_the_others(outstanding, named):
+    with pytest.raises(OrderNotEligible) as caught:
+        without_validated(request_about("a.test"), validation(("a.test", "approved"), *outstanding))
 
-    if error is not None:
-        with pytest.raises(error):
-            decided(check_recipients=True)
-    else:
-        assert decided(check_recipients=True) == request_
-    if error is OrderNotEligible:
-        with pytest.raises(OrderNotEligible):
-            decided(check_recipients=False)
-    else:
-        assert decided(check_recipients=False) == request_
-
-
-def test_who_is_skipped_is_not_checked_and_needs_no_contacts():
-    left = decide(
-        asking(("a.test", "jane@mail.test"), ("b.test", "admin@b.test")), PENDING, HALF_DONE, {}, check_recipients=True
-    )
-
-    assert [recipient.email for recipient in left.recipients] == ["admin@b.test"]
-    assert [recipient.email for recipient in left.skipped] == ["jane@mail.test"]
+    assert caught.value.code == "order_not_eligible|already_validated"
+    assert f"Order 7 is still waiting for {named}: name recipients for those" in caught.value.message

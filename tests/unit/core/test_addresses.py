@@ -1,0 +1,276 @@
+"""Domain names and email addresses: which forms are valid, how they are masked, and what a CA may construct."""
+
+import re
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from dv_resend.core.addresses import (
+    authorization_domains,
+    constructed_addresses,
+    is_public_suffix,
+    mask_address,
+    mask_addresses,
+    parse_domain,
+    parse_email,
+    to_a_label,
+    without_wildcard,
+)
+from dv_resend.errors import InvalidRequest
+
+PURE = settings(deadline=None, derandomize=True, max_examples=100)
+
+LABEL_63 = "a" * 63
+DOMAIN_253 = ".".join([LABEL_63, LABEL_63, LABEL_63, "b" * 57, "com"])
+# The length of the A-labels counts: this is one character too long.
+WILDCARD_254 = "*." + ".".join(["ü" + "a" * 54] * 3 + ["ü" + "b" * 52]) + ".com"
+
+
+# Domain names
+
+
+@pytest.mark.parametrize(
+    ("value", "domain"),
+    [
+        ("example.com", "example.com"),
+        ("EXAMPLE.Com", "example.com"),
+        ("a.b.c.d.example.co.uk", "a.b.c.d.example.co.uk"),
+        ("xn--mnchen-3ya.example", "xn--mnchen-3ya.example"),
+        ("XN--MNCHEN-3YA.example", "xn--mnchen-3ya.example"),
+        ("münchen.example", "xn--mnchen-3ya.example"),
+        ("MÜNCHEN.Example", "xn--mnchen-3ya.example"),
+        ("mu\u0308nchen.example", "xn--mnchen-3ya.example"),
+        ("straße.example", "xn--strae-oqa.example"),
+        ("例え.テスト", "xn--r8jz45g.xn--zckzah"),
+        ("例え。テスト", "xn--r8jz45g.xn--zckzah"),
+        ("*.example.com", "*.example.com"),
+        ("*.EXAMPLE.com", "*.example.com"),
+        ("*.münchen.example", "*.xn--mnchen-3ya.example"),
+        ("3com.com", "3com.com"),
+        ("1.2.3.4.in-addr.arpa", "1.2.3.4.in-addr.arpa"),
+        (f"{LABEL_63}.com", f"{LABEL_63}.com"),
+        (DOMAIN_253, DOMAIN_253),
+    ],
+    ids=ascii,
+)
+def test_domain_becomes_lower_case_a_labels(value, domain):
+    assert parse_domain(value, "domain", wildcard=True) == domain
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, 1, True, ["example.com"], {}, "", " ", ".", "*", "*.", "example", "localhost", "*.com"),
+        *("example.com.", ".example.com", "example..com", "münchen.example.", "münchen..example", "。example.com"),
+        *("127.0.0.1", "10.1", "::1", "[::1]", "\uff11.\uff12.\uff13.\uff14", "example.123"),
+        *("-a.example.com", "a-.example.com", "a_b.example.com", "_dmarc.example.com", "exa mple.com"),
+        *("*.*.example.com", "a.*.example.com", "*a.example.com", "**.example.com", "*.*.münchen.example"),
+        *("https://example.com", "example.com/", "example.com:443", "user@example.com", "example.com?x", "a,b.com"),
+        *("\u2028.example.com", "\u00a0example.com", "\ud800.example.com", "ab\u0000.example.com"),
+        *("\u200d.example.com", f"{LABEL_63}a.com", f"b{DOMAIN_253}", f"*.{DOMAIN_253}"),
+        *("ü" * 64 + ".example", "ü" * 300 + ".example", WILDCARD_254),
+    ],
+    ids=ascii,
+)
+def test_invalid_domain_is_rejected(value):
+    with pytest.raises(InvalidRequest, match=r"^field: must be a domain name"):
+        parse_domain(value, "field", wildcard=True)
+
+
+def test_wildcard_is_rejected_unless_allowed():
+    with pytest.raises(InvalidRequest):
+        parse_domain("*.example.com", "field")
+
+
+NAMES = st.text(min_size=1, max_size=12).map("{}.example".format)
+
+
+@PURE
+@given(NAMES)
+@example("*.münchen.example")
+@example("exa\u00admple.example")
+@example("\uff45\uff58\uff0eexample")
+def test_accepted_domain_consists_of_a_labels(name):
+    try:
+        domain = parse_domain(name, "field", wildcard=True)
+    except InvalidRequest:
+        return
+
+    assert re.fullmatch(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]*[a-z-][a-z0-9-]*", domain, re.ASCII)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Example.com", "example.com"),
+        ("example.com.", "example.com"),
+        ("*.MÜNCHEN.example.", "*.xn--mnchen-3ya.example"),
+        # Not valid domain names: kept, so that they can still be compared.
+        ("_DMARC.example.com", "_dmarc.example.com"),
+        ("Localhost", "localhost"),
+        ("A..test.", "a..test."),
+        ("", ""),
+    ],
+)
+def test_certcentral_name_becomes_a_labels_or_lower_case(name, expected):
+    assert to_a_label(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("example.com", "example.com"),
+        ("*.Example.com", "example.com"),
+        ("*.*.example.com", "*.example.com"),
+        ("www.example.com", "www.example.com"),
+        ("*example.com", "*example.com"),
+    ],
+)
+def test_name_without_wildcard_is_in_lower_case(name, expected):
+    assert without_wildcard(name) == expected
+
+
+# Email addresses
+
+
+@pytest.mark.parametrize(
+    ("value", "email"),
+    [
+        ("admin@example.com", "admin@example.com"),
+        ("Admin@EXAMPLE.com", "Admin@example.com"),
+        ("first.last+dcv@mail.example.com", "first.last+dcv@mail.example.com"),
+        ("o'neil@example.com", "o'neil@example.com"),
+        ("!#$%&'*+/=?^_`{|}~-@example.com", "!#$%&'*+/=?^_`{|}~-@example.com"),
+        ("admin@münchen.example", "admin@xn--mnchen-3ya.example"),
+        (f"{'a' * 64}@example.com", f"{'a' * 64}@example.com"),
+    ],
+    ids=ascii,
+)
+def test_email_keeps_its_local_part_and_gets_an_a_label_host(value, email):
+    assert parse_email(value, "email") == email
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, 1, True, ["admin@example.com"], {"email": "admin@example.com"}),
+        *("", "@", "admin", "admin@", "@example.com", "admin@example", "admin@localhost", "admin@127.0.0.1"),
+        *("admin@[127.0.0.1]", "admin@example.com.", "admin@.example.com", "admin@*.example.com", "admin@exa_mple.com"),
+        *("a@b@example.com", "admin@example.com,root@example.com", "admin@example.com;root@example.com"),
+        *("admin@example.com root@example.com", "admin@example.com, root@example.com", "a,b@example.com"),
+        *('"admin"@example.com', '"a b"@example.com', '"a@b"@example.com', "Admin <admin@example.com>"),
+        *("<admin@example.com>", "mailto:admin@example.com", "admin(x)@example.com", ".admin@example.com"),
+        *("admin.@example.com", "ad..min@example.com", "ad min@example.com", "admin @example.com"),
+        *("admin@ example.com", " admin@example.com", "admin@example.com ", "admin@example.com\n"),
+        *("ädmin@example.com", "\uff41dmin@example.com", "admin@例え", "admin\u0000@example.com"),
+        *("admin\\@example.com", f"{'a' * 65}@example.com", f"admin@{'b' * 64}.com", f"admin@{DOMAIN_253}"),
+        # Short enough until its host is converted.
+        f"{'a' * 64}@" + ".".join(["ü" + "a" * 54] * 3) + ".com",
+    ],
+    ids=ascii,
+)
+def test_anything_but_one_email_address_is_rejected(value):
+    with pytest.raises(InvalidRequest, match=r"^field: must be one email address"):
+        parse_email(value, "field")
+
+
+@PURE
+@given(st.text(max_size=20), NAMES)
+def test_accepted_email_is_one_ascii_address(local_part, name):
+    try:
+        email = parse_email(f"{local_part}@{name}", "field")
+    except InvalidRequest:
+        return
+
+    assert re.fullmatch(r"[!-~]+@[a-z0-9.-]+", email, re.ASCII)
+    assert email.count("@") == 1
+    assert not set(email) & set('",;:<>()[]\\ ')
+
+
+# Masking
+
+
+@pytest.mark.parametrize(
+    ("address", "masked"),
+    [
+        ("admin@example.com", "admin@example.com"),
+        ("Administrator@example.com", "Administrator@example.com"),
+        ("hostmaster@example.com", "hostmaster@example.com"),
+        ("postmaster@example.com", "postmaster@example.com"),
+        ("WEBMASTER@example.com", "WEBMASTER@example.com"),
+        ("jane.doe@example.com", "j***@example.com"),
+        ("admins@example.com", "a***@example.com"),
+        ("j@example.com", "j***@example.com"),
+        ("a@b@example.com", "a***@example.com"),
+    ],
+)
+def test_address_is_masked_unless_it_is_a_role_address(address, masked):
+    assert mask_address(address) == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("no address here", "no address here"),
+        ("bad: jane@example.com, and admin@example.com.", "bad: j***@example.com, and admin@example.com."),
+        ('{"email":"jane@example.com"}', '{"email":"j***@example.com"}'),
+        ("<jane@example.com>", "<j***@example.com>"),
+        ("(jane@example.com;joe@example.com)", "(j***@example.com;j***@example.com)"),
+    ],
+)
+def test_addresses_in_a_text_are_masked(text, masked):
+    assert mask_addresses(text) == masked
+
+
+# What a CA may construct
+
+
+def test_constructed_addresses_are_the_five_roles():
+    assert constructed_addresses("example.com") == [
+        "admin@example.com",
+        "administrator@example.com",
+        "hostmaster@example.com",
+        "postmaster@example.com",
+        "webmaster@example.com",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("example.com", ["example.com"]),
+        ("www.example.com", ["www.example.com", "example.com"]),
+        ("a.b.example.com", ["a.b.example.com", "b.example.com", "example.com"]),
+        ("*.a.example.com", ["a.example.com", "example.com"]),
+        ("WWW.Example.COM", ["www.example.com", "example.com"]),
+        ("www.example.co.uk", ["www.example.co.uk", "example.co.uk"]),
+        ("team.github.io", ["team.github.io"]),
+        ("a.team.github.io", ["a.team.github.io", "team.github.io"]),
+        ("a.b.foo.kobe.jp", ["a.b.foo.kobe.jp", "b.foo.kobe.jp"]),
+        ("www.city.kobe.jp", ["www.city.kobe.jp", "city.kobe.jp"]),
+        ("a.www.ck", ["a.www.ck", "www.ck"]),
+        ("a.b.foo.ck", ["a.b.foo.ck", "b.foo.ck"]),
+        ("www.xn--85x722f.xn--55qx5d.cn", ["www.xn--85x722f.xn--55qx5d.cn", "xn--85x722f.xn--55qx5d.cn"]),
+        ("www.example.not-a-tld", ["www.example.not-a-tld", "example.not-a-tld"]),
+        # Public suffixes, ordered by their owner
+        ("co.uk", ["co.uk"]),
+        ("github.io", ["github.io"]),
+        ("*.github.io", ["github.io"]),
+        ("foo.kobe.jp", ["foo.kobe.jp"]),
+        ("unknown", ["unknown"]),
+    ],
+)
+def test_authorization_domains_end_at_the_registrable_domain(name, expected):
+    assert authorization_domains(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *((name, True) for name in ("com", "co.uk", "github.io", "kobe.jp", "foo.kobe.jp", "foo.ck", "xn--55qx5d.cn")),
+        *((name, False) for name in ("example.com", "example.co.uk", "a.github.io", "city.kobe.jp", "www.ck")),
+    ],
+)
+def test_public_suffix_list_has_wildcards_and_exceptions(name, expected):
+    assert is_public_suffix(name) is expected

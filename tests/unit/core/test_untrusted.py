@@ -1,0 +1,84 @@
+"""Reading JSON that somebody else wrote: unknown fields are named, and what is shown is short, printable and masked."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dv_resend.core.untrusted import as_dict, printable_field_name, printable_text, reject_unknown_fields
+from dv_resend.errors import InvalidRequest
+
+PURE = settings(deadline=None, derandomize=True, max_examples=100)
+
+
+@pytest.mark.parametrize("value", [None, 1, "text", ["a"], True, {}], ids=ascii)
+def test_anything_but_an_object_is_read_as_an_empty_one(value):
+    assert as_dict(value) == {}
+
+
+def test_object_is_returned_as_it_is():
+    value = {"a": 1}
+
+    assert as_dict(value) is value
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "text"),
+    [
+        ("pending", 64, "pending"),
+        ("a\r\nb\x1b[31m\u202ec", 64, "a  b [31m c"),
+        ("x" * 65, 64, "x" * 64),
+        ("x" * 65, 3, "xxx"),
+        *((value, 64, None) for value in ("", None, 1, True, ["a"], {"a": 1})),
+    ],
+    ids=lambda value: ascii(value)[:30],
+)
+def test_text_is_short_and_printable_or_none(value, limit, text):
+    assert printable_text(value, limit) == text
+
+
+def test_text_is_cut_at_64_characters_by_default():
+    assert printable_text("x" * 65) == "x" * 64
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("", "''"),
+        ("locale", "locale"),
+        ("jane.doe@example.com", "j***@example.com"),
+        ("admin@example.com", "admin@example.com"),
+        ("é\n\u202e", "\\xe9\\n\\u202e"),
+        ("x" * 65, "x" * 64),
+    ],
+    ids=lambda text: ascii(text)[:30],
+)
+def test_field_name_is_printable_and_masked(name, shown):
+    assert printable_field_name(name) == shown
+
+
+def test_address_in_a_long_field_name_is_masked_before_the_cut():
+    assert "jane.doe" not in printable_field_name("y" * 49 + " jane.doe.mayr@example.com")
+
+
+@PURE
+@given(st.text() | st.from_regex(r"[a-z.]{1,70}@[a-z]{1,20}\.com", fullmatch=True))
+def test_any_field_name_is_shown_short_printable_and_not_empty(name):
+    shown = printable_field_name(name)
+
+    assert shown
+    assert shown.isascii()
+    assert shown.isprintable()
+    assert len(shown) <= 64
+
+
+def test_first_unknown_field_is_rejected_with_the_allowed_ones():
+    with pytest.raises(InvalidRequest) as caught:
+        reject_unknown_fields({"email": 1, "emial": 2, "domian": 3}, frozenset({"email", "domain"}), "item.")
+
+    assert caught.value.field == "item.emial"
+    assert str(caught.value) == "item.emial: is an unknown field; allowed fields are domain, email."
+
+
+@pytest.mark.parametrize("fields", [{}, {"domain": None}, {"email": 1, "domain": 2}], ids=ascii)
+def test_known_fields_are_accepted(fields):
+    reject_unknown_fields(fields, frozenset({"email", "domain"}))
