@@ -1,4 +1,4 @@
-"""What several contract tests look at."""
+"""Fixtures that several contract tests share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +10,8 @@ from dv_resend import errors, observability
 from dv_resend.core.requests import Recipient, Reminder, ResendRequest
 from dv_resend.core.resend import ReminderResult, ResendResult
 
-# What Lambda writes after each call (Telemetry API, "platform.report"): here after a cold start, and after a start from
-# a snapshot.
+# What Lambda logs after each invocation (Telemetry API, "platform.report"): here after a cold start, and after a start
+# from a snapshot.
 _REPORTS: list[dict[str, Any]] = [
     {
         "time": "2026-11-24T09:17:00.000Z",
@@ -34,7 +34,7 @@ _REPORTS: list[dict[str, Any]] = [
 
 @pytest.fixture
 def log_lines(output: Callable[[], Output], invoke: Callable[..., Any]) -> list[dict[str, Any]]:
-    """The lines of a log: a resend, a reminder, what failed, and Lambda's own."""
+    """The lines of a log: a resend, a reminder, failures, and Lambda's own lines."""
     recipient = Recipient("example.com", "admin@example.com")
     request = ResendRequest(order_id=1, recipients=(recipient,), force=True, requested_by="jane")
     resend, reminder = observability.Audit("http"), observability.Audit("sqs")

@@ -8,8 +8,9 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "LICENSES.md"
 REQUIREMENTS = ROOT / "src/requirements.txt"
 
-# Each lets a package be shipped beside code of any licence, if its text goes along. MPL-2.0 also wants its own files'
-# source to be had: it is, at the address in the list. Apache-2.0 wants changes to be noted: botocore/data has a note.
+# Each of these allows shipping a package beside code under any license, if the license text is included. MPL-2.0 also
+# requires that its files' source is available: it is, at the address in the list. Apache-2.0 requires a note of the
+# changes: botocore/data has one.
 ALLOWED = {"Apache-2.0", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0", "PSF-2.0"}
 
 # What a package says in words of its own. python-dateutil's text: BSD for all of it, Apache for newer parts as well.
@@ -33,13 +34,13 @@ def pins(requirements: Path) -> dict[str, str]:
 
 
 def licence(package: Distribution) -> str:
-    """The SPDX expression of a package's licence, in the new field of its metadata or in the old one."""
+    """The SPDX expression of a package's license, from the new metadata field or the old one."""
     said = package.metadata.get("License-Expression") or package.metadata.get("License") or "unknown"
     return _IN_SPDX.get((package.name, said), said)
 
 
 def source(package: Distribution) -> str:
-    """Where a package's source is."""
+    """The address of a package's source."""
     entries = [entry.partition(", ") for entry in package.metadata.get_all("Project-URL") or []]
     urls = {label.lower(): url for label, _, url in entries}
     for label in ("source", "repository", "code", "homepage"):

@@ -1,7 +1,6 @@
-"""What the template promises piece by piece: permissions, settings, alarms, the dashboard and the saved queries.
+"""What the template must contain: permissions, settings, alarms, the dashboard and the saved queries.
 
-Each function compares a template with what the code uses, and gives the problems that it finds. That no piece can go,
-and no name change on one side, without a problem is proved by `test_template_mutations`.
+Each function compares the template with what the code uses, and returns the differences that it finds.
 """
 
 import json
@@ -25,21 +24,20 @@ _FUNCTIONS_OWN = {
         "ec2:DescribeSubnets",
         "ec2:UnassignPrivateIpAddresses",
     },
-    # Lambda hands over failed events with the function's role.
+    # Lambda uses the function's role to deliver failed events.
     "FailedEventsQueue.Arn": {"sqs:SendMessage"},
     "DeadLetterQueue.Arn": {"sqs:SendMessage"},
 }
 _WRITE_LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
 _SHIFT_CALLS = {"lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcurrencyConfig"}
 
-# By role, then by what the permission is about, the actions.
+# The actions by role, then by resource.
 _ROLES: dict[str, dict[str, set[str]]] = {
     "ResendFunctionRole": _FUNCTIONS_OWN | {"ResendLogGroup.Arn": _WRITE_LOG},
     "SweepFunctionRole": _FUNCTIONS_OWN
     | {
         "SweepLogGroup.Arn": _WRITE_LOG,
-        "SweepFunction.Alias": {"lambda:InvokeFunction"},
-        # The first for the sweep; Lambda itself, for the worker, needs the others with the function's role.
+        # The sweep needs the first. Lambda uses the others, with the function's role, to feed the worker.
         "ReminderQueue.Arn": {
             "sqs:SendMessage",
             "sqs:ReceiveMessage",
@@ -63,7 +61,7 @@ _ROLES: dict[str, dict[str, set[str]]] = {
             *("xray:GetSamplingRules", "xray:GetSamplingTargets"),
         },
     },
-    # AWS's policy AWSCodeDeployRoleForLambdaLimited, less what is for hooks and for revisions in S3.
+    # AWS's policy AWSCodeDeployRoleForLambdaLimited, without its permissions for hooks and for revisions in S3.
     "DeploymentRole": {
         "ResendFunction.Arn": _SHIFT_CALLS,
         "${ResendFunction.Arn}:live": _SHIFT_CALLS,
@@ -74,29 +72,27 @@ _ROLES: dict[str, dict[str, set[str]]] = {
 }
 
 _API = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*"
-# Whom a function or a queue lets in by itself: the service, the action, and on behalf of what.
-_LETS_IN = {
+# What the resource policies of functions and queues allow: resource, service, action and source.
+_RESOURCE_POLICIES = {
     ("ResendFunction.Alias", "apigateway.amazonaws.com", "lambda:InvokeFunction", _API),
     ("ResendFunction.Alias", "events.amazonaws.com", "lambda:InvokeFunction", "EventRule.Arn"),
     ("DeadLetterQueue", "events.amazonaws.com", "sqs:SendMessage", "EventRule.Arn"),
 }
 
 
-def permission_problems(template: dict[str, Any]) -> list[str]:
-    """Where a role may do more or less than it must, or a function or a queue lets in others than it must."""
-    return _differences("role", _ROLES, _roles(template)) + _differences("lets in", _LETS_IN, _lets_in(template))
+def permission_problems() -> list[str]:
+    """Permissions of roles, functions and queues that are missing or not needed."""
+    return _differences("role", _ROLES, _roles()) + _differences(
+        "resource policy", _RESOURCE_POLICIES, _resource_policies()
+    )
 
 
-def _roles(template: dict[str, Any]) -> dict[str, dict[str, set[str]]]:
+def _roles() -> dict[str, dict[str, set[str]]]:
     found: dict[str, dict[str, set[str]]] = {}
     documents = [
         (name, policy["PolicyDocument"])
-        for name, role in of_type("AWS::IAM::Role", template).items()
+        for name, role in of_type("AWS::IAM::Role").items()
         for policy in role["Policies"]
-    ] + [
-        (name_of(role), policy["PolicyDocument"])
-        for policy in of_type("AWS::IAM::Policy", template).values()
-        for role in policy["Roles"]
     ]
     for role, document in documents:
         for statement in statements(document):
@@ -107,10 +103,10 @@ def _roles(template: dict[str, Any]) -> dict[str, dict[str, set[str]]]:
     return found
 
 
-def _lets_in(template: dict[str, Any]) -> set[tuple[str, str, str, str]]:
+def _resource_policies() -> set[tuple[str, str, str, str]]:
     functions = {
         (name_of(p["FunctionName"]), p["Principal"], p["Action"], name_of(p["SourceArn"]))
-        for p in of_type("AWS::Lambda::Permission", template).values()
+        for p in of_type("AWS::Lambda::Permission").values()
     }
     queues = {
         (
@@ -119,7 +115,7 @@ def _lets_in(template: dict[str, Any]) -> set[tuple[str, str, str, str]]:
             statement["Action"],
             name_of(statement["Condition"]["ArnEquals"]["aws:SourceArn"]),
         )
-        for policy in of_type("AWS::SQS::QueuePolicy", template).values()
+        for policy in of_type("AWS::SQS::QueuePolicy").values()
         for statement in statements(policy["PolicyDocument"])
         if statement["Effect"] == "Allow"
     }
@@ -128,19 +124,18 @@ def _lets_in(template: dict[str, Any]) -> set[tuple[str, str, str, str]]:
 
 # ---------------------------------------------------------------- settings
 
-# Settings of one function, which the other has no use for: a queue's URL is what makes a function sweep, and a sweep
-# names no recipients.
+# Settings that only one function needs: sweeps need a queue, and only resends name recipients.
 _SWEEP_SETTINGS = {"REMINDER_DAYS", "SWEEP_QUEUE_URL", "SWEEP_REQUESTS_PER_SECOND"}
 _RESEND_SETTINGS = {"DNS_SERVERS", "RECIPIENT_CHECK"}
-# What libraries read: Powertools the name of the service, the AWS SDK the file of authorities.
+# Read by libraries: Powertools reads the service name, the AWS SDK the CA bundle.
 _LIBRARIES_READ = {"POWERTOOLS_SERVICE_NAME", "AWS_CA_BUNDLE"}
 
 
-def setting_problems(template: dict[str, Any], read: Collection[str]) -> list[str]:
-    """Where the functions' environments are not what the code reads; ``read`` names its environment variables."""
+def setting_problems(read: Collection[str]) -> list[str]:
+    """Differences between the functions' environments and the environment variables that the code reads."""
     settings = {*read, *_LIBRARIES_READ}
     expected = {"ResendFunction": settings - _SWEEP_SETTINGS, "SweepFunction": settings - _RESEND_SETTINGS}
-    functions = of_type("AWS::Serverless::Function", template)
+    functions = of_type("AWS::Serverless::Function")
     found = {name: set(function["Environment"]["Variables"]) for name, function in functions.items()}
     return _differences("environment of", expected, found)
 
@@ -157,15 +152,15 @@ _DEAD_LETTERS = {
 }
 
 
-def alarm_problems(template: dict[str, Any], metric: Mapping[str, str]) -> list[str]:
-    """Where an alarm is missing, or watches something else than it must; ``metric`` names the code's, by member."""
+def alarm_problems(metric: Mapping[str, str]) -> list[str]:
+    """Alarms that are missing or watch the wrong metric; ``metric`` maps the members of `MetricName` to names."""
     expected = {
         "ApiKeyRejectedAlarm": ("DvResend", metric["API_KEY_REJECTED"], "Sum", _SERVICE),
         "OutcomeUnknownAlarm": ("DvResend", metric["OUTCOME_UNKNOWN"], "Sum", _SERVICE),
         "ResendFailedAlarm": ("DvResend", metric["RESEND_FAILED"], "Sum", _SERVICE),
         "InternalErrorAlarm": ("DvResend", metric["RESEND_FAILED"], "Sum", _SERVICE, "reason=InternalError"),
         "StuckOrdersAlarm": ("DvResend", metric["STUCK_ORDERS"], "Maximum", _SERVICE),
-        # Each sweep emits one sample.
+        # Each completed sweep emits one sample.
         "NoSweepAlarm": ("DvResend", metric["PENDING_ORDERS"], "SampleCount", _SERVICE),
         "FunctionErrorsAlarm": ("AWS/Lambda", "Errors", "Sum", "FunctionName=ResendFunction"),
         "FunctionTimeoutsAlarm": ("AWS/Lambda", "Duration", "Maximum", "FunctionName=ResendFunction"),
@@ -190,13 +185,13 @@ def alarm_problems(template: dict[str, Any], metric: Mapping[str, str]) -> list[
             *(alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]),
             *(f"{dimension['Name']}={name_of(dimension['Value'])}" for dimension in alarm["Dimensions"]),
         )
-        for name, alarm in of_type("AWS::CloudWatch::Alarm", template).items()
+        for name, alarm in of_type("AWS::CloudWatch::Alarm").items()
     }
     return _differences("alarm", expected, found)
 
 
 def _new_version(function: str) -> tuple[str, str, str]:
-    """The dimensions under which Lambda counts one of the two versions that an alias has during a deployment."""
+    """Dimensions under which Lambda counts one of the two versions that an alias has during a deployment."""
     return (
         f"FunctionName={function}",
         f"Resource=${{{function}}}:live",
@@ -207,9 +202,9 @@ def _new_version(function: str) -> tuple[str, str, str]:
 # ---------------------------------------------------------------- dashboard
 
 
-def dashboard_problems(template: dict[str, Any], metric: Mapping[str, str]) -> list[str]:
-    """Where the dashboard lacks an alarm, or shows other metrics than it must; ``metric`` as for the alarms."""
-    body = dashboard_of(template)
+def dashboard_problems(metric: Mapping[str, str]) -> list[str]:
+    """Alarms and metrics that the dashboard lacks or should not show; ``metric`` as in `alarm_problems`."""
+    body = dashboard()
     queues = ["ReminderQueue", *_DEAD_LETTERS.values()]
     expected = {
         *(("DvResend", name, _SERVICE) for name in metric.values()),
@@ -231,23 +226,23 @@ def dashboard_problems(template: dict[str, Any], metric: Mapping[str, str]) -> l
     }
     rows = [row for widget in body["widgets"] for row in widget["properties"].get("metrics", [])]
     alarms = [alarm for widget in body["widgets"] for alarm in widget["properties"].get("alarms", [])]
-    return _differences("dashboard shows", expected, {_shown(row) for row in rows}) + _differences(
-        "dashboard has alarm", {f"{name}.Arn" for name in of_type("AWS::CloudWatch::Alarm", template)}, set(alarms)
+    return _differences("dashboard metrics", expected, {_metric_of(row) for row in rows}) + _differences(
+        "dashboard alarms", {f"{name}.Arn" for name in of_type("AWS::CloudWatch::Alarm")}, set(alarms)
     )
 
 
-def dashboard_of(template: dict[str, Any]) -> dict[str, Any]:
-    """The dashboard, with everything that a condition lets in, and each value under its name in the template."""
-    (dashboard,) = of_type("AWS::CloudWatch::Dashboard", template).values()
-    text, made = dashboard["DashboardBody"]["Fn::Sub"]
+def dashboard() -> dict[str, Any]:
+    """The dashboard's body with all conditions true, and with logical IDs in place of physical ones."""
+    (resource,) = of_type("AWS::CloudWatch::Dashboard").values()
+    text, made = resource["DashboardBody"]["Fn::Sub"]
     for name, value in made.items():
         text = text.replace(f"${{{name}}}", name_of(value["Fn::If"][1] if "Fn::If" in value else value))
     body: dict[str, Any] = json.loads(re.sub(r"\$\{([^}]+)\}", r"\1", text))
     return body
 
 
-def _shown(row: list[Any]) -> tuple[str, ...]:
-    """Namespace, name and dimensions of what a line of a graph shows."""
+def _metric_of(row: list[Any]) -> tuple[str, ...]:
+    """Namespace, name and dimensions of the metric that a row of a widget shows."""
     if "expression" in row[0]:
         namespace, dimensions, name, service = re.fullmatch(
             r"""SEARCH\('\{(\w+),([\w,]+)\} MetricName="(\w+)" service="([^"]+)"', 'Sum', \d+\)""", row[0]["expression"]
@@ -262,38 +257,38 @@ def _shown(row: list[Any]) -> tuple[str, ...]:
 _COMMANDS = {"SOURCE", "fields", "filter", "limit", "parse", "sort", "stats"}
 _OPERATORS = {"and", "as", "asc", "by", "desc", "in", "or"}
 _CALLS = {"coalesce", "count", "ispresent", "latest", "max", "pct", "strcontains", "sum"}
-# Logs Insights makes these of every line ("Supported logs and discovered fields").
+# Logs Insights adds these fields to every line ("Supported logs and discovered fields").
 _DISCOVERED = {"@log", "@message", "@timestamp"}
 _LITERAL = r'"[^"]*"|\'[^\']*\''
 _REGEX = r"/(?:\\.|[^/\\])*/"
 
 
-def query_problems(template: dict[str, Any], lines: Collection[Mapping[str, Any]]) -> list[str]:
-    """Where a saved query asks for what no log line has; ``lines`` are lines as the code and Lambda write them."""
-    queries = {
-        name: query["QueryString"] for name, query in of_type("AWS::Logs::QueryDefinition", template).items()
-    } | {"ColdStarts": next(iter(_log_widgets(template)))}
+def query_problems(lines: Collection[Mapping[str, Any]]) -> list[str]:
+    """Fields and values in saved queries that no log line has; ``lines`` are those of the code and of Lambda."""
+    queries = {name: query["QueryString"] for name, query in of_type("AWS::Logs::QueryDefinition").items()} | {
+        "ColdStarts": next(iter(_log_widgets()))
+    }
     known = _DISCOVERED.union(*map(_flat, lines))
     found = []
     for name, query in queries.items():
         text = re.sub(r"^\s*#.*$", "", query, flags=re.MULTILINE)
         found += [f"{name} has no command {stage}" for stage in _stages(text) if stage not in _COMMANDS]
-        found += [f"{name} asks for the unknown field {field}" for field in sorted(_fields(text) - known)]
+        found += [f"{name} uses the unknown field {field}" for field in sorted(_fields(text) - known)]
         found += [
-            f"{name} looks for a {field} that is never {value}"
+            f"{name} compares {field} with {value}, a value that it never has"
             for field, value in _values(text)
             if value not in [str(_flat(line).get(field)) for line in lines]
         ]
-        found += [f"{name} cuts nothing out" for regex in _cuts(text) if not _cuts_out(regex, lines)]
+        found += [f"{name} parses no recipients" for regex in _parsed(text) if not _finds_recipients(regex, lines)]
     return found
 
 
-def _log_widgets(template: dict[str, Any]) -> list[str]:
-    return [widget["properties"]["query"] for widget in dashboard_of(template)["widgets"] if widget["type"] == "log"]
+def _log_widgets() -> list[str]:
+    return [widget["properties"]["query"] for widget in dashboard()["widgets"] if widget["type"] == "log"]
 
 
 def _flat(line: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """The fields of a line as Logs Insights names them, `record.metrics.durationMs` for example; no lists."""
+    """The fields of a line, without lists, as Logs Insights names them: `record.metrics.durationMs`, for example."""
     found: dict[str, Any] = {}
     for name, value in line.items():
         if isinstance(value, Mapping):
@@ -309,26 +304,27 @@ def _stages(text: str) -> list[str]:
 
 
 def _fields(text: str) -> set[str]:
-    """The fields of log lines that a query names, less those that it makes itself."""
+    """The fields of log lines that a query names, without those that it creates itself."""
     made = {*re.findall(r"\(\?<(\w+)>", text), *re.findall(r"\bas (\w+)", text)}
     words = set(re.findall(r"[@A-Za-z_][\w.]*", re.sub(f"{_REGEX}|{_LITERAL}", "", text)))
     return words - made - _COMMANDS - _OPERATORS - _CALLS
 
 
 def _values(text: str) -> set[tuple[str, str]]:
-    """Pairs of a field and a value that it is compared with."""
+    """Pairs of a field and a value that the query compares it with."""
     one = re.findall(rf"(\S+) = ({_LITERAL}|\d+)", text)
     many = re.findall(r"(\S+) in \[([^\]]*)\]", text)
     pairs = one + [(field, value) for field, values in many for value in values.split(", ")]
     return {(field.strip("("), value.strip("\"'")) for field, value in pairs} - {("order_id", "123456789")}
 
 
-def _cuts(text: str) -> list[str]:
+def _parsed(text: str) -> list[str]:
+    """The regular expressions with which a query parses messages."""
     return re.findall(rf"parse @message ({_REGEX})", text)
 
 
-def _cuts_out(regex: str, lines: Collection[Mapping[str, Any]]) -> bool:
-    """Whether the regular expression of a query finds the list of recipients, and the one word for all."""
+def _finds_recipients(regex: str, lines: Collection[Mapping[str, Any]]) -> bool:
+    """Whether a regular expression of a query finds lists of recipients, and the word for the default ones."""
     pattern = regex.strip("/").replace("(?<", "(?P<")
     texts = {compact(line["recipients"]): compact(line) for line in lines if "recipients" in line}
     found = [match["mailed"] for text in texts.values() if (match := re.search(pattern, text))]
@@ -336,7 +332,7 @@ def _cuts_out(regex: str, lines: Collection[Mapping[str, Any]]) -> bool:
 
 
 def compact(value: Any) -> str:
-    """JSON as it stands in the log."""
+    """JSON as the logger writes it."""
     return json.dumps(value, separators=(",", ":"))
 
 
@@ -344,7 +340,7 @@ def compact(value: Any) -> str:
 
 
 def _differences(what: str, expected: Any, found: Any) -> list[str]:
-    """What of two collections of the same kind is in one alone, by name down to the last set."""
+    """Describe the differences between two collections of the same shape, level by level."""
     if isinstance(expected, Mapping):
         problems = [f"{what} {name} is missing" for name in sorted(expected.keys() - found.keys())]
         problems += [f"{what} {name} is not expected" for name in sorted(found.keys() - expected.keys())]
@@ -353,6 +349,6 @@ def _differences(what: str, expected: Any, found: Any) -> list[str]:
         return problems
     if isinstance(expected, set):
         return [f"{what} lacks {item}" for item in sorted(expected - found)] + [
-            f"{what} has {item} too" for item in sorted(found - expected)
+            f"{what} should not have {item}" for item in sorted(found - expected)
         ]
     return [] if expected == found else [f"{what} is {found}, not {expected}"]

@@ -1,4 +1,4 @@
-"""The template as the contract tests read it, and how they find their way in it."""
+"""The template as the contract tests read it, and helpers to look things up in it."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def of_type(kind: str, template: dict[str, Any] = TEMPLATE) -> dict[str, dict[str, Any]]:
-    """The properties of all resources of a type, by logical id."""
-    found = {name: r["Properties"] for name, r in template["Resources"].items() if r["Type"] == kind}
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    """The properties of all resources of a type, by logical ID."""
+    found = {name: r["Properties"] for name, r in RESOURCES.items() if r["Type"] == kind}
     assert found, f"no {kind}"
     return found
 
@@ -24,7 +24,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
-    """The statements of a policy, those behind a condition too."""
+    """The statements of a policy, including conditional ones."""
     found = []
     for statement in policy["Statement"]:
         found += [s for s in statement["Fn::If"][1:] if "Effect" in s] if "Fn::If" in statement else [statement]
@@ -32,7 +32,7 @@ def statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def name_of(value: Any) -> str:
-    """A value of the template as one word: `Queue.QueueName` of `!GetAtt Queue.QueueName`, a text as it is."""
+    """A short name for a value of the template: `Queue.QueueName` for `!GetAtt Queue.QueueName`, a string unchanged."""
     if not isinstance(value, dict):
         return str(value)
     ((function, argument),) = value.items()
@@ -45,11 +45,11 @@ def name_of(value: Any) -> str:
             return " or ".join(name_of(option) for option in argument[1:])
         case "Fn::Sub" if isinstance(argument, str):
             return argument
-    raise ValueError(f"no name for {value}")
+    raise ValueError(f"unknown intrinsic function: {value}")
 
 
 def names_in(value: Any) -> set[str]:
-    """The resources that a piece of the template refers to."""
+    """The resources that a part of the template refers to."""
     if isinstance(value, dict):
         found = {str(value[name]).split(".", 1)[0] for name in ("Ref", "Fn::Sub") if isinstance(value.get(name), str)}
         if "Fn::GetAtt" in value:
@@ -59,7 +59,7 @@ def names_in(value: Any) -> set[str]:
 
 
 def parameters_in(value: Any) -> set[str]:
-    """The parameters that a piece of the template refers to."""
+    """The parameters that a part of the template refers to."""
     if isinstance(value, dict):
         if isinstance(value.get("Ref"), str):
             return {value["Ref"]} & PARAMETERS.keys()

@@ -1,4 +1,4 @@
-"""The chase workflow and the workflows to copy, against the code that they call and an offline validator."""
+"""The chase and the example workflows, against the code that they call and an offline validator."""
 
 import json
 import math
@@ -36,7 +36,7 @@ SERVICE_ERRORS = {
     *("Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException"),
     "Lambda.TooManyRequestsException",
 }
-# Names of a function that was killed: it may have sent. How a time-out and a crash are called has changed over time.
+# Errors of a killed function, which may have sent the email. The names of timeouts and crashes have changed over time.
 KILLED = {
     *("Lambda.Unknown", "Lambda.ClientExecutionTimeoutException", "Sandbox.Timedout", "Runtime.ExitError"),
     "States.Timeout",
@@ -56,7 +56,7 @@ def states_of(path: Path) -> dict[str, State]:
 
 
 def rules(kind: str, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every Retry or Catch of a workflow, with the name of its state."""
+    """Every Retry or Catch rule of a workflow, with the name of its state."""
     for name, state in states_of(path).items():
         for rule in state.get(kind, []):
             yield name, rule
@@ -69,13 +69,13 @@ def successors(state: State) -> set[str]:
 
 
 def evaluate(expression: str, **variables: Any) -> Any:
-    """What Step Functions makes of a field: a {% … %} expression of JSONata, with its own function $parse."""
+    """Evaluate a field as Step Functions does: a JSONata expression in {% … %}, with the extra function $parse."""
     (value,) = evaluate_all([expression], variables)
     return value
 
 
 def evaluate_all(expressions: list[str], variables: dict[str, Any], *, until_true: bool = False) -> list[Any]:
-    """The values of some expressions, or of those up to the first that is true; in one process."""
+    """Evaluate expressions in one process; with ``until_true``, stop after the first that is true."""
     assert all(expression.startswith("{% ") and expression.endswith(" %}") for expression in expressions)
     program = """
         const [module, expressions, variables, untilTrue] = process.argv.slice(1);
@@ -98,7 +98,7 @@ def evaluate_all(expressions: list[str], variables: dict[str, Any], *, until_tru
 
 
 def prepared(chased: dict[str, Any]) -> dict[str, Any]:
-    """The variables of an execution that was started with ``chased``."""
+    """The variables of an execution that is started with ``chased``."""
     states = {"input": chased, "context": {"Execution": {"Id": EXECUTION}}}
     assigned: dict[str, Any] = STATES[CHASE["StartAt"]]["Assign"]
     expressions = {name: value for name, value in assigned.items() if isinstance(value, str)}
@@ -107,33 +107,33 @@ def prepared(chased: dict[str, Any]) -> dict[str, Any]:
 
 
 def chosen(state: str, variables: dict[str, Any]) -> str:
-    """The state that a Choice goes on with: as Step Functions does, at the first condition that is true."""
+    """The next state of a Choice: that of the first true condition, as in Step Functions."""
     choices = STATES[state]["Choices"]
     values = evaluate_all([choice["Condition"] for choice in choices], variables, until_true=True)
-    assert all(isinstance(value, bool) for value in values)  # or the execution would fail here
+    assert all(isinstance(value, bool) for value in values)  # anything else would fail the execution
     return str(choices[len(values) - 1]["Next"] if values[-1] else STATES[state]["Default"])
 
 
 def first_step(chased: dict[str, Any]) -> str:
-    """The state that an execution comes to once its input has been looked at."""
+    """The state that follows the check of an execution's input."""
     (check,) = successors(STATES[CHASE["StartAt"]])
     return chosen(check, prepared(chased))
 
 
 def is_refused(chased: dict[str, Any]) -> bool:
-    """Whether the execution ends with InvalidRequest before anything is sent."""
+    """Whether the execution fails with InvalidRequest before anything is sent."""
     return STATES[first_step(chased)].get("Error") == "InvalidRequest"
 
 
 def refusal_of(error: OrderNotEligible) -> str:
-    """The variable of an execution whose resend was refused so: Lambda reports the text of what was raised."""
+    """The variable ``refusal`` of an execution whose resend raised ``error``: Lambda reports the error's text."""
     (catch,) = [rule for _, rule in rules("Catch", WORKFLOW) if rule["ErrorEquals"] == ["OrderNotEligible"]]
     cause = json.dumps({"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": ["x"]})
     return str(evaluate(catch["Assign"]["refusal"], states={"errorOutput": {"Error": "x", "Cause": cause}}))
 
 
 def decided(*, refusal: str = "", status: str = "pending", turn: int = 0) -> str:
-    """What a chase of two waits does after it has looked at the order's status."""
+    """The next state of a chase with two waits after it has checked the order's status."""
     return chosen("Decide", {"refusal": refusal, "status": status, "turn": turn, "waits": [1, 2]})
 
 
@@ -141,18 +141,18 @@ def decided(*, refusal: str = "", status: str = "pending", turn: int = 0) -> str
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_every_retried_error_is_retryable(path: Path) -> None:
+def test_retry_names_retryable_errors_only(path: Path) -> None:
     for name, rule in rules("Retry", path):
         names = set(rule["ErrorEquals"])
 
         assert names <= RETRYABLE | SERVICE_ERRORS | KILLED, name
-        # A rule of its own for each kind: what the function raises was not sent, and may be waited for much longer.
+        # Errors of the function have their own rule: nothing was sent, so retries may go on for much longer.
         assert not names & RETRYABLE or names <= RETRYABLE, name
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_every_caught_error_exists(path: Path) -> None:
-    # All that a failed execution of another state machine is called by the one that waits for it.
+def test_catch_names_existing_errors_only(path: Path) -> None:
+    # States.TaskFailed is the only name that a waiting state machine sees of another's failed execution.
     known = set(CLASSES) | SERVICE_ERRORS | KILLED | {"States.TaskFailed"}
 
     for name, rule in rules("Catch", path):
@@ -160,7 +160,7 @@ def test_every_caught_error_exists(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_every_retry_is_bounded(path: Path) -> None:
+def test_retry_is_bounded(path: Path) -> None:
     for name, rule in rules("Retry", path):
         assert rule["MaxAttempts"] <= 120, name
         assert rule["MaxDelaySeconds"] <= 180, name  # the window of DigiCert's request limit
@@ -168,21 +168,24 @@ def test_every_retry_is_bounded(path: Path) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_chase_waits_for_everything_that_passes(task: str) -> None:
-    """QueueUnavailable is raised by sweeps alone."""
+def test_chase_tasks_retry_every_temporary_error(task: str) -> None:
+    """Only sweeps raise QueueUnavailable."""
     retried = {name for rule in TASKS[task]["Retry"] for name in rule["ErrorEquals"]}
 
     passing = RETRYABLE - {"QueueUnavailable"}
     if task == "Explain":
-        passing -= {"SendingPaused", "ResendInProgress", "RecipientUnverified"}  # its answer tells of them
-    # To look again costs nothing; to send again might.
+        passing -= {"SendingPaused", "ResendInProgress", "RecipientUnverified"}  # a dry run reports them in its result
+    # A killed query can be repeated; a killed resend may have sent the email.
     assert retried == passing | SERVICE_ERRORS | (set() if task == "Resend" else KILLED)
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_retries_outlast_digicerts_maintenance(task: str) -> None:
-    """Two hours ("DigiCert maintenance schedule"). Full jitter is an even chance from 0 to the delay, so that their sum
-    is close to a normal distribution: all but one chase in a thousand waits longer."""
+def test_chase_retries_outlast_digicert_maintenance(task: str) -> None:
+    """Maintenance takes two hours ("DigiCert maintenance schedule").
+
+    Full jitter spreads each delay evenly between 0 and its maximum, so the sum of delays is close to a normal
+    distribution. All but one chase in a thousand wait longer than two hours.
+    """
     rule = TASKS[task]["Retry"][0]
     growing = (rule["IntervalSeconds"] * rule["BackoffRate"] ** attempt for attempt in range(rule["MaxAttempts"]))
     delays = [min(delay, rule["MaxDelaySeconds"]) for delay in growing]
@@ -192,41 +195,43 @@ def test_the_retries_outlast_digicerts_maintenance(task: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["task-jsonata.asl.json", "task-jsonpath.asl.json"])
-def test_the_tasks_to_copy_wait_for_what_passes_soon(name: str) -> None:
-    """A paused service is not mended within a few retries. These end long before the cool-down does, so that a killed
-    function may be called again: it will find its claim."""
+def test_example_tasks_retry_short_temporary_errors(name: str) -> None:
+    """A paused service does not resume within a few retries, so SendingPaused is left out.
+
+    The retries end long before the cool-down does, so a killed function can be called again: it finds its claim.
+    """
     retried = {error for _, rule in rules("Retry", EXAMPLES / name) for error in rule["ErrorEquals"]}
     killed = {"Lambda.Unknown", "Lambda.ClientExecutionTimeoutException"}
 
     assert retried == (RETRYABLE - {"QueueUnavailable", "SendingPaused"}) | SERVICE_ERRORS | killed
 
 
-def test_an_unknown_outcome_is_never_followed_by_another_email_at_once() -> None:
-    """It goes on to wait, and to look at the order's status."""
+def test_chase_after_unknown_outcome_waits_before_next_email() -> None:
+    """The next state is a wait, and then a check of the order's status."""
     caught = {error: rule["Next"] for name, rule in rules("Catch", WORKFLOW) for error in rule["ErrorEquals"]}
 
     assert {STATES[caught[error]]["Type"] for error in {"OutcomeUnknown"} | KILLED} == {"Wait"}
 
 
-def test_failures_have_the_documented_names() -> None:
+def test_chase_failures_have_documented_names() -> None:
     failures = {state["Error"] for state in STATES.values() if state["Type"] == "Fail"}
 
     assert failures == ORDINARY_OUTCOMES | {"InvalidRequest"}
-    # Where the function has a name for it already, it is that one.
+    # These two have the same names as errors of the function.
     assert failures & CLASSES.keys() == {"OrderNotEligible", "InvalidRequest"}
 
 
-def test_the_alarm_names_the_ordinary_outcomes() -> None:
+def test_chase_failures_alarm_names_ordinary_outcomes() -> None:
     alarm = load(ROOT / "template.yaml")["Resources"]["ChaseFailuresAlarm"]["Properties"]
 
     assert {name for name in ORDINARY_OUTCOMES if name in alarm["AlarmDescription"]} == ORDINARY_OUTCOMES
 
 
-# ---------------------------------------------------------------- the path of states
+# ---------------------------------------------------------------- paths
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_every_state_is_reached_and_every_path_ends(path: Path) -> None:
+def test_workflow_states_are_reachable_and_paths_end(path: Path) -> None:
     workflow = json.loads(path.read_text("utf-8"))
     states: dict[str, State] = workflow["States"]
     reached: set[str] = set()
@@ -245,9 +250,11 @@ def test_every_state_is_reached_and_every_path_ends(path: Path) -> None:
         assert state["Type"] != "Choice" or "Default" in state, name
 
 
-def test_every_round_takes_one_of_the_waits() -> None:
-    """So that there are no more rounds than waits: without the states that count, the graph has no way back. Nor has it
-    one with a refusal, which is cleared on that way, and which a resend alone can bring about."""
+def test_chase_rounds_are_limited_by_its_waits() -> None:
+    """Every cycle of states passes one that counts a wait, so there are no more rounds than waits.
+
+    The exception is the cycle through WaitAfterRefusal. It clears the refusal, and only a resend can set it again.
+    """
     counting = {name for name, state in STATES.items() if state.get("Assign", {}).get("turn") == "{% $turn + 1 %}"}
     bounded = counting | {"WaitAfterRefusal"}
     assert STATES["WaitAfterRefusal"]["Assign"] == {"refusal": "{% '' %}", "reason": "{% $refusal %}"}
@@ -267,7 +274,7 @@ def test_every_round_takes_one_of_the_waits() -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_everything_is_bounded_in_time(path: Path) -> None:
+def test_workflow_and_its_tasks_have_timeouts(path: Path) -> None:
     workflow = json.loads(path.read_text("utf-8"))
     tasks = [state for state in workflow["States"].values() if state["Type"] == "Task"]
 
@@ -279,7 +286,7 @@ def test_everything_is_bounded_in_time(path: Path) -> None:
             assert task["TimeoutSeconds"] > function["Timeout"]
 
 
-def test_the_limit_outlasts_the_default_waits_with_all_retries() -> None:
+def test_chase_timeout_exceeds_default_waits_with_all_retries() -> None:
     waits = prepared({"order_id": 1})["waits"]
     of_a_round = sum(
         task["TimeoutSeconds"]
@@ -291,19 +298,19 @@ def test_the_limit_outlasts_the_default_waits_with_all_retries() -> None:
     assert len(waits) * of_a_round + 3600 * sum(waits) < CHASE["TimeoutSeconds"]
 
 
-def test_whoever_waits_for_a_chase_waits_longer_than_it_may_last() -> None:
+def test_sync_example_timeout_exceeds_chase_timeout() -> None:
     assert states_of(EXAMPLES / "start-chase-sync.asl.json")["ChaseOrder"]["TimeoutSeconds"] > CHASE["TimeoutSeconds"]
 
 
-# ---------------------------------------------------------------- what is asked of the function
+# ---------------------------------------------------------------- calls of the function
 
 
-def test_the_chase_asks_the_alias_and_nothing_else() -> None:
+def test_chase_invokes_the_alias_only() -> None:
     assert {task["Arguments"]["FunctionName"] for task in TASKS.values()} == {"${ResendFunctionAlias}"}
     assert {task["Resource"] for task in TASKS.values()} == {"arn:aws:states:::lambda:invoke"}
 
 
-def test_each_resend_says_which_execution_asked() -> None:
+def test_chase_resend_names_its_execution_as_requester() -> None:
     sample = json.loads((EXAMPLES / "start-chase.json").read_text("utf-8"))
     variables = prepared(sample | {"requested_by": "somebody else"})
 
@@ -318,7 +325,7 @@ def test_each_resend_says_which_execution_asked() -> None:
     assert first_step(sample) == "Resend"
 
 
-def test_the_status_is_asked_for_the_same_order() -> None:
+def test_chase_status_check_is_about_the_same_order() -> None:
     payload = TASKS["CheckStatus"]["Arguments"]["Payload"]
     filled = payload | {"order_id": evaluate(payload["order_id"], order_id=5)}
 
@@ -328,35 +335,35 @@ def test_the_status_is_asked_for_the_same_order() -> None:
 @pytest.mark.parametrize(
     "field", [{"force": True}, {"force": False}, {"force": True, "dry_run": True}, {"action": "status"}], ids=ascii
 )
-def test_a_chase_is_never_forced_and_is_nothing_but_a_resend(field: dict[str, Any]) -> None:
-    """Forced, a retry, a redrive or a second execution would mail again."""
+def test_chase_input_with_force_or_action_is_refused(field: dict[str, Any]) -> None:
+    """With force, a retry, a redrive or a second execution would send again."""
     assert is_refused({"order_id": 1} | field)
     assert "'force'" not in TEXT
     assert '"force"' not in TEXT
 
 
 @pytest.mark.parametrize("waits", [[], ["24"], [0], [24, -1], [[]], {}, "24", None, [24, None], True])
-def test_bad_waits_are_refused_before_the_first_email(waits: Any) -> None:
+def test_chase_input_with_bad_waits_is_refused(waits: Any) -> None:
     assert is_refused({"order_id": 1, "waits_hours": waits})
 
 
 @pytest.mark.parametrize(("waits", "seconds"), [([24, 48], 86400), (1.5, 5400), ([0.001], 4)])
-def test_waits_are_whole_seconds(waits: Any, seconds: int) -> None:
+def test_chase_waits_are_rounded_to_seconds(waits: Any, seconds: int) -> None:
     chased = {"order_id": 1, "waits_hours": waits}
 
     assert first_step(chased) == "Resend"
     assert evaluate(STATES["WaitForValidation"]["Seconds"], **prepared(chased)) == seconds
 
 
-def test_a_mistyped_field_reaches_the_function_which_refuses_it() -> None:
-    """Were it dropped, the emails would go to more people than the caller named."""
+def test_chase_input_with_unknown_field_is_refused_by_function() -> None:
+    """If it were dropped, the emails would go to more people than the caller named."""
     variables = prepared({"order_id": 1, "domain_approval_email": []})
 
     with pytest.raises(InvalidRequest, match="domain_approval_email"):
         events.parse("direct", variables["request"])
 
 
-def test_what_step_functions_asks_callers_to_add_is_no_mistake() -> None:
+def test_chase_input_with_started_by_field_is_accepted() -> None:
     """The field that links an execution to the one that started it ("Start a new workflow", developer guide)."""
     variables = prepared({"order_id": 1, "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": EXECUTION})
 
@@ -366,7 +373,7 @@ def test_what_step_functions_asks_callers_to_add_is_no_mistake() -> None:
 # ---------------------------------------------------------------- a dry run
 
 
-def test_a_dry_run_asks_the_function_once_to_explain_and_ends_with_its_answer() -> None:
+def test_chase_dry_run_returns_the_plan_and_sends_nothing() -> None:
     sample = json.loads((EXAMPLES / "start-chase.json").read_text("utf-8")) | {"dry_run": True}
     answer = {"order_id": 1, "outcome": "planned", "would_be": "OrderNotEligible"}
 
@@ -377,13 +384,13 @@ def test_a_dry_run_asks_the_function_once_to_explain_and_ends_with_its_answer() 
     assert isinstance(request, ResendRequest)
     assert (request.dry_run, request.requested_by, len(request.recipients)) == (True, EXECUTION, 2)
     assert evaluate(explain["Output"], states={"result": {"Payload": answer, "StatusCode": 200}}) == answer
-    # There is no way from here to an email.
+    # From here, no path leads to an email.
     assert successors(explain) == {"Explained"}
     assert STATES["Explained"] == {"Type": "Succeed"}
 
 
 @pytest.mark.parametrize("field", [{"dry_run": False}, {}], ids=ascii)
-def test_without_a_dry_run_the_first_step_is_a_resend(field: dict[str, Any]) -> None:
+def test_chase_without_dry_run_starts_with_resend(field: dict[str, Any]) -> None:
     chased = {"order_id": 1} | field
 
     assert first_step(chased) == "Resend"
@@ -391,26 +398,26 @@ def test_without_a_dry_run_the_first_step_is_a_resend(field: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("value", ["true", "false", "", 1, 0, None, [], [True], {}, {"a": True}], ids=ascii)
-def test_what_might_have_been_meant_as_a_dry_run_never_sends(value: Any) -> None:
+def test_chase_input_with_non_boolean_dry_run_is_refused(value: Any) -> None:
     assert is_refused({"order_id": 1, "dry_run": value})
 
 
 @pytest.mark.parametrize("chased", [{"dry_run": True}, {"order_id": 1, "dry_run": True, "waits_hours": [0]}], ids=ascii)
-def test_a_dry_run_finds_what_is_wrong_with_the_chase_itself(chased: dict[str, Any]) -> None:
+def test_chase_dry_run_with_bad_input_is_refused(chased: dict[str, Any]) -> None:
     assert is_refused(chased)
 
 
 # ---------------------------------------------------------------- a refused resend
 
 
-def test_the_refusal_is_told_without_the_stack() -> None:
+def test_chase_refusal_has_no_stack_trace() -> None:
     refusal = refusal_of(OrderNotEligible("not_pending", "Order 1 is issued."))
 
     assert refusal == "Order 1 is issued. (order_not_eligible|not_pending)"
 
 
 def refused(reason: str) -> OrderNotEligible:
-    """What the function itself raises for the reason."""
+    """The error that the function raises for a reason."""
     names = (NameStatus("a.test", "approved"), NameStatus("b.test", "pending"))
     emails = [{"domain": "a.test", "email": "admin@a.test"}]
     looks: dict[str, Callable[[], object]] = {
@@ -434,28 +441,28 @@ VALIDATED = ["all validated", "named ones validated"]
 
 @pytest.mark.parametrize("reason", VALIDATED)
 @pytest.mark.parametrize("status", ["pending", "reissue_pending"])
-def test_a_chase_of_a_validated_order_goes_on_until_it_is_issued(reason: str, status: str) -> None:
+def test_chase_of_validated_order_waits_until_issued(reason: str, status: str) -> None:
     refusal = refusal_of(refused(reason))
 
     assert decided(refusal=refusal, status=status) == "WaitAfterRefusal"
     assert successors(STATES["WaitAfterRefusal"]) == {"WaitForValidation"}
-    # After that wait the next turn begins, and after the last one the chase ends.
+    # The next round begins after that wait; after the last wait, the chase ends.
     assert decided(status=status) == "NextReminder"
     assert decided(status=status, turn=1) == "NotApproved"
     assert decided(status="issued") == "Report"
 
 
 def ended_unapproved(variables: dict[str, Any]) -> dict[str, Any]:
-    """What a chase says in the end that nobody has approved."""
+    """The cause of a chase that ends as NotApproved."""
     said: dict[str, Any] = json.loads(evaluate(STATES["NotApproved"]["Cause"], **variables))
     return said
 
 
 @pytest.mark.parametrize("reason", VALIDATED)
-def test_a_chase_that_ends_unapproved_says_why_its_last_resend_was_refused(reason: str) -> None:
+def test_chase_not_approved_after_refusal_gives_the_reason(reason: str) -> None:
     variables = prepared({"order_id": 5}) | {"refusal": refusal_of(refused(reason)), "checks": 3}
     assigned = STATES["WaitAfterRefusal"]["Assign"]
-    # All at once: each expression sees the variables as they were before.
+    # Step Functions evaluates all expressions before it assigns any variable.
     values = evaluate_all(list(assigned.values()), variables)
     variables |= dict(zip(assigned, values, strict=True))
 
@@ -469,7 +476,7 @@ def test_a_chase_that_ends_unapproved_says_why_its_last_resend_was_refused(reaso
     }
 
 
-def test_a_chase_that_ends_unapproved_without_a_refusal_gives_no_reason() -> None:
+def test_chase_not_approved_without_refusal_gives_no_reason() -> None:
     sends = [{"outcome": "sent", "sent_at": "2026-11-24T12:00:00Z"}]
 
     assert ended_unapproved(prepared({"order_id": 5}) | {"sends": sends, "checks": 1}) == {
@@ -482,7 +489,7 @@ def test_a_chase_that_ends_unapproved_without_a_refusal_gives_no_reason() -> Non
 
 @pytest.mark.parametrize("reason", ["not_dv", "needs_approval", "not_pending", "not_email_dcv"])
 @pytest.mark.parametrize("status", ["pending", "reissue_pending"])
-def test_a_chase_that_no_email_can_help_fails(reason: str, status: str) -> None:
+def test_chase_of_ineligible_order_fails(reason: str, status: str) -> None:
     assert decided(refusal=refusal_of(refused(reason)), status=status) == "OrderNotEligible"
 
 
@@ -498,17 +505,17 @@ def test_a_chase_that_no_email_can_help_fails(reason: str, status: str) -> None:
         ("processing", "WaitAfterRefusal"),
     ],
 )
-def test_what_has_become_of_the_order_meanwhile_goes_before_the_refusal(reason: str, status: str, state: str) -> None:
+def test_chase_order_status_takes_precedence_over_refusal(reason: str, status: str, state: str) -> None:
     assert decided(refusal=refusal_of(refused(reason)), status=status) == state
 
 
-def test_only_the_code_itself_lets_a_refused_chase_go_on() -> None:
+def test_chase_after_refusal_continues_only_on_exact_code() -> None:
     for text in ("Order 1 is already_validated.", "x (order_not_eligible|not_dv)", "order_not_eligible"):
         assert decided(refusal=text) == "OrderNotEligible"
 
 
-def test_refused_recipients_end_the_chase_by_their_name() -> None:
-    """They are neither waited for nor caught: only the caller can name others."""
+def test_chase_recipient_refusal_is_not_retried_or_caught() -> None:
+    """Retrying would not help: only the caller can name other recipients."""
     handled = {
         error for kind in ("Retry", "Catch") for _, rule in rules(kind, WORKFLOW) for error in rule["ErrorEquals"]
     }
@@ -519,7 +526,7 @@ def test_refused_recipients_end_the_chase_by_their_name() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments"), [("task-jsonata.asl.json", "Arguments"), ("task-jsonpath.asl.json", "Parameters")]
 )
-def test_the_tasks_to_copy_ask_for_what_the_sample_event_shows(name: str, arguments: str) -> None:
+def test_example_tasks_send_fields_of_the_sample_event(name: str, arguments: str) -> None:
     payload = states_of(EXAMPLES / name)["ResendEmails"][arguments]["Payload"]
     sample = json.loads((ROOT / "events/step-functions-task.json").read_text("utf-8"))
 
@@ -528,7 +535,7 @@ def test_the_tasks_to_copy_ask_for_what_the_sample_event_shows(name: str, argume
     assert asked <= sample.keys()
 
 
-# ---------------------------------------------------------------- as Step Functions reads them
+# ---------------------------------------------------------------- validator
 
 
 def broken(change: Callable[[dict[str, Any]], object]) -> str:
@@ -543,7 +550,7 @@ def validate(path: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_the_validator_is_content(path: Path) -> None:
+def test_workflow_passes_the_validator(path: Path) -> None:
     validated = validate(path)
 
     assert validated.returncode == 0, validated.stdout + validated.stderr
@@ -559,7 +566,7 @@ def test_the_validator_is_content(path: Path) -> None:
     ],
     ids=["no such state", "JSONPath's field", "no JSONata", "no such type"],
 )
-def test_the_validator_finds_what_is_broken(tmp_path: Path, text: str) -> None:
+def test_validator_rejects_broken_workflows(tmp_path: Path, text: str) -> None:
     path = tmp_path / "broken.asl.json"
     path.write_text(text)
 

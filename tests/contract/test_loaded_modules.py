@@ -1,4 +1,4 @@
-"""What keeps a cold start short, held without a clock: which modules are loaded at init, and which by each door."""
+"""Cold starts stay short if few modules are loaded: those at init, and those that each event source adds."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from dv_resend.adapters import aws
 
 ROOT = Path(__file__).parents[2]
 
-# Packages, and of our own and of Powertools' utilities the modules.
+# Packages; for our own code and for Powertools' utilities, modules.
 INIT = {
     *("aws_lambda_powertools", "aws_lambda_powertools.utilities.jmespath_utils"),
     *("aws_lambda_powertools.utilities.parameters", "boto3", "botocore", "certifi", "dateutil", "idna", "jmespath"),
@@ -46,7 +46,7 @@ def sqs() -> dict[str, Any]:
     return {"Records": [record | {"body": json.dumps({"order_id": ORDER})}]}
 
 
-DOORS: dict[str, tuple[dict[str, Any], set[str]]] = {
+EVENTS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "http": (http(), set()),
     "direct": ({"order_id": ORDER, **ADMIN}, set()),
     "direct, default recipients": ({"order_id": ORDER}, set()),
@@ -58,7 +58,7 @@ DOORS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "http, dry run": (http({"dry_run": "true"}), EXPLAIN),
 }
 
-# AWS is a few canned answers: moto would load everything.
+# Stands in for AWS with a few canned responses, because moto would load everything.
 PROGRAM = """
 import json, sys
 
@@ -98,7 +98,7 @@ print("ANSWER", json.dumps([sorted(at_init), sorted(loaded() - before - at_init)
 
 
 def run(event: dict[str, Any]) -> tuple[set[str], set[str], Any]:
-    """Handle one event in a process of its own; say what it loaded at init, and by the event."""
+    """Handle one event in a new process; return the modules loaded at init and by the event, and the result."""
     with CertCentralEmulator(valid_key=CANARY) as emulator:
         environment = {
             "PATH": os.environ["PATH"],
@@ -124,19 +124,19 @@ def run(event: dict[str, Any]) -> tuple[set[str], set[str], Any]:
     return set(at_init), set(by_event), answer
 
 
-@pytest.mark.parametrize("door", list(DOORS))
-def test_each_door_loads_only_what_it_needs(door: str) -> None:
-    event, expected = DOORS[door]
+@pytest.mark.parametrize("name", list(EVENTS))
+def test_event_source_loads_only_the_modules_it_needs(name: str) -> None:
+    event, expected = EVENTS[name]
 
     at_init, by_event, answer = run(event)
 
     assert answer is not None
     assert at_init == INIT
-    # Parts of packages that are loaded already.
+    # A part of a package that is loaded already.
     assert by_event - {"aws_lambda_powertools.utilities.typing"} == expected
 
 
-def test_no_client_is_made_that_a_door_does_not_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aws_clients_are_created_on_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
     from dv_resend import app
 
     made: list[str] = []

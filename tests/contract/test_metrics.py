@@ -1,4 +1,4 @@
-"""Every alarm on a metric of ours against an emitted EMF line: namespace, name and the exact set of dimensions."""
+"""Every alarm on one of our metrics, against the emitted EMF lines: namespace, name and exact dimensions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ ALARMS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def emitted(output: Callable[[], Output]) -> list[tuple[str, str, tuple[tuple[str, str], ...]]]:
-    """All metrics, once each, as (namespace, name, dimensions)."""
+    """Every metric, emitted once, as (namespace, name, dimensions)."""
     request = ResendRequest(order_id=1)
     observability.observe_upstream(204, 0.1)
     for outcome in ("sent", "duplicate"):
@@ -39,7 +39,7 @@ def emitted(output: Callable[[], Output]) -> list[tuple[str, str, tuple[tuple[st
     ]
 
 
-def test_there_are_alarms_on_our_metrics() -> None:
+def test_alarms_on_own_metrics_exist() -> None:
     assert {alarm["MetricName"] for alarm in ALARMS.values()} == {
         *("ApiKeyRejected", "OutcomeUnknown", "ResendFailed", "PendingOrders", "StuckOrders"),
     }
@@ -47,7 +47,7 @@ def test_there_are_alarms_on_our_metrics() -> None:
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_alarm_watches_an_emitted_metric(emitted: list[Any], name: str) -> None:
-    # The template gives the stack's name to both sides; a test's own name stands for it here.
+    # The template uses the stack's name on both sides; here a fixed service name takes its place.
     service = RESOURCES["ResendFunction"]["Properties"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
     alarm = ALARMS[name]
     dimensions = {
@@ -58,5 +58,5 @@ def test_alarm_watches_an_emitted_metric(emitted: list[Any], name: str) -> None:
     assert (alarm["Namespace"], alarm["MetricName"], tuple(sorted(dimensions.items()))) in emitted
 
 
-def test_every_metric_name_is_emitted(emitted: list[Any]) -> None:
+def test_metric_names_are_all_emitted(emitted: list[Any]) -> None:
     assert {name for _, name, _ in emitted} == {str(name) for name in observability.MetricName}

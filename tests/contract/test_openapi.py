@@ -1,4 +1,4 @@
-"""openapi.yaml against the code: route, fields, limits, and every answer. Its own form is checked by `make lint`."""
+"""openapi.yaml against the code: route, fields, limits and every response. `make lint` validates the document."""
 
 import ast
 import json
@@ -31,11 +31,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {parameter["name"]: parameter for parame
 SCHEMAS: dict[str, dict[str, Any]] = DOCUMENT["components"]["schemas"]
 RESPONSES: dict[int, dict[str, Any]] = {int(status): response for status, response in OPERATION["responses"].items()}
 BODY_SCHEMA = OPERATION["requestBody"]["content"]["application/json"]["schema"]
-ERRORS = [cls for cls in errors.ResendError.__subclasses__() if cls is not QueueUnavailable]  # only a sweep raises it
+ERRORS = [cls for cls in errors.ResendError.__subclasses__() if cls is not QueueUnavailable]  # only sweeps raise it
 
 
 def closed(schema: Any) -> Any:
-    """The schema without room for a field that it does not name. (Clients should leave room: new fields may come.)"""
+    """The schema with unknown fields forbidden. (Clients should allow them, because new fields may be added.)"""
     if isinstance(schema, list):
         return [closed(item) for item in schema]
     if not isinstance(schema, dict):
@@ -50,7 +50,7 @@ def validator(schema: dict[str, Any]) -> Draft202012Validator:
 
 
 def content(status: int) -> dict[str, Any] | None:
-    """The schema of the body of an answer; None if it has no body."""
+    """The schema of a response's body; None if it has no body."""
     media_types = RESPONSES[status].get("content")
     if media_types is None:
         return None
@@ -74,7 +74,7 @@ def event(body: str | None = None, *, order_id: str = "123456789", **query: str)
 
 
 def refusal(event: dict[str, Any]) -> str | None:
-    """Why the door refuses a request; None if it takes it."""
+    """The message with which the code refuses a request; None if it accepts it."""
     try:
         events.parse("http", event)
     except InvalidRequest as error:
@@ -85,11 +85,11 @@ def refusal(event: dict[str, Any]) -> str | None:
 # ---------------------------------------------------------------- the document
 
 
-def test_version_is_that_of_the_package() -> None:
+def test_openapi_version_matches_the_package() -> None:
     assert DOCUMENT["info"]["version"] == __version__
 
 
-def test_examples_are_true() -> None:
+def test_openapi_examples_are_valid() -> None:
     examples = OPERATION["requestBody"]["content"]["application/json"]["examples"]
     requests = [example["value"] for example in examples.values()]
     answers = {
@@ -110,7 +110,7 @@ def test_examples_are_true() -> None:
 # ---------------------------------------------------------------- requests
 
 
-def test_route_is_the_doors_and_the_stacks() -> None:
+def test_openapi_route_matches_code_and_template() -> None:
     route = load(ROOT / "template.yaml")["Resources"]["ResendRoute"]["Properties"]["RouteKey"]
     request = event()
 
@@ -124,8 +124,8 @@ def test_route_is_the_doors_and_the_stacks() -> None:
         assert wrong["statusCode"] == 405
 
 
-def test_parameters_and_fields_are_those_that_the_door_knows() -> None:
-    """The door names what it knows when it refuses what it does not know."""
+def test_openapi_parameters_and_fields_match_the_code() -> None:
+    """The error about an unknown field lists the known ones."""
 
     def known(event: dict[str, Any]) -> set[str]:
         match = re.search(r"known are (.*)\.$", refusal(event) or "")
@@ -139,7 +139,7 @@ def test_parameters_and_fields_are_those_that_the_door_knows() -> None:
 
 
 @pytest.mark.parametrize("name", ["dry_run", "force"])
-def test_flags_are_true_or_false(name: str) -> None:
+def test_openapi_flags_match_the_code(name: str) -> None:
     assert PARAMETERS[name]["schema"] == {"type": "boolean", "default": False}
     assert "required" not in PARAMETERS[name]
     assert not getattr(events.parse("http", event()).ask, name)
@@ -155,8 +155,8 @@ def test_flags_are_true_or_false(name: str) -> None:
     )
 )
 @settings(max_examples=300, deadline=None)
-def test_order_ids_are_those_that_the_door_takes(order_id: str) -> None:
-    assume(order_id)  # without one it is another path
+def test_openapi_order_id_schema_matches_the_code(order_id: str) -> None:
+    assume(order_id)  # an empty one makes another path
 
     assert ORDER_ID.is_valid(order_id) == (refusal(event(order_id=order_id)) is None)
 
@@ -179,7 +179,7 @@ def test_order_ids_are_those_that_the_door_takes(order_id: str) -> None:
         ([], False),
     ],
 )
-def test_limits_of_the_body_are_those_of_the_door(body: Any, is_valid: bool) -> None:
+def test_openapi_body_limits_match_the_code(body: Any, is_valid: bool) -> None:
     assert REQUEST_BODY.is_valid(body) is is_valid
     assert (refusal(event(json.dumps(body))) is None) is is_valid
 
@@ -212,7 +212,7 @@ def name(length: int) -> str:
         ("email_domain", "*.example.com", False),
     ],
 )
-def test_limits_of_a_recipient_are_those_of_the_door(field: str, value: str, is_valid: bool) -> None:
+def test_openapi_recipient_limits_match_the_code(field: str, value: str, is_valid: bool) -> None:
     recipient = {"domain": "example.com", "email": "admin@example.com"} | {field: value}
     body = {"domain_approval_emails": [recipient]}
 
@@ -241,7 +241,7 @@ REQUESTS = st.fixed_dictionaries(
 
 
 def is_beyond_the_schema(body: dict[str, Any]) -> bool:
-    """Whether a rule applies that a schema cannot express: about two fields, or about Unicode."""
+    """Whether the code applies a rule that a schema cannot express: about two fields, or about Unicode."""
     recipients = body.get("domain_approval_emails", [])
     return any(
         "email_domain" in recipient or not (recipient["domain"] + recipient["email"]).isascii()
@@ -251,34 +251,34 @@ def is_beyond_the_schema(body: dict[str, Any]) -> bool:
 
 @given(REQUESTS)
 @settings(max_examples=500, deadline=None)
-def test_the_schema_takes_what_the_door_takes(body: dict[str, Any]) -> None:
+def test_openapi_request_schema_matches_the_code(body: dict[str, Any]) -> None:
     is_valid = REQUEST_BODY.is_valid(body)
 
-    is_taken = refusal(event(json.dumps(body))) is None
+    is_accepted = refusal(event(json.dumps(body))) is None
 
-    assert is_taken <= is_valid
+    assert is_accepted <= is_valid
     if is_valid and not is_beyond_the_schema(body):
-        assert is_taken
+        assert is_accepted
 
 
-# ---------------------------------------------------------------- answers
+# ---------------------------------------------------------------- responses
 
 
 def calls(file: Path) -> Iterator[tuple[str, ast.Call]]:
-    """The calls in a file of the code, by the name of what is called."""
+    """The calls in a source file, with the name of the called function."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             yield node.func.id, node
 
 
 CALLS = [call for file in (ROOT / "src/dv_resend").glob("*.py") for call in calls(file)]
-# Every reason for which an order is not eligible, and every error that may say how long to wait.
+# Every reason why an order is not eligible, and every error that may have a Retry-After.
 REASONS = sorted({ast.literal_eval(call.args[0]) for name, call in CALLS if name == "OrderNotEligible"})
 WAITING = {name for name, call in CALLS if "retry_after" in [keyword.arg for keyword in call.keywords]}
 
 
-def answers_of_its_own() -> set[tuple[int, str]]:
-    """Status and code of every error that the HTTP door makes without an error of the tree."""
+def errors_without_a_class() -> set[tuple[int, str]]:
+    """Status and code of every HTTP error that has no class in `errors`."""
     found = set()
     for name, call in calls(ROOT / "src/dv_resend/events.py"):
         if name == "_errors" and isinstance(call.args[0], ast.Constant):
@@ -291,7 +291,7 @@ def answers_of_its_own() -> set[tuple[int, str]]:
 
 
 def instances(cls: type[errors.ResendError]) -> list[errors.ResendError]:
-    """Errors of a class: with each of its codes, with and without what CertCentral said."""
+    """Errors of a class: with each of its codes, with and without CertCentral's errors."""
     if cls is InvalidRequest:
         fields = ["locale", "domain_approval_emails[249].email", "''", "a b"]
         return [InvalidRequest(field, "must be something else.") for field in fields]
@@ -302,13 +302,13 @@ def instances(cls: type[errors.ResendError]) -> list[errors.ResendError]:
         return [RecipientNotAllowed([(path, "No."), (paths[0], "No.")]) for path in paths]
     said = (UpstreamError("invalid_thing", ""), UpstreamError("not_found|order", "No such order."))
     wait = 60 if cls.__name__ in WAITING else None
-    # These two always know.
+    # These two always have a Retry-After.
     always = wait if cls in (errors.OutcomeUnknown, errors.ResendInProgress) else None
     return [cls("It failed.", retry_after=always), cls("It failed.", retry_after=wait, upstream_errors=said)]
 
 
 def produced() -> list[events.HttpResponse]:
-    """Every kind of answer that the door gives, except for dry runs: those come below."""
+    """Every kind of HTTP response except for dry runs, which are tested below."""
     request = ResendRequest(123456789)
     not_routed = [
         events.not_routed(event() | {"rawPath": "/elsewhere"}),
@@ -326,8 +326,8 @@ def produced() -> list[events.HttpResponse]:
 PRODUCED = produced()
 
 
-def complaints(answer: events.HttpResponse) -> list[str]:
-    """What in an answer is not as documented."""
+def differences(answer: events.HttpResponse) -> list[str]:
+    """Differences between a response and openapi.yaml."""
     documented = RESPONSES[answer["statusCode"]]
     headers = dict(answer["headers"])
     found = []
@@ -346,24 +346,24 @@ def complaints(answer: events.HttpResponse) -> list[str]:
     return found + [error.message for error in BODIES[answer["statusCode"]].iter_errors(json.loads(answer["body"]))]
 
 
-def test_every_answer_is_as_documented() -> None:
-    assert [(answer, said) for answer in PRODUCED if (said := complaints(answer))] == []
+def test_http_responses_match_openapi() -> None:
+    assert [(answer, said) for answer in PRODUCED if (said := differences(answer))] == []
 
 
-def test_complaints_are_made() -> None:
+def test_http_response_that_differs_from_openapi_is_reported() -> None:
     sent, unknown = (next(answer for answer in PRODUCED if answer["statusCode"] == status) for status in (204, 504))
 
-    assert complaints(sent | {"headers": {"Resend-Outcome": "planned"}})
-    assert complaints(sent | {"headers": {}}) == ["Resend-Outcome is missing"]
-    assert complaints(sent | {"headers": sent["headers"] | {"X-More": "1"}}) == ["X-More is not documented"]
-    assert complaints(sent | {"body": "{}"}) == ["a body"]
-    assert complaints(unknown | {"headers": {"Content-Type": "application/json"}}) == ["Retry-After is missing"]
-    assert complaints(unknown | {"body": '{"errors": []}'})
-    assert complaints(unknown | {"body": '{"errors": [{"code": "outcome_unknown", "message": "", "more": 1}]}'})
+    assert differences(sent | {"headers": {"Resend-Outcome": "planned"}})
+    assert differences(sent | {"headers": {}}) == ["Resend-Outcome is missing"]
+    assert differences(sent | {"headers": sent["headers"] | {"X-More": "1"}}) == ["X-More is not documented"]
+    assert differences(sent | {"body": "{}"}) == ["a body"]
+    assert differences(unknown | {"headers": {"Content-Type": "application/json"}}) == ["Retry-After is missing"]
+    assert differences(unknown | {"body": '{"errors": []}'})
+    assert differences(unknown | {"body": '{"errors": [{"code": "outcome_unknown", "message": "", "more": 1}]}'})
 
 
 def codes(schema: Any) -> set[str]:
-    """The codes that a schema asks for: literals as they are, patterns with a slash before."""
+    """The codes that a schema allows: literals unchanged, patterns with a leading slash."""
     if isinstance(schema, list):
         return set().union(*map(codes, schema))
     if not isinstance(schema, dict):
@@ -376,9 +376,9 @@ def codes(schema: Any) -> set[str]:
     return literals | {f"/{option['pattern']}" for option in options if "pattern" in option}
 
 
-def test_each_status_has_the_codes_of_the_code_and_no_other() -> None:
+def test_openapi_error_codes_match_the_code() -> None:
     expected: dict[int, set[str]] = {}
-    for status, code in answers_of_its_own():
+    for status, code in errors_without_a_class():
         expected.setdefault(status, set()).add(code)
     for cls in ERRORS:
         names_a_field = cls in (InvalidRequest, RecipientNotAllowed)
@@ -386,7 +386,7 @@ def test_each_status_has_the_codes_of_the_code_and_no_other() -> None:
         expected.setdefault(cls.http_status, set()).update(found)
     documented = {status: codes(content(status)) for status in RESPONSES if status >= 400}
 
-    # Of a pattern counts the fixed part, which must be all that comes before the field.
+    # Patterns are compared by their fixed part, before the field.
     fixed = {
         status: {re.sub(r"^/\^(\w+)\\\|.*", r"\1|*", code) for code in found}
         for status, found in documented.items()
@@ -397,7 +397,7 @@ def test_each_status_has_the_codes_of_the_code_and_no_other() -> None:
     assert {code for status in GATEWAY_ONLY for code in documented[status]} == set()
 
 
-def test_an_answer_is_documented_under_its_own_status_alone() -> None:
+def test_http_error_matches_the_schema_of_its_status_only() -> None:
     for answer in PRODUCED:
         if answer["statusCode"] >= 400:
             body = json.loads(answer["body"])
@@ -405,11 +405,11 @@ def test_an_answer_is_documented_under_its_own_status_alone() -> None:
             assert [status for status, schema in BODIES.items() if schema.is_valid(first)] == [answer["statusCode"]]
 
 
-# What API Gateway refuses never reaches the function; what it cannot get an answer to may have.
+# Statuses of requests that API Gateway refuses before they reach the function.
 GATEWAY_ONLY = {401, 403, 413}
 
 
-def test_api_gateways_own_answers_are_told_apart() -> None:
+def test_openapi_gateway_errors_are_documented_where_possible() -> None:
     own = {status for status, schema in BODIES.items() if schema.is_valid({"message": "Service Unavailable"})}
 
     assert own == GATEWAY_ONLY | {429, 500, 503}
@@ -427,7 +427,7 @@ def emulator(aws: None, settings: Callable[..., None]) -> Iterator[CertCentralEm
         yield emulator
 
 
-def test_dry_runs_are_as_documented(
+def test_dry_run_responses_match_openapi(
     emulator: CertCentralEmulator, invoke: Callable[..., Any], settings: Callable[..., None]
 ) -> None:
     def recipients(email: str) -> str:
@@ -439,7 +439,7 @@ def test_dry_runs_are_as_documented(
 
     def dry_run(event: dict[str, Any]) -> str:
         answer = invoke(event)
-        assert complaints(answer) == []
+        assert differences(answer) == []
         plans.append(json.loads(answer["body"]))
         return str(plans[-1]["would_be"])
 
@@ -456,7 +456,7 @@ def test_dry_runs_are_as_documented(
     assert dry_run(event(order_id=order_id, dry_run="true")) == "duplicate"
     assert dry_run(event(order_id=many, dry_run="true")) == "SendingPaused"
 
-    # Nothing is documented that never comes.
+    # Every documented field and code occurs.
     assert set().union(*plans) == SCHEMAS["Plan"]["properties"].keys()
     assert {word for plan in plans for word in (plan.get("code") or "").split("|")[:1] if word} == {
         "order_not_eligible",
@@ -470,11 +470,11 @@ def test_dry_runs_are_as_documented(
     assert set().union(*names) == SCHEMAS["NameReport"]["properties"].keys()
 
 
-def test_a_dry_run_can_come_to_what_is_documented() -> None:
-    """The outcomes of a resend, and the classes of the errors that a dry run foretells."""
+def test_dry_run_outcomes_match_openapi() -> None:
+    """The outcomes of a resend, and the classes of the errors that a dry run predicts."""
     source = (ROOT / "src/dv_resend/explain.py").read_text()
     strings = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
-    # By the name of the class.
+    # The code names these by their classes.
     refusals = {"OrderNotEligible", "RecipientNotAllowed", "RecipientUnverified", "SendingPaused"}
     outcomes = {"sent", "duplicate"} | {cls.__name__ for cls in ERRORS}
 

@@ -1,4 +1,4 @@
-"""What the operator has: alarms, the dashboard, saved queries, gradual deployments, and what outlives a mistake."""
+"""Alarms, dashboard, saved queries, gradual deployments, and the resources that outlive an operator's mistake."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from contract.promises import alarm_problems, dashboard_of, dashboard_problems, query_problems
+from contract.promises import alarm_problems, dashboard, dashboard_problems, query_problems
 from contract.template import FUNCTIONS, PARAMETERS, RESOURCES, TEMPLATE, of_type
 from dev.local.template import ROOT
 from dv_resend import app, observability
@@ -21,8 +21,8 @@ DAY = 24 * 3600
 # ---------------------------------------------------------------- alarms
 
 
-def test_alarms_watch_what_they_must() -> None:
-    assert alarm_problems(TEMPLATE, METRICS) == []
+def test_alarms_watch_the_expected_metrics() -> None:
+    assert alarm_problems(METRICS) == []
     assert {alarm["Namespace"] for alarm in ALARMS.values()} == {
         observability.NAMESPACE,
         *("AWS/Lambda", "AWS/SQS", "AWS/States"),
@@ -30,14 +30,14 @@ def test_alarms_watch_what_they_must() -> None:
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_an_alarm_says_what_to_do_first(name: str) -> None:
+def test_alarm_description_says_what_to_do_first(name: str) -> None:
     alarm = ALARMS[name]
 
     assert " First: " in alarm["AlarmDescription"]
     assert alarm["AlarmDescription"].endswith(f" Runbook: {name}.")
     assert len(alarm["AlarmDescription"]) <= 1024
     assert alarm["TreatMissingData"] == ("breaching" if name == "NoSweepAlarm" else "notBreaching")
-    # What it tells the reader to look at exists.
+    # The outputs and the queries that it names exist.
     outputs = re.findall(r"stack outputs? ((?:\w+(?:, )?)+)\)", alarm["AlarmDescription"])
     assert {name for listed in outputs for name in listed.split(", ")} <= TEMPLATE["Outputs"].keys()
     queries = {query["Name"]["Fn::Sub"].partition("/")[2] for query in of_type("AWS::Logs::QueryDefinition").values()}
@@ -46,15 +46,15 @@ def test_an_alarm_says_what_to_do_first(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_an_alarm_looks_back_no_further_than_cloudwatch_can(name: str) -> None:
-    """A day, or a week with periods of an hour or more (PutMetricAlarm)."""
+def test_alarm_evaluation_period_is_within_cloudwatch_limits(name: str) -> None:
+    """At most a day, or a week with periods of at least an hour (PutMetricAlarm)."""
     alarm = ALARMS[name]
 
     assert alarm["Period"] * alarm["EvaluationPeriods"] <= (7 * DAY if alarm["Period"] >= 3600 else DAY)
 
 
-def test_a_missing_sweep_alarms_while_sweeps_are_wanted() -> None:
-    """None is no data. A day, the flexible window and the sweep itself fit in."""
+def test_no_sweep_alarm_fires_after_26_hours_while_enabled() -> None:
+    """A missing sweep is missing data. 26 hours cover a day, the flexible window and the sweep itself."""
     alarm = ALARMS["NoSweepAlarm"]
 
     assert RESOURCES["NoSweepAlarm"]["Condition"] == "SweepIsOn"
@@ -62,29 +62,29 @@ def test_a_missing_sweep_alarms_while_sweeps_are_wanted() -> None:
     assert alarm["Period"] * alarm["EvaluationPeriods"] == 26 * 3600
 
 
-def test_a_reminder_that_waits_alarms_before_it_is_not_due_any_more() -> None:
+def test_reminders_wait_alarm_fires_while_reminder_is_still_due() -> None:
     assert ALARMS["RemindersWaitAlarm"]["Threshold"] * 2 <= reminders.CATCH_UP.total_seconds()
 
 
-def test_a_single_chase_that_fails_raises_no_alarm_but_one_that_times_out_does() -> None:
-    """Its failures include ordinary outcomes, and CloudWatch does not tell them apart; its limit is none."""
+def test_chase_alarms_ignore_one_failure_but_not_one_timeout() -> None:
+    """Failures include ordinary outcomes, which CloudWatch cannot tell apart; a timeout never is one."""
     assert ALARMS["ChaseFailuresAlarm"]["Threshold"] > 1
     assert ALARMS["ChaseTimeoutsAlarm"]["Threshold"] == 1
 
 
-def test_a_timed_out_call_alarms() -> None:
+def test_function_timeouts_alarm_threshold_matches_the_timeout() -> None:
     assert FUNCTIONS["ResendFunction"]["Timeout"] * 1000 - 100 == ALARMS["FunctionTimeoutsAlarm"]["Threshold"]
 
 
 # ---------------------------------------------------------------- dashboard and queries
 
 
-def test_the_dashboard_shows_every_metric_and_every_alarm() -> None:
-    assert dashboard_problems(TEMPLATE, METRICS) == []
+def test_dashboard_shows_every_metric_and_alarm() -> None:
+    assert dashboard_problems(METRICS) == []
 
 
-def test_the_widgets_of_the_dashboard_have_a_place_each() -> None:
-    widgets = dashboard_of(TEMPLATE)["widgets"]
+def test_dashboard_widgets_do_not_overlap() -> None:
+    widgets = dashboard()["widgets"]
     taken = [
         (widget["x"] + column, widget["y"] + row)
         for widget in widgets
@@ -97,10 +97,10 @@ def test_the_widgets_of_the_dashboard_have_a_place_each() -> None:
     assert all(widget["properties"].get("region", "AWS::Region") == "AWS::Region" for widget in widgets)
 
 
-def test_what_a_condition_leaves_out_leaves_the_dashboard_whole() -> None:
-    """Its alarms are the last of their list, with the comma before them."""
+def test_dashboard_without_conditional_parts_is_valid() -> None:
+    """Conditional alarms come last in the list and bring their own comma."""
     ((text, made),) = [
-        dashboard["DashboardBody"]["Fn::Sub"] for dashboard in of_type("AWS::CloudWatch::Dashboard").values()
+        resource["DashboardBody"]["Fn::Sub"] for resource in of_type("AWS::CloudWatch::Dashboard").values()
     ]
     without = {name: value["Fn::If"][2] for name, value in made.items() if "Fn::If" in value}
 
@@ -114,17 +114,17 @@ def test_what_a_condition_leaves_out_leaves_the_dashboard_whole() -> None:
     assert {alarm.strip("${}").partition(".")[0] for alarm in alarms} == ALARMS.keys() - conditional
 
 
-def test_saved_queries_ask_for_what_the_log_has(log_lines: list[dict[str, Any]]) -> None:
-    assert query_problems(TEMPLATE, log_lines) == []
+def test_saved_queries_use_existing_log_fields(log_lines: list[dict[str, Any]]) -> None:
+    assert query_problems(log_lines) == []
 
 
-def test_saved_queries_search_the_logs_of_both_functions() -> None:
+def test_saved_queries_search_logs_of_both_functions() -> None:
     queries = of_type("AWS::Logs::QueryDefinition")
 
     assert queries.keys() == {"WhoWasMailedQuery", "FailuresQuery", "OrderQuery", "KilledQuery"}
     for query in queries.values():
         assert query["LogGroupNames"] == [{"Ref": "ResendLogGroup"}, {"Ref": "SweepLogGroup"}]
-        # A folder of its own for each stack.
+        # Each stack has its own folder of queries.
         assert query["Name"]["Fn::Sub"].startswith("${AWS::StackName}/")
 
 
@@ -133,7 +133,7 @@ def test_saved_queries_search_the_logs_of_both_functions() -> None:
 
 @pytest.fixture(scope="module")
 def expanded() -> dict[str, Any]:
-    """What SAM makes of the template, by its own library."""
+    """The template as SAM's own library expands it."""
     ran = subprocess.run(
         [ROOT / ".tools/sam/bin/python", "-m", "dev.local.template", ROOT / "template.yaml"],
         env={"PYTHONPATH": str(ROOT), "AWS_DEFAULT_REGION": "us-east-1"},
@@ -149,13 +149,13 @@ def expanded() -> dict[str, Any]:
     ("function", "alarm"),
     [("ResendFunction", "NewVersionErrorsAlarm"), ("SweepFunction", "NewSweepVersionErrorsAlarm")],
 )
-def test_a_new_version_that_fails_is_taken_back_and_nothing_else_stops_it(
+def test_deployment_is_rolled_back_by_new_version_errors_only(
     expanded: dict[str, Any], function: str, alarm: str
 ) -> None:
     group = expanded[f"{function}DeploymentGroup"]["Properties"]
     alias = expanded[f"{function}Alias{app.ALIAS}"]
 
-    # Of all alarms this one alone: those of the key, the queues and stuck orders would block what mends them.
+    # No other alarm: those of the key, the queues and stuck orders would block the deployment that fixes them.
     assert group["AlarmConfiguration"] == {"Enabled": True, "Alarms": [{"Name": {"Ref": alarm}}]}
     assert group["AutoRollbackConfiguration"]["Enabled"] is True
     assert {"DEPLOYMENT_STOP_ON_ALARM", "DEPLOYMENT_FAILURE"} <= set(group["AutoRollbackConfiguration"]["Events"])
@@ -163,7 +163,7 @@ def test_a_new_version_that_fails_is_taken_back_and_nothing_else_stops_it(
     assert alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]["DeploymentGroupName"] == {
         "Ref": f"{function}DeploymentGroup"
     }
-    # It watches the version that the alias is about to have, under the alias.
+    # It watches the alias's new version.
     assert expanded[alarm]["Properties"]["Dimensions"] == [
         {"Name": "FunctionName", "Value": {"Ref": function}},
         {"Name": "Resource", "Value": {"Fn::Sub": f"${{{function}}}:{app.ALIAS}"}},
@@ -173,14 +173,14 @@ def test_a_new_version_that_fails_is_taken_back_and_nothing_else_stops_it(
     assert (expanded[version]["Type"], expanded[version]["DeletionPolicy"]) == ("AWS::Lambda::Version", "Retain")
 
 
-def test_half_of_the_calls_of_a_minute_decide() -> None:
+def test_new_version_alarms_fire_at_half_of_a_minutes_calls() -> None:
     for name in ("NewVersionErrorsAlarm", "NewSweepVersionErrorsAlarm"):
         alarm = ALARMS[name]
         assert (alarm["Statistic"], alarm["Threshold"]) == ("Average", 0.5)
         assert (alarm["Period"], alarm["EvaluationPeriods"]) == (60, 1)
 
 
-def test_how_versions_take_turns_is_the_operators_choice_but_the_stop_switch_does_not_wait(
+def test_deployment_preference_applies_unless_sending_is_off(
     expanded: dict[str, Any],
 ) -> None:
     parameter = PARAMETERS["DeploymentPreference"]
@@ -198,25 +198,25 @@ def test_how_versions_take_turns_is_the_operators_choice_but_the_stop_switch_doe
 
 
 def configuration(value: dict[str, Any]) -> str:
-    """The name that SAM's `Fn::Sub` stands for."""
+    """Resolve the name in SAM's `Fn::Sub`."""
     text, made = value["Fn::Sub"]
     return re.sub(r"\$\{(\w+)\}", lambda match: made[match[1]], text)
 
 
-def test_snapshots_are_made_when_they_are_wanted() -> None:
+def test_snap_start_follows_its_parameter() -> None:
     for function in FUNCTIONS.values():
         assert function["SnapStart"] == {"ApplyOn": {"Fn::If": ["UseSnapStart", "PublishedVersions", "None"]}}
     assert TEMPLATE["Conditions"]["UseSnapStart"] == {"Fn::Equals": [{"Ref": "SnapStart"}, "on"]}
     assert PARAMETERS["SnapStart"]["Default"] == "off"
 
 
-def test_no_role_but_the_templates_own_is_made(expanded: dict[str, Any]) -> None:
+def test_expanded_template_adds_no_roles(expanded: dict[str, Any]) -> None:
     made = {name for name, resource in expanded.items() if resource["Type"] == "AWS::IAM::Role"}
 
     assert made == of_type("AWS::IAM::Role").keys()
 
 
-def test_the_profiles_deploy_as_they_say() -> None:
+def test_samconfig_profiles_match_their_names() -> None:
     profiles = tomllib.loads((ROOT / "samconfig.toml").read_text())
     dev, prod = (profiles[name]["deploy"]["parameters"] for name in ("dev", "prod"))
 
@@ -230,19 +230,19 @@ def test_the_profiles_deploy_as_they_say() -> None:
     for name, profile in (("dev", dev), ("prod", prod)):
         assert profile["tags"] == f"application=dv-resend environment={name}"
         assert profile["stack_name"] == f"dv-resend-{name}"
-        # No resource has a name that two stacks of an account could want.
+        # No resource has a fixed name that could clash between two stacks of an account.
         assert profile["capabilities"] == "CAPABILITY_IAM"
 
 
 # ---------------------------------------------------------------- what outlives a mistake
 
 
-def test_what_nobody_could_bring_back_outlives_the_stack() -> None:
-    """All of these have names that CloudFormation makes up, so that they stand in no new stack's way."""
+def test_irreplaceable_resources_outlive_the_stack() -> None:
+    """Their names are generated by CloudFormation, so they never clash with those of a new stack."""
     kept = {name for name, r in RESOURCES.items() if r.get("DeletionPolicy") == "RetainExceptOnCreate"}
 
     assert kept == {
-        "ClaimsTable",  # or somebody may be mailed twice
+        "ClaimsTable",  # losing it could cause duplicate emails
         "ApiKeySecret",
         "FailedEventsQueue",
         "DeadLetterQueue",
@@ -262,7 +262,7 @@ def test_what_nobody_could_bring_back_outlives_the_stack() -> None:
     }
 
 
-def test_the_stack_policy_lets_no_update_replace_or_delete_claims_and_queues() -> None:
+def test_stack_policy_protects_claims_and_queues() -> None:
     policy = json.loads((ROOT / "stack-policy.json").read_text())
     allow, deny = policy["Statement"]
 

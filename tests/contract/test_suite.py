@@ -1,4 +1,4 @@
-"""The suite's own promises: no socket beyond loopback, and no key in what a test prints."""
+"""The suite's own guarantees: no socket beyond loopback, and no API key in a test's output."""
 
 import socket
 import subprocess
@@ -14,13 +14,13 @@ TESTS = Path(__file__).parents[1]
 
 @pytest.mark.filterwarnings("ignore:A test tried to use socket")
 @pytest.mark.parametrize("address", [("192.0.2.1", 443), ("198.51.100.1", 80)])
-def test_sockets_beyond_loopback_are_refused(address: tuple[str, int]) -> None:
+def test_socket_beyond_loopback_is_refused(address: tuple[str, int]) -> None:
     with socket.socket() as client, pytest.raises(SocketConnectBlockedError):
         client.connect(address)
 
 
 @pytest.mark.parametrize("leak", ["print(CANARY)", "import logging; logging.warning(CANARY)", "assert CANARY == ''"])
-def test_a_test_that_shows_the_key_fails_and_does_not_show_it(tmp_path: Path, leak: str) -> None:
+def test_api_key_in_test_output_fails_the_test_and_is_hidden(tmp_path: Path, leak: str) -> None:
     (tmp_path / "test_leak.py").write_text(f"from conftest import CANARY\n\ndef test_leak():\n    {leak}\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "--rootdir", tmp_path, tmp_path]
 

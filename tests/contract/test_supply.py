@@ -1,4 +1,4 @@
-"""What is brought in, and who may change what goes out: pins, licences, workflows, and the papers that tell of them."""
+"""The supply chain: pins, licenses, linters, workflows, and the documents about them."""
 
 import ast
 import os
@@ -27,7 +27,7 @@ WORKFLOWS = {path.name: path for path in sorted((ROOT / ".github/workflows").glo
 
 
 @pytest.mark.parametrize("file", REQUIREMENTS, ids=lambda path: path.stem)
-def test_every_requirement_is_pinned_and_hashed(file: Path) -> None:
+def test_requirements_are_pinned_and_hashed(file: Path) -> None:
     text = re.sub(r"\\\n", "", file.read_text())
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
 
@@ -36,7 +36,7 @@ def test_every_requirement_is_pinned_and_hashed(file: Path) -> None:
     assert [line[:60] for line in lines if not re.fullmatch(pinned, line)] == []
 
 
-def test_each_group_of_packages_has_its_file_and_is_installed_by_hash() -> None:
+def test_requirement_files_match_groups_and_install_by_hash() -> None:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"].keys()
 
     assert set(re.findall(r"--group pyproject\.toml:([\w-]+)", MAKEFILE)) == groups
@@ -47,22 +47,22 @@ def test_each_group_of_packages_has_its_file_and_is_installed_by_hash() -> None:
     assert all("--require-hashes" in line for line in tools + build)
 
 
-def test_what_is_tested_is_what_ships() -> None:
+def test_tested_packages_are_the_shipped_versions() -> None:
     assert SHIPPED
     assert {name: distribution(name).version for name in SHIPPED} == SHIPPED
 
 
-def test_the_list_of_licences_is_up_to_date() -> None:
+def test_license_list_is_up_to_date() -> None:
     assert licences.DOCUMENT.read_text() == licences.document(), "`make licences` writes it again"
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_package_that_ships_has_a_licence_that_lets_it(name: str) -> None:
+def test_shipped_package_has_an_allowed_license(name: str) -> None:
     package = distribution(name)
 
     assert licences.licence(package) in licences.ALLOWED
     assert licences.source(package).startswith("https://")
-    # Its text ships too.
+    # The license text ships, too.
     texts = [file for file in package.files or [] if file.parts[0].endswith(".dist-info") and "LICENSE" in file.name]
     assert texts
     assert all(text.locate().read_text().strip() for text in texts)
@@ -71,14 +71,14 @@ def test_a_package_that_ships_has_a_licence_that_lets_it(name: str) -> None:
 # ---------------------------------------------------------------- linters
 
 
-def test_every_check_that_the_security_linter_leaves_out_has_its_reason() -> None:
+def test_skipped_checkov_checks_have_a_reason() -> None:
     text = (ROOT / ".checkov.yaml").read_text()
     config = yaml.safe_load(text)
     lines = text.splitlines()
 
     assert config["skip-download"] is True
     assert config["framework"] == ["cloudformation"]
-    # Nothing is let through but by name.
+    # Checks are skipped by name only.
     assert config.keys() == {"framework", "compact", "quiet", "skip-download", "skip-check"}
     for check in config["skip-check"]:
         assert re.fullmatch(r"CKV2?_AWS_\d+", check)
@@ -86,7 +86,7 @@ def test_every_check_that_the_security_linter_leaves_out_has_its_reason() -> Non
         assert lines[place - 1].startswith("  # ")
 
 
-def test_linters_ask_nobody_on_the_network() -> None:
+def test_linters_run_offline() -> None:
     lint = MAKEFILE.partition("\nlint:")[2].partition("\n\n")[0]
 
     assert "export CKV_SKIP_PACKAGE_UPDATE_CHECK := true" in MAKEFILE
@@ -114,11 +114,11 @@ def test_actions_are_pinned_by_commit() -> None:
     assert len(others) > len(WORKFLOWS)
     pinned = r"- uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+"
     assert [line for line in others if not re.fullmatch(pinned, line)] == []
-    # The same action is the same everywhere.
+    # Each action has the same commit everywhere.
     assert len({line.partition("@")[0] for line in others}) == len(set(others))
 
 
-def test_workflows_may_do_no_more_than_they_need() -> None:
+def test_workflows_have_minimal_permissions() -> None:
     read, deploy = {"contents": "read"}, {"contents": "read", "id-token": "write"}
 
     assert WORKFLOWS.keys() == {"deploy.yml", "test.yml"}
@@ -136,17 +136,17 @@ def test_workflows_may_do_no_more_than_they_need() -> None:
         for step in steps(name):
             if step.get("uses", "").startswith("actions/checkout@"):
                 assert step["with"] == {"persist-credentials": False}
-            # What people type in reaches a shell as a variable only.
+            # Inputs reach the shell as environment variables only.
             assert "${{" not in step.get("run", "")
 
 
-def test_every_push_and_pull_request_is_tested() -> None:
+def test_push_and_pull_request_are_tested() -> None:
     # YAML 1.1 reads the key "on" as true.
     assert workflow("test.yml")[True] == {"push": None, "pull_request": None, "workflow_call": None}
     assert [step["run"] for step in steps("test.yml") if "run" in step] == ["make test"]
 
 
-def test_a_deployment_is_tested_shown_and_approved_before_it_is_executed() -> None:
+def test_deployment_is_tested_shown_and_approved_first() -> None:
     jobs = workflow("deploy.yml")["jobs"]
     (dispatch,) = workflow("deploy.yml")[True].items()
 
@@ -156,7 +156,7 @@ def test_a_deployment_is_tested_shown_and_approved_before_it_is_executed() -> No
     assert (jobs["change-set"]["needs"], jobs["deploy"]["needs"]) == ("test", "change-set")
     commands = {name: [step for step in jobs[name]["steps"] if "run" in step] for name in ("change-set", "deploy")}
     for name, change_set in (("change-set", "show"), ("deploy", "execute")):
-        # The environment's protection is the confirmation.
+        # The environment's protection rules ask for confirmation.
         assert jobs[name]["environment"] == "${{ inputs.environment }}"
         assert commands[name] == [
             {
@@ -168,7 +168,7 @@ def test_a_deployment_is_tested_shown_and_approved_before_it_is_executed() -> No
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_a_workflow_calls_make_as_it_is(name: str) -> None:
+def test_workflow_calls_existing_make_targets(name: str) -> None:
     commands = [step["run"].split() for step in steps(name) if "run" in step]
 
     assert commands
@@ -182,8 +182,8 @@ def test_a_workflow_calls_make_as_it_is(name: str) -> None:
 @pytest.mark.parametrize(
     ("change_set", "flag"), [("show", "--no-execute-changeset"), ("execute", "--no-confirm-changeset")]
 )
-def test_a_deployment_that_nobody_can_be_asked_about_is_shown_or_executed(change_set: str, flag: str) -> None:
-    """`make` tells what it would run."""
+def test_make_deploy_change_set_option_asks_no_question(change_set: str, flag: str) -> None:
+    """A dry run of `make` prints the command."""
     command = ["make", "--dry-run", "deploy", "ENV=prod", f"CHANGE_SET={change_set}"]
 
     ran = subprocess.run(
@@ -195,7 +195,7 @@ def test_a_deployment_that_nobody_can_be_asked_about_is_shown_or_executed(change
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_a_workflow_ends_and_is_alone(name: str) -> None:
+def test_workflow_has_timeouts_and_a_concurrency_group(name: str) -> None:
     jobs = [job for job in workflow(name)["jobs"].values() if "steps" in job]
 
     assert jobs
@@ -203,13 +203,13 @@ def test_a_workflow_ends_and_is_alone(name: str) -> None:
     assert "group" in workflow(name)["concurrency"]
 
 
-# ---------------------------------------------------------------- papers
+# ---------------------------------------------------------------- documents
 
 
-def test_every_test_that_the_threat_model_names_exists() -> None:
+def test_threat_model_names_existing_tests() -> None:
     text = (ROOT / "SECURITY.md").read_text()
     named = set(re.findall(r"`(\w+/test_\w+\.py)::(test_\w+)`", text))
-    # Nothing else in it looks like a test.
+    # Every reference to a test has this form.
     assert len(re.findall(r"`[^`]*::[^`]*`", text)) == len(re.findall(r"`\w+/test_\w+\.py::test_\w+`", text))
 
     missing = [
@@ -227,11 +227,11 @@ def functions(file: Path) -> set[str]:
     return {node.name for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef)}
 
 
-def test_every_threat_has_something_that_stops_it_and_a_test() -> None:
+def test_threat_model_rows_have_a_mitigation_and_a_test() -> None:
     model = (ROOT / "SECURITY.md").read_text().partition("## Threat model")[2]
     threats = [section for section in model.split("\n### ")[1:] if not section.startswith("What remains")]
 
-    # Anybody, callers, producers, workflows, operators, upstream, DNS, network, readers of logs, code of others.
+    # The internet, callers, producers, workflows, operators, upstream, DNS, network, log readers, third-party code.
     assert len(threats) == 10
     for section in threats:
         head, _, *rows = [line for line in section.splitlines() if line.startswith("|")]
@@ -244,7 +244,7 @@ def test_every_threat_has_something_that_stops_it_and_a_test() -> None:
             assert "::test_" in tests, threat
 
 
-def test_the_changelog_tells_of_this_version() -> None:
+def test_changelog_has_this_version() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
     released = re.findall(r"^## (\S+) - (\d{4}-\d{2}-\d{2})$", text, re.MULTILINE)
 
@@ -255,7 +255,7 @@ def test_the_changelog_tells_of_this_version() -> None:
     assert set(re.findall(r"^### (.*)$", text, re.MULTILINE)) <= kinds
 
 
-def test_contributors_are_told_of_targets_and_files_that_exist() -> None:
+def test_contributing_names_existing_targets_and_files() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     targets = set(re.findall(r"`make ([\w-]+)`", text))
     files = set(re.findall(r"`((?:tests|src)/[\w./-]+)`", text)) | set(re.findall(r"\]\((\w+\.md)\)", text))

@@ -1,4 +1,4 @@
-"""What template.yaml promises to the code, to its callers and to AWS."""
+"""template.yaml against the code, its callers' needs and AWS's rules."""
 
 import json
 import re
@@ -36,7 +36,7 @@ CHASE: dict[str, Any] = RESOURCES["ChaseStateMachine"]["Properties"]
 # ---------------------------------------------------------------- who may call
 
 
-def test_every_route_is_authorized_by_iam_or_by_jwt_and_never_open() -> None:
+def test_routes_require_iam_or_jwt_authorization() -> None:
     routes = of_type("AWS::ApiGatewayV2::Route")
 
     assert {r["RouteKey"] for r in routes.values()} == {
@@ -46,20 +46,20 @@ def test_every_route_is_authorized_by_iam_or_by_jwt_and_never_open() -> None:
     for route in routes.values():
         assert route["AuthorizationType"] == {"Fn::If": ["UseJwt", "JWT", "AWS_IAM"]}
         assert route["AuthorizerId"] == {"Fn::If": ["UseJwt", {"Ref": "JwtAuthorizer"}, {"Ref": "AWS::NoValue"}]}
-    # One condition for the routes and the authorizer, and a rule that lets nobody set half of it.
+    # Routes and authorizer share one condition, and a rule refuses half of the settings.
     assert RESOURCES["JwtAuthorizer"]["Condition"] == "UseJwt"
     assert TEMPLATE["Conditions"]["UseJwt"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "JwtIssuer"}, ""]}]}
     assert "JwtIssuerAndAudienceTogether" in TEMPLATE["Rules"]
 
 
-def test_the_authorizer_checks_issuer_and_audience_of_the_bearer_token() -> None:
+def test_jwt_authorizer_checks_issuer_and_audience() -> None:
     assert RESOURCES["JwtAuthorizer"]["Properties"]["JwtConfiguration"] == {
         "Issuer": {"Ref": "JwtIssuer"},
         "Audience": [{"Ref": "JwtAudience"}],
     }
 
 
-def test_callers_reach_the_alias_alone() -> None:
+def test_callers_reach_the_alias_only() -> None:
     (integration,) = of_type("AWS::ApiGatewayV2::Integration").values()
     (rule,) = of_type("AWS::Events::Rule").values()
 
@@ -74,40 +74,38 @@ def test_callers_reach_the_alias_alone() -> None:
     assert (outputs["FunctionAliasArn"], outputs["SweepFunctionAliasArn"]) == (ALIAS, SWEEP_ALIAS)
 
 
-def test_the_rule_listens_on_a_bus_of_its_own() -> None:
+def test_event_rule_has_its_own_bus() -> None:
     (rule,) = of_type("AWS::Events::Rule").values()
 
     assert rule["EventBusName"] == {"Ref": "EventBus"}
-    # Everything on it: what the function does not know, it refuses, and the refusal is kept.
+    # The rule matches every event: the function refuses unknown ones, and the refusal is kept.
     assert rule["EventPattern"] == {"source": [{"prefix": ""}]}
 
 
-def test_the_sweep_is_started_by_its_schedule_its_queue_and_itself_alone() -> None:
-    """No route, rule or permission names it; its own code decides what to do by the event."""
+def test_sweep_function_is_invoked_by_schedule_and_queue_only() -> None:
+    """No route, rule or permission names it."""
     assert {name: event["Type"] for name, event in SWEEP["Events"].items()} == {
         "Schedule": "ScheduleV2",
         "Reminders": "SQS",
     }
     elsewhere = {
-        name: resource
-        for name, resource in RESOURCES.items()
-        if resource["Type"] not in ("AWS::IAM::Role", "AWS::IAM::Policy")
-        and json.dumps(SWEEP_ALIAS) in json.dumps(resource)
+        name: resource for name, resource in RESOURCES.items() if json.dumps(SWEEP_ALIAS) in json.dumps(resource)
     }
-    assert elsewhere == {}
+    # Only the schedule's role may invoke it.
+    assert elsewhere.keys() == {"SweepScheduleRole"}
 
 
-def test_the_chase_is_this_workflow_and_asks_the_alias_alone() -> None:
+def test_chase_definition_gets_the_alias_only() -> None:
     definition = (ROOT / CHASE["DefinitionUri"]).read_text()
 
     assert CHASE["Type"] == "STANDARD"
     assert CHASE["DefinitionSubstitutions"] == {"ResendFunctionAlias": ALIAS}
-    # Nothing else in it is filled in at deployment.
+    # The definition has no other substitutions.
     assert set(re.findall(r"\$\{(\w+)\}", definition)) == {"ResendFunctionAlias"}
 
 
-def test_the_chase_can_be_left_out_whole() -> None:
-    """Everything that refers to it is under its condition, and so is everything that it alone needs."""
+def test_chase_can_be_left_out_completely() -> None:
+    """Its condition covers all its parts, and everything that refers to them."""
     parts = {name for name in RESOURCES if name.startswith("Chase")}
     referring = {name for name, resource in RESOURCES.items() if names_in(without_the_chase(resource)) & parts}
 
@@ -123,7 +121,7 @@ def test_the_chase_can_be_left_out_whole() -> None:
 
 
 def without_the_chase(value: Any) -> Any:
-    """A piece of the template as it is where the chase is left out."""
+    """A part of the template with the chase left out."""
     if isinstance(value, dict):
         if "Fn::If" in value and value["Fn::If"][0] == "ChaseIsOn":
             return without_the_chase(value["Fn::If"][2])
@@ -131,7 +129,7 @@ def without_the_chase(value: Any) -> Any:
     return [without_the_chase(part) for part in value] if isinstance(value, list) else value
 
 
-def test_the_access_log_keeps_queries_headers_and_bodies_out() -> None:
+def test_access_log_has_no_queries_headers_or_bodies() -> None:
     (stage,) = of_type("AWS::ApiGatewayV2::Stage").values()
     line = json.loads(stage["AccessLogSettings"]["Format"])
 
@@ -142,25 +140,24 @@ def test_the_access_log_keeps_queries_headers_and_bodies_out() -> None:
 # ---------------------------------------------------------------- least privilege
 
 
-def test_a_role_may_do_exactly_what_is_needed() -> None:
-    """And functions and queues let in whom they must. That the functions need what they have is shown on the deployed
-    stack (`e2e.test_permissions`)."""
-    assert permission_problems(TEMPLATE) == []
+def test_roles_have_exactly_the_needed_permissions() -> None:
+    """So have the resource policies. `e2e.test_permissions` shows that the functions need each permission."""
+    assert permission_problems() == []
 
 
-def test_no_policy_has_a_wildcard() -> None:
-    """Exceptions: a Deny may be as wide as it likes; AWS offers no way to narrow down the permissions to make network
-    interfaces (JoinVpc, only in a VPC), to have a state machine's log delivered (DeliverLog) and to write its traces
-    (Trace), and its own policy for CodeDeploy does not narrow down the reading of alarms (WatchAlarms); and the API's
-    permission names all routes of this API, both of which lead to the function."""
+def test_policies_have_no_wildcards() -> None:
+    """Every action and resource is named, with three exceptions.
+
+    A Deny may be wide. Some actions support Resource "*" only: network interfaces (JoinVpc, only in a VPC), a state
+    machine's log delivery (DeliverLog) and traces (Trace); AWS's own policy for CodeDeploy does not narrow down the
+    reading of alarms (WatchAlarms) either. The API's permission covers all routes of this API, which all lead to the
+    function.
+    """
     forced = {"JoinVpc": "ec2:", "DeliverLog": "logs:", "Trace": "xray:", "WatchAlarms": "cloudwatch:"}
     policies = [
         policy["PolicyDocument"] for role in of_type("AWS::IAM::Role").values() for policy in role["Policies"]
-    ] + [
-        policy["PolicyDocument"]
-        for kind in ("AWS::IAM::Policy", "AWS::SQS::QueuePolicy")
-        for policy in of_type(kind).values()
-    ]
+    ] + [policy["PolicyDocument"] for policy in of_type("AWS::SQS::QueuePolicy").values()]
+    assert "AWS::IAM::Policy" not in {resource["Type"] for resource in RESOURCES.values()}
 
     for statement in [s for policy in policies for s in statements(policy) if s["Effect"] == "Allow"]:
         if prefix := forced.get(statement.get("Sid", "")):
@@ -171,7 +168,7 @@ def test_no_policy_has_a_wildcard() -> None:
         assert statement.get("Principal") != "*", statement
 
 
-def test_every_role_is_one_of_ours_and_takes_nothing_more() -> None:
+def test_roles_are_the_templates_own_without_managed_policies() -> None:
     roles = of_type("AWS::IAM::Role")
 
     for name, function in FUNCTIONS.items():
@@ -194,28 +191,28 @@ def test_every_role_is_one_of_ours_and_takes_nothing_more() -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
-def test_a_changed_setting_publishes_a_new_version_for_the_alias(function: dict[str, Any]) -> None:
-    """Or SENDING=off would change the without_wildcard function alone, and every door would go on sending through the alias.
+def test_changed_setting_publishes_a_new_version(function: dict[str, Any]) -> None:
+    """Otherwise SENDING=off would change only the unqualified function, and the alias would go on sending.
 
-    SAM publishes a version when the template changes, not when a parameter's value does. A version's description cannot
-    be updated, so that a new value in it makes CloudFormation publish one.
+    SAM publishes a version when the template changes, but not when a parameter's value does. A version's description
+    cannot be updated, so CloudFormation publishes a new version when a value in it changes.
     """
     text, made = function["VersionDescription"]["Fn::Sub"]
     in_description = set(re.findall(r"\$\{(\w+)\}", text))
     assert made.keys() <= in_description
-    # Neither the schedule nor how versions take turns is a setting of the function. A version that differs from the one
-    # before in nothing but its description is one that Lambda refuses to publish.
+    # Schedule and deployment preference are no settings of the function. Lambda refuses to publish a version that
+    # differs from the previous one in nothing but its description.
     others = {"DeploymentPreference", "Events"}
     settings = parameters_in({name: value for name, value in function.items() if name not in others})
 
     assert function["AutoPublishAliasAllProperties"] is True
-    # The long lists of a VPC do not fit; that there is one is said (Network).
-    settings |= {"SnapStart"}  # by its condition
+    # A VPC's lists are too long for the description, which only says whether there is a VPC (Network).
+    settings |= {"SnapStart"}  # it reaches the function by a condition
     assert settings - {"VpcSubnetIds", "VpcSecurityGroupIds"} == in_description - made.keys() | parameters_in(made)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
-def test_the_longest_settings_fit_into_the_description_of_a_version(function: dict[str, Any]) -> None:
+def test_version_description_fits_the_longest_settings(function: dict[str, Any]) -> None:
     text, _ = function["VersionDescription"]["Fn::Sub"]
     before_the_name = len("arn:aws:secretsmanager:r:123456789012:secret:")
     longest = {name: longest_value(PARAMETERS[name]) for name in PARAMETERS}
@@ -234,8 +231,8 @@ def test_the_longest_settings_fit_into_the_description_of_a_version(function: di
         ("arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:key-AbCdEf", "key-AbCdEf"),
     ],
 )
-def test_of_the_secret_its_name_is_in_the_description(function: dict[str, Any], arn: str, name: str) -> None:
-    """Whatever the ARN, there is something to select: CloudFormation refuses to select beyond the end of a list."""
+def test_version_description_has_the_secret_name(function: dict[str, Any], arn: str, name: str) -> None:
+    """Every ARN has a part to select: CloudFormation refuses to select beyond the end of a list."""
     assert re.fullmatch(PARAMETERS["ApiKeySecretArn"]["AllowedPattern"], arn)
     index, split = function["VersionDescription"]["Fn::Sub"][1]["SecretName"]["Fn::Select"]
     separator, join = split["Fn::Split"]
@@ -253,9 +250,12 @@ def longest_value(parameter: dict[str, Any]) -> int:
 # ---------------------------------------------------------------- nothing is lost, nothing is sent twice
 
 
-def test_timeouts_are_in_order() -> None:
-    """The function fits into the integration, and that into the API. A resend still fits into the function after a call
-    that took its longest; of its three calls, one that might not is not made."""
+def test_timeouts_fit_into_each_other() -> None:
+    """The function fits into the integration, and the integration into the API.
+
+    The PUT still fits into the function after one call that took the longest possible time. A call that might not fit
+    is not started.
+    """
     (integration,) = of_type("AWS::ApiGatewayV2::Integration").values()
     connect, margin = 3, 3
 
@@ -264,26 +264,28 @@ def test_timeouts_are_in_order() -> None:
     assert FUNCTION["Timeout"] * 1000 < integration["TimeoutInMillis"] <= 30_000
 
 
-def test_a_batch_of_reminders_fits_into_the_worker_at_the_slowest_pace() -> None:
+def test_reminder_batch_fits_into_timeout_at_the_lowest_rate() -> None:
     calls_of_a_reminder = 3
     slowest = PARAMETERS["SweepRequestsPerSecond"]["MinValue"]
 
     assert SWEEP["Timeout"] <= 900
     assert SWEEP["Events"]["Reminders"]["Properties"]["BatchSize"] * calls_of_a_reminder / slowest < SWEEP["Timeout"]
-    # AWS refuses a mapping whose queue lets go of messages that are still being worked on.
+    # AWS refuses an event source mapping whose visibility timeout is shorter than the function's timeout.
     assert SWEEP["Timeout"] <= QUEUE["VisibilityTimeout"]
 
 
-def test_a_reminder_that_is_delivered_again_still_finds_its_claim() -> None:
-    """Its sqs may have been killed after sending: at the latest after the visibility timeout the next one starts,
-    and it comes to the claim before its own end."""
+def test_redelivered_reminder_still_finds_its_claim() -> None:
+    """A worker may be killed after sending.
+
+    The next one starts after the visibility timeout at the latest, and reaches the claim before its own timeout.
+    """
     shortest_cool_down = PARAMETERS["CoolDownMinutes"]["MinValue"] * 60
 
     assert QUEUE["VisibilityTimeout"] + SWEEP["Timeout"] <= shortest_cool_down
 
 
-def test_the_worker_is_fed_in_order_and_answers_for_each_message() -> None:
-    """One group of a FIFO queue has one sqs at a time, and one sqs keeps the token_bucket."""
+def test_reminder_queue_is_fifo_with_partial_batch_responses() -> None:
+    """A message group of a FIFO queue has one worker at a time, and one worker keeps to the rate limit."""
     mapping = SWEEP["Events"]["Reminders"]["Properties"]
 
     assert mapping == {
@@ -292,24 +294,24 @@ def test_the_worker_is_fed_in_order_and_answers_for_each_message() -> None:
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
     }
     assert QUEUE["FifoQueue"] is True
-    # The code gives every message its deduplication id; with content-based ones, a changed body would be another.
+    # The code sets every deduplication ID. A content-based ID would change with the body.
     assert "ContentBasedDeduplication" not in QUEUE
 
 
-def test_reminders_outlast_digicerts_maintenance_and_then_go_to_a_queue_of_their_own() -> None:
+def test_reminders_outlast_maintenance_before_dead_lettering() -> None:
     redrive = QUEUE["RedrivePolicy"]
     holds = [
         min(sqs.FIRST_HOLD_SECONDS * 2**receive, sqs.MAX_HOLD_SECONDS) for receive in range(redrive["maxReceiveCount"])
     ]
 
     assert sum(holds) >= 2 * 3600
-    # What waits for so long in the queue must not be dropped by it, and is not due any more when it is.
+    # The queue keeps a message for as long as its reminder stays due.
     assert sum(holds) < reminders.CATCH_UP.total_seconds() <= QUEUE["MessageRetentionPeriod"]
     assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": ["ReminderDeadLetterQueue", "Arn"]}
     assert RESOURCES["ReminderDeadLetterQueue"]["Properties"]["FifoQueue"] is True
 
 
-def test_the_sweep_is_scheduled_when_it_is_wanted() -> None:
+def test_sweep_schedule_follows_its_parameter() -> None:
     schedule = SWEEP["Events"]["Schedule"]["Properties"]
 
     assert schedule["State"] == {"Fn::If": ["SweepIsOn", "ENABLED", "DISABLED"]}
@@ -317,7 +319,7 @@ def test_the_sweep_is_scheduled_when_it_is_wanted() -> None:
     assert PARAMETERS["SweepEnabled"]["Default"] == "off"
     assert json.loads(schedule["Input"]) == {"action": "sweep"}
     assert schedule["FlexibleTimeWindow"] == {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15}
-    # Or the schedule would have the same name in every stack of an account.
+    # A fixed name would clash between two stacks of an account.
     assert schedule["OmitName"] is True
 
 
@@ -341,12 +343,12 @@ def test_the_sweep_is_scheduled_when_it_is_wanted() -> None:
         ("", False),
     ],
 )
-def test_a_sweep_runs_on_every_day(expression: str, is_allowed: bool) -> None:
-    """A reminder is caught up for two days, and an alarm expects a sweep in every 26 hours."""
+def test_sweep_schedule_pattern_requires_daily_runs(expression: str, is_allowed: bool) -> None:
+    """A missed reminder is caught up for two days only, and an alarm expects a sweep every 26 hours."""
     assert bool(re.fullmatch(PARAMETERS["SweepSchedule"]["AllowedPattern"], expression)) is is_allowed
 
 
-def test_the_default_sweep_keeps_away_from_digicerts_maintenance() -> None:
+def test_default_sweep_schedule_avoids_digicert_maintenance() -> None:
     """Saturdays from 22:00 to 24:00 Mountain Time: Sundays from 04:00 UTC in summer, to 07:00 UTC in winter."""
     match = re.fullmatch(r"cron\((\d+) (\d+) \* \* \? \*\)", PARAMETERS["SweepSchedule"]["Default"])
     assert match
@@ -354,8 +356,8 @@ def test_the_default_sweep_keeps_away_from_digicerts_maintenance() -> None:
     assert not 3 <= int(match[2]) <= 7
 
 
-def test_an_event_is_not_redelivered_after_the_default_cool_down() -> None:
-    """EventBridge may hold an event before Lambda's own queue does: the ages add up."""
+def test_event_redelivery_ends_within_the_default_cool_down() -> None:
+    """EventBridge may hold an event before Lambda's own queue does, so the ages add up."""
     (rule,) = of_type("AWS::Events::Rule").values()
     asynchronous = FUNCTION["EventInvokeConfig"]
     delivery = rule["Targets"][0]["RetryPolicy"]
@@ -367,7 +369,7 @@ def test_an_event_is_not_redelivered_after_the_default_cool_down() -> None:
     )
 
 
-def test_failed_events_are_kept_wherever_they_fail() -> None:
+def test_failed_events_are_kept() -> None:
     (rule,) = of_type("AWS::Events::Rule").values()
 
     dead_letters = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
@@ -389,13 +391,13 @@ def test_failed_events_are_kept_wherever_they_fail() -> None:
     assert [s["Principal"] for s in allowed] == [{"Service": "events.amazonaws.com"}]
 
 
-def test_queues_are_encrypted_keep_two_weeks_and_want_tls() -> None:
+def test_queues_are_encrypted_retained_and_require_tls() -> None:
     queues = of_type("AWS::SQS::Queue")
     policies = of_type("AWS::SQS::QueuePolicy").values()
 
     for name, queue in queues.items():
         assert queue["SqsManagedSseEnabled"] is True
-        # Two weeks for somebody to look; the reminders' own queue is looked at all the time.
+        # Two weeks for an operator to look. The worker reads the reminder queue all the time.
         assert queue["MessageRetentionPeriod"] == (4 if name == "ReminderQueue" else 14) * 24 * 3600
         (policy,) = [p["PolicyDocument"] for p in policies if p["Queues"] == [{"Ref": name}]]
         assert {"Bool": {"aws:SecureTransport": "false"}} in [
@@ -403,7 +405,7 @@ def test_queues_are_encrypted_keep_two_weeks_and_want_tls() -> None:
         ]
 
 
-def test_the_claims_table_is_what_the_code_expects() -> None:
+def test_claims_table_matches_the_code() -> None:
     (table,) = of_type("AWS::DynamoDB::Table").values()
 
     assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
@@ -411,14 +413,14 @@ def test_the_claims_table_is_what_the_code_expects() -> None:
     assert table["SSESpecification"] == {"SSEEnabled": True}
 
 
-def test_logs_have_a_retention_and_each_function_its_own_group() -> None:
+def test_log_groups_are_separate_and_have_a_retention() -> None:
     for group in of_type("AWS::Logs::LogGroup").values():
         assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     assert [function["LoggingConfig"]["LogGroup"] for function in FUNCTIONS.values()] == [
         {"Ref": "ResendLogGroup"},
         {"Ref": "SweepLogGroup"},
     ]
-    # What a chase logs holds no addresses of recipients, and its group's name Step Functions can deliver to.
+    # The chase's log holds no recipients' addresses, and its name is one that Step Functions can deliver to.
     assert CHASE["Logging"] == {
         "Level": "ERROR",
         "IncludeExecutionData": False,
@@ -426,15 +428,15 @@ def test_logs_have_a_retention_and_each_function_its_own_group() -> None:
     }
     assert RESOURCES["ChaseLogGroup"]["Properties"]["LogGroupName"]["Fn::Sub"].startswith("/aws/vendedlogs/states/")
     assert CHASE["Tracing"] == {"Enabled": True}
-    # The audit lines are written at INFO: a higher level would lose them.
+    # Audit lines are written at INFO; a higher level would lose them.
     assert set(PARAMETERS["LogLevel"]["AllowedValues"]) == {"INFO", "DEBUG"}
 
 
 # ---------------------------------------------------------------- template and code
 
 
-def test_the_functions_are_one_program() -> None:
-    """The same code, started in the same way: they differ in what they may do, in time, and in their settings."""
+def test_functions_share_their_code_and_runtime() -> None:
+    """Same code, started in the same way. They differ in permissions, timeout and settings."""
     their_own = {
         *("DeadLetterQueue", "DeploymentPreference", "Description", "Environment", "EventInvokeConfig", "Events"),
         *("LoggingConfig", "Role", "Timeout", "VersionDescription"),
@@ -448,18 +450,18 @@ def test_the_functions_are_one_program() -> None:
     assert {**FUNCTION["LoggingConfig"], "LogGroup": None} == {**SWEEP["LoggingConfig"], "LogGroup": None}
 
 
-def test_the_handler_and_the_alias_are_those_in_the_code() -> None:
+def test_handler_and_alias_match_the_code() -> None:
     assert FUNCTION["Handler"] == f"{app.__name__}.{app.lambda_handler.__name__}"
     assert FUNCTION["AutoPublishAlias"] == app.ALIAS
 
 
-def test_each_function_gets_exactly_the_settings_that_it_reads() -> None:
-    assert setting_problems(TEMPLATE, settings_read()) == []
+def test_environment_matches_the_settings_that_code_reads() -> None:
+    assert setting_problems(settings_read()) == []
     resend, sweep = FUNCTION["Environment"]["Variables"], SWEEP["Environment"]["Variables"]
     common = resend.keys() & sweep.keys()
     assert {name: resend[name] for name in common} == {name: sweep[name] for name in common}
     assert sweep["SWEEP_QUEUE_URL"] == {"Ref": "ReminderQueue"}
-    # The one dimension of all metrics, and so of the alarms.
+    # The only dimension of all metrics, and so of the alarms.
     assert resend["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
 
 
@@ -471,7 +473,7 @@ def test_each_function_gets_exactly_the_settings_that_it_reads() -> None:
         ("SweepRequestsPerSecond", "SWEEP_REQUESTS_PER_SECOND"),
     ],
 )
-def test_the_code_takes_what_a_parameter_allows(parameter: str, variable: str) -> None:
+def test_parameter_bounds_are_accepted_by_the_code(parameter: str, variable: str) -> None:
     environment = {"API_KEY_SECRET_ID": "a-secret", "CLAIMS_TABLE": "a-table"}
 
     for bound in ("MinValue", "MaxValue", "Default"):
@@ -481,8 +483,8 @@ def test_the_code_takes_what_a_parameter_allows(parameter: str, variable: str) -
 @pytest.mark.parametrize(
     "days", ["1,3,7,14,21", "1", "365", "30,60,90,120,150,180,210,240,365", "", "0", "1,,3", "366"]
 )
-def test_reminder_days_are_what_the_code_takes(days: str) -> None:
-    """Only the order of the days cannot be said in a pattern."""
+def test_reminder_days_pattern_matches_the_code(days: str) -> None:
+    """Except for the ascending order, which a pattern cannot express."""
     parameter = PARAMETERS["ReminderDays"]
     environment = {"API_KEY_SECRET_ID": "a-secret", "CLAIMS_TABLE": "a-table", "REMINDER_DAYS": days}
 
@@ -514,13 +516,13 @@ def test_reminder_days_are_what_the_code_takes(days: str) -> None:
         ("::1:53x", False),
         ("[]:53", False),
         ("resolver.example.com", False),
-        # The code takes these, but a list without spaces has one spelling.
+        # The code accepts these too; the parameter has one spelling only.
         ("10.0.0.2, 10.0.0.3", False),
         ("::1", False),
         ("10.0.0.2" + ",10.0.0.2" * 7, False),
     ],
 )
-def test_dns_servers_are_what_the_code_takes(servers: str, is_allowed: bool) -> None:
+def test_dns_servers_pattern_matches_the_code(servers: str, is_allowed: bool) -> None:
     parameter = PARAMETERS["DnsServers"]
     environment = {"API_KEY_SECRET_ID": "a-secret", "CLAIMS_TABLE": "a-table", "DNS_SERVERS": servers}
 
@@ -531,7 +533,7 @@ def test_dns_servers_are_what_the_code_takes(servers: str, is_allowed: bool) -> 
         assert len(found) == len(list(filter(None, servers.split(","))))
 
 
-def test_recipients_are_checked_unless_the_operator_says_otherwise() -> None:
+def test_recipient_check_is_on_by_default() -> None:
     parameter = PARAMETERS["RecipientCheck"]
     checks = {
         value: config.Config.from_environment(
@@ -544,8 +546,8 @@ def test_recipients_are_checked_unless_the_operator_says_otherwise() -> None:
     assert parameter["Default"] == "enforce"
 
 
-def test_the_pace_stays_below_digicerts_limits() -> None:
-    """1000 requests in three minutes and 100 in five seconds ("Rate limits" page); a bucket holds a second's worth."""
+def test_sweep_rate_stays_below_digicert_limits() -> None:
+    """1000 requests in three minutes and 100 in five seconds ("Rate limits" page). A bucket holds a second's worth."""
     fastest = PARAMETERS["SweepRequestsPerSecond"]["MaxValue"]
     burst = token_bucket.TokenBucket(fastest)._burst
 
@@ -553,7 +555,7 @@ def test_the_pace_stays_below_digicerts_limits() -> None:
     assert fastest * 5 + burst < 100
 
 
-def test_the_default_base_url_is_the_codes() -> None:
+def test_default_base_url_matches_the_code() -> None:
     assert PARAMETERS["CertCentralBaseUrl"]["Default"] == config.DEFAULT_BASE_URL
 
 
@@ -572,7 +574,7 @@ def test_the_default_base_url_is_the_codes() -> None:
         ("", False),
     ],
 )
-def test_the_api_key_travels_over_tls_or_not_at_all(url: str, is_allowed: bool) -> None:
+def test_base_url_pattern_requires_tls_beyond_loopback(url: str, is_allowed: bool) -> None:
     assert bool(re.fullmatch(PARAMETERS["CertCentralBaseUrl"]["AllowedPattern"], url)) is is_allowed
 
 
@@ -580,7 +582,7 @@ def test_the_api_key_travels_over_tls_or_not_at_all(url: str, is_allowed: bool) 
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_a_parameter_explains_itself_and_is_bounded(name: str) -> None:
+def test_parameter_is_described_and_bounded(name: str) -> None:
     parameter = PARAMETERS[name]
 
     assert {"Type", "Description", "Default", "ConstraintDescription"} <= parameter.keys()
@@ -590,7 +592,7 @@ def test_a_parameter_explains_itself_and_is_bounded(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_a_parameters_default_keeps_its_own_rules(name: str) -> None:
+def test_parameter_default_is_allowed(name: str) -> None:
     parameter = PARAMETERS[name]
     default = parameter["Default"]
 
@@ -599,5 +601,5 @@ def test_a_parameters_default_keeps_its_own_rules(name: str) -> None:
     assert parameter.get("MinValue", default) <= default <= parameter.get("MaxValue", default)
 
 
-def test_outputs_explain_themselves() -> None:
+def test_outputs_are_described() -> None:
     assert all(output["Description"] for output in TEMPLATE["Outputs"].values())

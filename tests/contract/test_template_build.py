@@ -1,4 +1,4 @@
-"""What `sam build` puts into the deployment package, by the very rules of src/Makefile."""
+"""The deployment package, as `sam build` makes it by the rules of src/Makefile."""
 
 import ast
 import base64
@@ -30,12 +30,12 @@ FUNCTIONS = [
 ]
 
 
-# What is imported only when it is needed must be there too, the list of public suffixes with its data.
+# The modules that are imported on demand must be in the package, too, and the data of the public suffix list.
 _START = """
 import dv_resend.app, dv_resend.explain, dv_resend.worker, requests, dns.resolver, publicsuffixlist
 print(requests.__file__, publicsuffixlist.PublicSuffixList().publicsuffix("www.example.co.uk"))
 """
-# Which files of the SDK's data the clients are made of, and what they can then do.
+# The files of the SDK's data that the clients read, and the operations that they have.
 _CLIENTS = """
 import json, sys
 from botocore.loaders import JSONFileLoader
@@ -55,7 +55,7 @@ print(json.dumps([read, operations, {service: client.meta.endpoint_url for servi
 
 @pytest.fixture(scope="module", params=FUNCTIONS)
 def built(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """What the build makes of a copy of src/."""
+    """The folder that the build makes from a copy of src/."""
     folder = tmp_path_factory.mktemp("build")
     shutil.copytree(ROOT / "src", folder / "src")
     built = folder / "built"
@@ -83,8 +83,8 @@ def package(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return unpacked
 
 
-def test_every_source_has_bytecode_that_is_never_checked(package: Path) -> None:
-    """The flags word of a .pyc: 1 is hash-based and unchecked."""
+def test_package_sources_have_unchecked_bytecode(package: Path) -> None:
+    """In the flags of a .pyc file, 1 means hash-based and unchecked."""
     sources = list(package.rglob("*.py"))
 
     assert sources
@@ -93,17 +93,19 @@ def test_every_source_has_bytecode_that_is_never_checked(package: Path) -> None:
         assert compiled.read_bytes()[4:8] == (1).to_bytes(4, "little"), source
 
 
-def test_the_handler_starts_from_bytecode_alone(package: Path, tmp_path: Path) -> None:
-    """Given sources that fail when they are compiled, the handler still imports: Python did not look at them. It also
-    shows that what was built for arm64 runs here, where compiled extensions are passed over for plain Python."""
+def test_package_handler_starts_from_bytecode_alone(package: Path, tmp_path: Path) -> None:
+    """The handler imports even if no source compiles, because Python reads the bytecode only.
+
+    The test also shows that the arm64 package runs here: it has no compiled extensions.
+    """
     task = tmp_path / "task"
     shutil.copytree(package, task)
     for source in task.rglob("*.py"):
         source.write_text("this is not Python")
 
     found = subprocess.run(
-        # A warning at import would stand in the log of every cold start.
-        # -S: no other package is in reach.
+        # A warning at import would appear in the log of every cold start.
+        # -S: no other package can be imported.
         [sys.executable, "-B", "-S", "-W", "error", "-c", _START],
         cwd=task,
         env={"PYTHONPATH": str(task), "AWS_DEFAULT_REGION": "eu-west-1"},
@@ -117,7 +119,7 @@ def test_the_handler_starts_from_bytecode_alone(package: Path, tmp_path: Path) -
 
 
 def clients(package: Path, region: str) -> Any:
-    """What the package's clients read, can do, and call, without any other package in reach."""
+    """The files that the package's clients read, their operations, and their endpoints; nothing else is importable."""
     found = subprocess.run(
         [sys.executable, "-S", "-W", "error", "-c", _CLIENTS, *trim_sdk.OPERATIONS],
         env={"PYTHONPATH": str(package), "AWS_DEFAULT_REGION": region},
@@ -128,7 +130,7 @@ def clients(package: Path, region: str) -> Any:
     return json.loads(found.stdout)
 
 
-def test_clients_are_made_of_the_data_left_by_the_build(package: Path) -> None:
+def test_package_clients_use_trimmed_sdk_data(package: Path) -> None:
     read, operations, endpoints = clients(package, "eu-west-1")
 
     # All that is left is read: nothing is packed for nobody.
@@ -137,7 +139,7 @@ def test_clients_are_made_of_the_data_left_by_the_build(package: Path) -> None:
     assert endpoints == {service: f"https://{service}.eu-west-1.amazonaws.com" for service in trim_sdk.OPERATIONS}
 
 
-def test_operations_left_by_the_build_are_those_called() -> None:
+def test_trimmed_sdk_data_has_every_called_operation() -> None:
     trees = [ast.parse(path.read_text()) for path in sorted((ROOT / "src/dv_resend").rglob("*.py"))]
     # Our code has it read the secret.
     trees.append(ast.parse(textwrap.dedent(inspect.getsource(SecretsProvider._get))))
@@ -158,14 +160,14 @@ def test_operations_left_by_the_build_are_those_called() -> None:
     ("region", "suffix"),
     [("us-gov-west-1", "amazonaws.com"), ("cn-north-1", "amazonaws.com.cn"), ("mars-north-1", "amazonaws.com")],
 )
-def test_trimmed_data_serves_every_partition_and_future_region(package: Path, region: str, suffix: str) -> None:
+def test_package_sdk_data_serves_all_partitions_and_new_regions(package: Path, region: str, suffix: str) -> None:
     _, _, endpoints = clients(package, region)
 
     assert endpoints["dynamodb"] == f"https://dynamodb.{region}.{suffix}"
 
 
-def test_aws_itself_is_trusted_by_amazon_roots_alone(package: Path) -> None:
-    """Those that Amazon Trust Services lists in its repository, by their fingerprints there (SHA-256)."""
+def test_package_trusts_amazon_roots_only(package: Path) -> None:
+    """The roots in Amazon Trust Services' repository, by their SHA-256 fingerprints."""
     pem = (package / "aws-roots.pem").read_text()
     roots = re.findall(r"-----BEGIN CERTIFICATE-----\n(.*?)-----END CERTIFICATE-----", pem, re.DOTALL)
 
@@ -240,8 +242,8 @@ def test_build_shares_no_file_with_an_installer_cache(built: Path) -> None:
     assert [path for path in built.rglob("*") if path.is_file() and path.stat().st_nlink > 1] == []
 
 
-def test_nothing_compiled_is_packed(package: Path) -> None:
-    """So that the package is the same for every processor, and what is tested here is what runs there."""
+def test_package_has_no_compiled_extensions(package: Path) -> None:
+    """The package is the same for every processor, so these tests cover the one on Lambda."""
     assert list(package.rglob("*.so")) == []
 
 
@@ -253,19 +255,19 @@ def test_nothing_compiled_is_packed(package: Path) -> None:
         *("trim_sdk.py", "aws_lambda_powertools/event_handler", "aws_lambda_powertools/utilities/parser"),
     ],
 )
-def test_what_has_no_business_on_lambda_is_not_packed(package: Path, name: str) -> None:
+def test_package_leaves_out_unneeded_modules(package: Path, name: str) -> None:
     assert not (package / name).exists()
 
 
-def test_no_tests_are_packed(package: Path) -> None:
+def test_package_has_no_tests(package: Path) -> None:
     assert not [path for path in package.rglob("*") if re.fullmatch(r"tests?|tests?\.py|test_.*", path.name)]
 
 
-def test_the_list_of_public_suffixes_cannot_update_itself(package: Path) -> None:
-    """Nothing would call it, and it would ask the network."""
+def test_package_leaves_out_public_suffix_updater(package: Path) -> None:
+    """The code never calls it, and it would access the network."""
     assert not (package / "publicsuffixlist/update.py").exists()
 
 
-def test_no_workflow_is_packed(package: Path) -> None:
-    """CloudFormation takes it from its own file."""
+def test_package_has_no_workflows(package: Path) -> None:
+    """CloudFormation reads it from its own file."""
     assert not [path for path in package.rglob("*") if path.name == "workflows" or path.name.endswith(".asl.json")]

@@ -1,4 +1,4 @@
-"""The local AWS runs the real template, but for a few differences that are all named here."""
+"""The local AWS runs the real template, with a few differences that are all listed here."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from dev.local.localize import BATCHES, localize
 from dev.local.template import ROOT
 
 
-def test_the_local_copy_differs_in_what_the_local_aws_does_not_have() -> None:
+def test_local_template_differs_only_where_local_aws_must() -> None:
     local = localize(TEMPLATE)
 
     # The runtime, and CodeDeploy.
@@ -22,7 +22,7 @@ def test_the_local_copy_differs_in_what_the_local_aws_does_not_have() -> None:
         copy["Runtime"] = function["Runtime"]
         assert "DeploymentPreference" not in copy
         copy["DeploymentPreference"] = function["DeploymentPreference"]
-    # The names of batches: no such action exists on AWS.
+    # The actions for batches, which do not exist on AWS.
     named = [
         action
         for policy in local["Resources"]["SweepFunctionRole"]["Properties"]["Policies"]
@@ -41,7 +41,7 @@ def test_the_local_copy_differs_in_what_the_local_aws_does_not_have() -> None:
     assert local == TEMPLATE
 
 
-def test_making_the_local_copy_leaves_the_template_as_it_is() -> None:
+def test_localize_leaves_the_template_unchanged() -> None:
     before = deepcopy(TEMPLATE)
 
     localize(TEMPLATE)
@@ -50,10 +50,10 @@ def test_making_the_local_copy_leaves_the_template_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "dev/local").glob("*.py")), ids=lambda path: path.name)
-def test_the_local_run_listens_on_and_calls_loopback_alone(path: Path) -> None:
+def test_local_run_uses_loopback_only(path: Path) -> None:
     text = path.read_text()
 
     hosts = set(re.findall(r"https?://([^\s/:'\"{}]+)", text))
-    # CertCentral's own address is the one that the user asks for with ORDER_ID.
+    # With ORDER_ID, the user chooses the real CertCentral.
     assert hosts <= {"127.0.0.1", "localhost", *(["www.digicert.com"] if path.name == "run.py" else [])}
     assert not re.search(r"\b0\.0\.0\.0\b|\[::\]", text)

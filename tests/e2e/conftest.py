@@ -1,4 +1,4 @@
-"""The real template, deployed on this machine once for all end-to-end tests, in front of the emulator."""
+"""The real template, deployed on this machine once for all end-to-end tests, with the emulator as CertCentral."""
 
 import json
 import os
@@ -21,7 +21,7 @@ PATH = "/services/v2/order/certificate/{}/resend-emails"
 
 
 class Emulator:
-    """The emulator of the deployed stack, steered over HTTP."""
+    """The deployed stack's emulator, controlled over HTTP."""
 
     def __init__(self, url: str) -> None:
         self._url = f"{url}/_emulator/"
@@ -54,10 +54,10 @@ class Emulator:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[LocalStack]:
-    """A deployed stack of its own.
+    """A deployed stack for the end-to-end tests.
 
-    Two seconds per upstream call keep the tests of time-outs quick; an hour that a workflow waits lasts 0.36 s, and the
-    10 s before a retry 1 ms.
+    CertCentral's timeout is two seconds, which keeps tests of timeouts quick. One hour of waiting in a workflow lasts
+    0.36 s, and 10 s before a retry last 1 ms.
     """
     with local_stack(api_key=CANARY, parameters={"CertCentralTimeoutSeconds": "2"}, wait_scale=0.0001) as stack:
         yield stack
@@ -80,13 +80,13 @@ def emulator(stack: LocalStack) -> Emulator:
 
 @pytest.fixture
 def order_id(emulator: Emulator) -> int:
-    """A pending DV order that nobody has asked about before: claims outlive the emulator's reset."""
+    """A pending DV order with an unused ID, because claims outlive the emulator's reset."""
     return emulator.add_order(id=int(time.time() * 1000) % 10**12, kind="dv")
 
 
 @pytest.fixture
 def put(stack: LocalStack) -> Callable[..., requests.Response]:
-    """Send DigiCert's request to the deployed API; the answer may not hold the key."""
+    """Send DigiCert's request to the deployed API; check that the response does not hold the key."""
 
     def send(order_id: object, body: Any = None, query: str = "") -> requests.Response:
         response = requests.put(
@@ -103,7 +103,7 @@ def put(stack: LocalStack) -> Callable[..., requests.Response]:
 
 @pytest.fixture
 def own_process(stack: LocalStack) -> Callable[..., Any]:
-    """Invoke the handler in a process of its own (see `killable`); ``None`` if it was killed."""
+    """Invoke the handler in a new process (see `killable`); ``None`` if it was killed."""
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
@@ -139,7 +139,7 @@ def own_process(stack: LocalStack) -> Callable[..., Any]:
 
 @pytest.fixture
 def at_once() -> Callable[..., list[Any]]:
-    """Call a function eight times at the same time."""
+    """Call a function eight times in parallel."""
 
     def run(call: Callable[[], Any]) -> list[Any]:
         with ThreadPoolExecutor(8) as pool:
@@ -149,7 +149,7 @@ def at_once() -> Callable[..., list[Any]]:
 
 
 def audit_lines(stack: LocalStack, order_id: int) -> list[dict[str, Any]]:
-    """Read what the functions logged about an order: audit lines, and those written before sending."""
+    """Read the functions' log lines about an order: audit lines, and those from before sending."""
     logs = stack.client("logs")
     found = [
         json.loads(event["message"])
@@ -161,7 +161,7 @@ def audit_lines(stack: LocalStack, order_id: int) -> list[dict[str, Any]]:
 
 
 def eventually[T](look: Callable[[], T], seconds: float = 40) -> T:
-    """Return what ``look`` finds, once it finds something."""
+    """Call ``look`` until its result is true, and return that result."""
     end = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < end, "it did not happen"

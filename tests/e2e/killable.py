@@ -1,8 +1,8 @@
-"""One invocation of the handler in a process of its own, which may be killed at a chosen moment.
+"""One invocation of the handler in its own process, which can be killed at a chosen moment.
 
-`python killable.py MOMENT SECONDS_LATER EVENT REQUEST_ID` prints the result, or the name of the error, as JSON.
-Moments: before-claim, after-claim, after-put, before-reminder-record, after-reminder-record, before-answer, or
-never. SECONDS_LATER sets the process's clock ahead.
+`python killable.py MOMENT SECONDS_LATER EVENT REQUEST_ID` prints the result, or the error's name, as JSON. MOMENT is
+before-claim, after-claim, after-put, before-reminder-record, after-reminder-record, before-answer or never.
+SECONDS_LATER sets the process's clock ahead.
 """
 
 import json
@@ -24,12 +24,12 @@ from dv_resend.adapters.claims_table import ClaimsTable
 from dv_resend.app import lambda_handler
 from dv_resend.errors import ResendError
 
-# The least that the function needs before it sends; a killed call's claim is then soon over.
+# The least that the function needs for sending, so that the claim of a killed call ends soon.
 SECONDS_LEFT = 11.0
 
 
 def kill_around(owner: type, method: str, before: str | None, after: str | None) -> None:
-    """Kill this process before or after a method, if that is the chosen moment."""
+    """Kill this process before or after a method if that is the chosen moment."""
     original: Callable[..., Any] = getattr(owner, method)
 
     def call(*args: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The chase workflow on the deployed stack, with its waits scaled down: the path of states, the emails, the output."""
+"""The chase on the deployed stack, with its waits scaled down: its states, the emails and the output."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from conftest import CANARY
 from dev.local.stack import LocalStack
 from e2e.conftest import Emulator, eventually
 
-# Scaled down by the local stack; in hours, as the input has it.
+# In hours, as in the input; the local stack scales them down.
 WAITS = [1, 1]
 
 
@@ -25,7 +25,7 @@ class Execution:
 
     @property
     def path(self) -> list[str]:
-        """Which states were entered so far."""
+        """The states entered so far."""
         return [
             event["stateEnteredEventDetails"]["name"] for event in self.history if "stateEnteredEventDetails" in event
         ]
@@ -38,12 +38,12 @@ class Execution:
         eventually(lambda: self.path.count(state) >= times)
 
     def interrupt(self) -> None:
-        """Stop the execution wherever it is."""
+        """Stop the execution in its current state."""
         self._states.stop_execution(executionArn=self.arn)
         eventually(lambda: self._states.describe_execution(executionArn=self.arn)["status"] == "ABORTED")
 
     def ends(self) -> tuple[str, dict[str, Any]]:
-        """Wait for the end; return the status or the name of the error, and what the execution says happened."""
+        """Wait for the end; return the status or the error's name, and the output or the cause."""
 
         def look() -> dict[str, Any] | None:
             found = self._states.describe_execution(executionArn=self.arn)
@@ -71,8 +71,10 @@ def set_status(emulator: Emulator, order_id: int, status: str) -> None:
     emulator("PATCH", f"orders/{order_id}", {"status": status})
 
 
-def test_issued_at_once(chase: Callable[..., Execution], emulator: Emulator, order_id: int) -> None:
-    # Validated while the chase waits for the first time.
+def test_chase_order_issued_during_first_wait(
+    chase: Callable[..., Execution], emulator: Emulator, order_id: int
+) -> None:
+    # The order is validated during the first wait.
     emulator.inject({"fault": "slow", "seconds": 0.5, "path": "/validation$"})
     execution = chase(order_id, waits_hours=[5, 1])
     execution.reaches("WaitForValidation")
@@ -89,7 +91,9 @@ def test_issued_at_once(chase: Callable[..., Execution], emulator: Emulator, ord
     assert emulator.outbox[0]["order_id"] == order_id
 
 
-def test_issued_after_the_second_reminder(chase: Callable[..., Execution], emulator: Emulator, order_id: int) -> None:
+def test_chase_order_issued_after_second_reminder(
+    chase: Callable[..., Execution], emulator: Emulator, order_id: int
+) -> None:
     execution = chase(order_id, waits_hours=[1, 5])
     execution.reaches("WaitForValidation", times=2)
     set_status(emulator, order_id, "issued")
@@ -98,7 +102,7 @@ def test_issued_after_the_second_reminder(chase: Callable[..., Execution], emula
 
     assert status == "SUCCEEDED"
     assert execution.path == [*START, *TURN, "NextReminder", *TURN, "Report", "Issued"]
-    # Two reminders within one cool-down (the waits are scaled down): the second is a duplicate.
+    # The waits are scaled down, so the second reminder is within the cool-down: a duplicate.
     assert [send["outcome"] for send in said["sends"]] == ["sent", "duplicate"]
     assert (said["checks"], len(emulator.puts)) == (2, 1)
 
@@ -112,7 +116,7 @@ def test_issued_after_the_second_reminder(chase: Callable[..., Execution], emula
         ("revoked", "OrderEnded"),
     ],
 )
-def test_ended_while_waiting(
+def test_chase_order_ended_while_waiting_fails_by_name(
     chase: Callable[..., Execution], emulator: Emulator, order_id: int, status: str, error: str
 ) -> None:
     execution = chase(order_id, waits_hours=[5, 1])
@@ -127,7 +131,9 @@ def test_ended_while_waiting(
     assert len(emulator.puts) == 1
 
 
-def test_never_approved(chase: Callable[..., Execution], emulator: Emulator, order_id: int) -> None:
+def test_chase_order_never_approved_fails_by_name(
+    chase: Callable[..., Execution], emulator: Emulator, order_id: int
+) -> None:
     execution = chase(order_id)
 
     ended, said = execution.ends()
@@ -138,8 +144,8 @@ def test_never_approved(chase: Callable[..., Execution], emulator: Emulator, ord
     assert "reason" not in said
 
 
-@pytest.mark.parametrize(("status", "times"), [(429, 2), (503, 3)], ids=["rate-limited", "away-for-a-while"])
-def test_retryable_trouble_is_retried_then_sent(
+@pytest.mark.parametrize(("status", "times"), [(429, 2), (503, 3)], ids=["rate-limited", "unavailable"])
+def test_chase_retryable_error_is_retried_then_sent(
     chase: Callable[..., Execution], emulator: Emulator, order_id: int, status: int, times: int
 ) -> None:
     emulator.inject({"fault": "status", "status": status, "method": "GET", "times": times})
@@ -154,7 +160,7 @@ def test_retryable_trouble_is_retried_then_sent(
     assert len(emulator.puts) == 1
 
 
-def test_bad_key_fails_named_without_a_retry(
+def test_chase_rejected_key_fails_without_retry(
     chase: Callable[..., Execution], emulator: Emulator, order_id: int
 ) -> None:
     emulator("PUT", "keys", {"secret": CANARY, "role": "revoked"})
@@ -167,7 +173,7 @@ def test_bad_key_fails_named_without_a_retry(
     assert (len(emulator.calls), emulator.outbox) == (1, [])
 
 
-def test_unknown_outcome_goes_on_to_check_and_mails_nobody_again(
+def test_chase_unknown_outcome_is_checked_not_sent_again(
     chase: Callable[..., Execution], emulator: Emulator, order_id: int
 ) -> None:
     emulator.inject({"fault": "reset", "method": "PUT", "mails": True, "times": 1})
@@ -182,7 +188,7 @@ def test_unknown_outcome_goes_on_to_check_and_mails_nobody_again(
     assert len(emulator.puts) == 1
 
 
-def test_order_that_is_issued_already_succeeds_without_an_email(
+def test_chase_issued_order_succeeds_without_email(
     chase: Callable[..., Execution], emulator: Emulator, order_id: int
 ) -> None:
     set_status(emulator, order_id, "issued")
@@ -194,7 +200,7 @@ def test_order_that_is_issued_already_succeeds_without_an_email(
     assert execution.path == [*START, "Resend", "CheckStatus", "Decide", "Report", "Issued"]
 
 
-def test_order_of_the_wrong_kind_fails_with_what_to_do(chase: Callable[..., Execution], emulator: Emulator) -> None:
+def test_chase_ov_order_fails_with_advice(chase: Callable[..., Execution], emulator: Emulator) -> None:
     ended, said = chase(emulator.add_order(kind="ov")).ends()
 
     assert ended == "OrderNotEligible"
@@ -205,9 +211,9 @@ def test_order_of_the_wrong_kind_fails_with_what_to_do(chase: Callable[..., Exec
 @pytest.mark.parametrize(
     "change",
     [{"status": "processing"}, {"names": {"example.com": "approved"}}],
-    ids=["in process", "validated already"],
+    ids=["processing", "already validated"],
 )
-def test_order_that_needs_no_email_is_waited_for_until_it_is_issued(
+def test_chase_order_without_need_for_email_waits_until_issued(
     chase: Callable[..., Execution], emulator: Emulator, order_id: int, change: dict[str, Any]
 ) -> None:
     emulator("PATCH", f"orders/{order_id}", change)
@@ -222,7 +228,7 @@ def test_order_that_needs_no_email_is_waited_for_until_it_is_issued(
     assert execution.path == [*START, *refused, *TURN[1:], "Report", "Issued"]
 
 
-def test_order_that_is_validated_but_never_issued_ends_with_that_reason(
+def test_chase_validated_order_never_issued_ends_with_reason(
     chase: Callable[..., Execution], emulator: Emulator, order_id: int
 ) -> None:
     emulator("PATCH", f"orders/{order_id}", {"names": {"example.com": "approved"}})
@@ -236,12 +242,12 @@ def test_order_that_is_validated_but_never_issued_ends_with_that_reason(
     assert execution.path == [*START, *refused, *TURN[1:], "NotApproved"]
 
 
-def test_chase_of_no_order_is_refused(stack: LocalStack) -> None:
+def test_chase_without_order_id_is_refused(stack: LocalStack) -> None:
     assert Execution(stack, {"waits_hours": WAITS}).ends()[0] == "InvalidRequest"
 
 
 @pytest.mark.parametrize("field", [{"order_id": "abc"}, {"recipients": []}, {"force": True}, {"waits_hours": [9999]}])
-def test_bad_input_fails_and_sends_nothing(
+def test_chase_bad_input_fails_and_sends_nothing(
     chase: Callable[..., Execution], emulator: Emulator, order_id: int, field: dict[str, Any]
 ) -> None:
     ended, _ = chase(order_id, **field).ends()
@@ -250,7 +256,7 @@ def test_bad_input_fails_and_sends_nothing(
     assert (emulator.puts, emulator.outbox) == ([], [])
 
 
-def test_named_recipients_are_mailed(chase: Callable[..., Execution], emulator: Emulator, order_id: int) -> None:
+def test_chase_named_recipients_are_mailed(chase: Callable[..., Execution], emulator: Emulator, order_id: int) -> None:
     emulator("PATCH", f"orders/{order_id}", {"names": ["example.com"]})
     recipients = [{"domain": "example.com", "email": "admin@example.com"}]
 
@@ -259,17 +265,17 @@ def test_named_recipients_are_mailed(chase: Callable[..., Execution], emulator: 
     assert [(mail["to"], mail["locale"]) for mail in emulator.outbox] == [("admin@example.com", "en")]
 
 
-def test_started_twice_mails_once(chase: Callable[..., Execution], emulator: Emulator, order_id: int) -> None:
+def test_chase_started_twice_mails_once(chase: Callable[..., Execution], emulator: Emulator, order_id: int) -> None:
     executions = [chase(order_id), chase(order_id)]
 
     assert [execution.ends()[0] for execution in executions] == ["NotApproved", "NotApproved"]
     assert len(emulator.puts) == 1
 
 
-def test_interrupted_while_sending_and_run_again_mails_once(
+def test_chase_interrupted_and_started_again_mails_once(
     chase: Callable[..., Execution], emulator: Emulator, order_id: int
 ) -> None:
-    # The local AWS cannot redrive: a new execution makes the same call as the redriven state would.
+    # The local AWS cannot redrive. A new execution makes the same call as the redriven state.
     emulator.inject({"fault": "slow", "seconds": 1, "method": "PUT", "times": 1})
     interrupted = chase(order_id)
     eventually(lambda: emulator.puts)

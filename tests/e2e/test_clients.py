@@ -1,4 +1,4 @@
-"""Clients written for DigiCert work when only their host is changed: curl, requests, Go's net/http and Node.js."""
+"""Clients written for DigiCert work with another host: curl, requests, Go's net/http and Node.js."""
 
 import json
 import os
@@ -26,7 +26,7 @@ DOCUMENTED_BODY = {
 
 @pytest.fixture(scope="session")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Callable[[], list[str]]]:
-    """The command of each client; Go's is compiled first."""
+    """The command of each client. The Go client is compiled first."""
 
     def go() -> list[str]:
         program = tmp_path_factory.mktemp("go") / "client"

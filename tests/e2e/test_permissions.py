@@ -1,8 +1,8 @@
-"""Least privilege, proved: the functions have what they need, and need what they have.
+"""Least privilege: the functions have every permission that they need, and need every permission that they have.
 
-The local AWS checks each call of a function against the role that the template gives it (`AUTH` in `local.stack`). So
-all other end-to-end tests show that nothing is missing. Here the deployed roles lose one permission after the other,
-and the smallest call that needs it must fail as documented; with the permission it does not.
+The local AWS checks each call of a function against the role from the template (`AUTH` in `local.stack`), so all other
+end-to-end tests show that no permission is missing. These tests remove one permission at a time from the deployed
+roles. The smallest call that needs it must then fail as documented, and succeed with the permission.
 """
 
 import datetime as dt
@@ -21,7 +21,7 @@ from dev.local.stack import LocalStack
 from e2e.conftest import Emulator, audit_lines, eventually
 
 type Permission = tuple[str, str, str]
-"""The role and the statement, as the template calls them, and the action."""
+"""Role, statement and action, by their names in the template."""
 
 REJECTED_KEY = {"fault": "status", "status": 401, "times": 1}
 REJECTED_REQUEST = {
@@ -33,7 +33,7 @@ REJECTED_REQUEST = {
 
 
 class Roles:
-    """The deployed roles of the stack, and the policies in them."""
+    """The deployed roles of the stack, and their policies."""
 
     def __init__(self, stack: LocalStack) -> None:
         self._iam = stack.client("iam")
@@ -57,7 +57,7 @@ class Roles:
 
     @contextmanager
     def without(self, permission: Permission) -> Iterator[None]:
-        """Take the permission away for a while. That for batches, which AWS does not know, is a part of it."""
+        """Remove a permission temporarily, with the batch action that only the local AWS knows."""
         role, sid, action = permission
         gone = {action, BATCHES.get(action)}
         ((policy, document),) = [
@@ -98,7 +98,7 @@ def actions(statement: dict[str, Any]) -> list[str]:
 
 
 class Caller:
-    """Makes the calls, each about an order of its own, and says how they ended: the outcome, or the error's name."""
+    """Makes calls, each about a new order, and returns the outcome or the error's name."""
 
     _order_ids = itertools.count(int(time.time() * 1000) % 10**12)
 
@@ -113,7 +113,7 @@ class Caller:
         return self._outcome(self._invoke(self.stack.function_alias, {"order_id": order_id, **options}))
 
     def remind(self, order_id: int) -> str:
-        """Hand a reminder to the worker, as the queue does."""
+        """Pass a reminder to the worker, as the queue does."""
         anchor = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=3)
         body = {"order_id": order_id, "anchor": anchor.isoformat(), "day": 3}
         record = {
@@ -127,11 +127,9 @@ class Caller:
         self._invoke(self.stack.sweep_function_alias, {"Records": [record]})
         return eventually(lambda: self._audits(order_id)[before:])[0]["outcome"]
 
-    def sweep(self, function: str) -> str:
-        answer = self._invoke(function, {"action": "sweep"})
-        if "listed" in answer:
-            return "sweeping" if "next_offset" in answer else "swept"
-        return self._outcome(answer)
+    def sweep(self) -> str:
+        answer = self._invoke(self.stack.sweep_function_alias, {"action": "sweep"})
+        return "swept" if "listed" in answer else self._outcome(answer)
 
     def _audits(self, order_id: int) -> list[dict[str, Any]]:
         return [line for line in audit_lines(self.stack, order_id) if line["message"] == "audit"]
@@ -153,7 +151,7 @@ def a_dry_run(call: Caller) -> str:
 
 
 def a_resend_with_a_rejected_key(call: Caller) -> str:
-    """A warm function has the key, and reads it again only then."""
+    """A warm function has cached the key, and reads it again only if CertCentral rejects it."""
     call.emulator.inject(REJECTED_KEY)
     return a_resend(call)
 
@@ -194,7 +192,7 @@ def a_repeat_of_a_reminder_that_was_refused(call: Caller) -> str:
 
 
 def a_reminder_that_is_held(call: Caller) -> str:
-    """What the worker logs about a message that it could not hold back: this one is of no queue."""
+    """The worker's log line about a message that it could not delay, because it never was in the queue."""
     call.emulator.inject({"fault": "status", "status": 503, "times": 1})
     order_id = call.order()
     since = int(time.time() * 1000)
@@ -210,25 +208,12 @@ def a_reminder_that_is_held(call: Caller) -> str:
 
 def a_sweep(call: Caller) -> str:
     call.order()
-    return call.sweep(call.stack.sweep_function_alias)
-
-
-def a_sweep_that_goes_on(call: Caller) -> str:
-    """A function with no more time than a sweep keeps free hands over after the first page. No reminder is due."""
-    call.order(age_days=40)
-    functions = call.stack.client("lambda")
-    name = call.stack.sweep_function
-    timeout = functions.get_function_configuration(FunctionName=name)["Timeout"]
-    functions.update_function_configuration(FunctionName=name, Timeout=60)
-    try:
-        return call.sweep(name)
-    finally:
-        functions.update_function_configuration(FunctionName=name, Timeout=timeout)
+    return call.sweep()
 
 
 @dataclass(frozen=True)
 class Proof:
-    """A call, and how it ends with the permission and without."""
+    """A call, and its outcome with and without the permission."""
 
     call: Callable[[Caller], str]
     granted: str
@@ -239,7 +224,7 @@ RESEND, SWEEP = "ResendFunctionRole", "SweepFunctionRole"
 PROOFS: dict[Permission, Proof] = {
     (RESEND, "KeepClaims", "dynamodb:GetItem"): Proof(a_dry_run, "planned", "ConfigurationError"),
     (RESEND, "KeepClaims", "dynamodb:PutItem"): Proof(a_resend, "sent", "ConfigurationError"),
-    # A claim that cannot be brought up to date, or given back, stands as it was made: in doubt nobody is mailed.
+    # A claim that cannot be updated or released stays as it was made: in doubt, nothing is sent.
     (RESEND, "KeepClaims", "dynamodb:UpdateItem"): Proof(a_repeat, "duplicate", "ResendInProgress"),
     (RESEND, "KeepClaims", "dynamodb:DeleteItem"): Proof(
         a_repeat_of_what_was_refused, "RequestRejected", "ResendInProgress"
@@ -260,18 +245,16 @@ PROOFS: dict[Permission, Proof] = {
     (SWEEP, "QueueAndWorkReminders", "sqs:ChangeMessageVisibility"): Proof(
         a_reminder_that_is_held, "ReceiptHandleIsInvalid", "AccessDenied"
     ),
-    (SWEEP, "GoOn", "lambda:InvokeFunction"): Proof(a_sweep_that_goes_on, "sweeping", "QueueUnavailable"),
 }
 
-# AWS itself makes these calls, with the role, for the code's sake; the local AWS makes them without a look at it. They
-# are held by `contract.promises` alone. (So are the statements that are deployed only into a VPC, or with a
-# customer's own key: JoinVpc, DecryptApiKey.)
-LOGS = "Lambda writes what the function prints."
-HAND_OVER = "Lambda hands over an event that failed at every attempt."
+# AWS itself uses these permissions on behalf of the function; the local AWS does not check them. Only
+# `contract.promises` does, as for the statements of a VPC or a customer-managed key (JoinVpc, DecryptApiKey).
+LOGS = "Lambda writes the function's output."
+HAND_OVER = "Lambda delivers an event that failed every attempt."
 POLL = "Lambda feeds the worker from the queue."
-SCHEDULE = "EventBridge Scheduler starts the sweep, or keeps what it could not start."
-CHASE = "Step Functions calls the function, delivers the log and writes the traces."
-DEPLOY = "CodeDeploy, which is not here at all, moves the aliases."
+SCHEDULE = "EventBridge Scheduler starts the sweep, or keeps the event that could not start it."
+CHASE = "Step Functions calls the function, delivers the log and writes traces."
+DEPLOY = "CodeDeploy, which the local AWS does not have, moves the aliases."
 ELSEWHERE: dict[tuple[str, str, str | None], str] = {
     (RESEND, "WriteOwnLog", None): LOGS,
     (SWEEP, "WriteOwnLog", None): LOGS,
@@ -297,7 +280,7 @@ def roles(stack: LocalStack) -> Roles:
 
 @pytest.fixture
 def call(stack: LocalStack, emulator: Emulator) -> Iterator[Caller]:
-    """A caller whose orders are the only pending ones, so that a sweep is about them alone."""
+    """A caller whose orders are the only pending ones, so that a sweep finds no others."""
     for order in emulator("GET", "orders"):
         if order["status"] in ("pending", "reissue_pending"):
             emulator("PATCH", f"orders/{order['id']}", {"status": "canceled"})
@@ -317,7 +300,7 @@ def call(stack: LocalStack, emulator: Emulator) -> Iterator[Caller]:
     )
 
 
-def test_every_permission_is_proved_here_or_is_not_the_codes_own(roles: Roles) -> None:
+def test_permissions_are_all_proved_or_listed_elsewhere(roles: Roles) -> None:
     elsewhere = {
         (role, sid, action): key
         for role, sid, action in roles.permissions
@@ -330,7 +313,7 @@ def test_every_permission_is_proved_here_or_is_not_the_codes_own(roles: Roles) -
 
 
 @pytest.mark.parametrize("permission", PROOFS, ids="-".join)
-def test_a_permission_is_needed(roles: Roles, call: Caller, permission: Permission) -> None:
+def test_permission_is_needed(roles: Roles, call: Caller, permission: Permission) -> None:
     proof = PROOFS[permission]
 
     with_it = proof.call(call)

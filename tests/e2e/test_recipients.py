@@ -1,4 +1,4 @@
-"""The check of recipients, and the dry run that explains an order, on the deployed stack and its DNS server."""
+"""The check of recipients, and dry runs, on the deployed stack and its DNS server."""
 
 import json
 import re
@@ -26,7 +26,7 @@ CONTACT = "_validation-contactemail.example.com"
 
 @pytest.fixture
 def example(emulator: Emulator) -> int:
-    """An order like that of the documented example, which nobody has asked about before."""
+    """An order like that of DigiCert's documented example, with an unused ID."""
     return emulator.add_order(
         id=int(time.time() * 1000) % 10**12, names=["example.com", "sub.example2.com"], contacts=CONTACTS
     )
@@ -36,7 +36,7 @@ def publish(emulator: Emulator, name: str, type_: str, values: list[str] | None)
     emulator("PUT", "dns", {"name": name, "type": type_, "values": values})
 
 
-def test_the_documented_request_passes_unchanged_while_its_contacts_are_published(
+def test_documented_request_with_published_contacts_is_sent(
     put: Callable[..., requests.Response], emulator: Emulator, example: int
 ) -> None:
     answer = put(example, BODY)
@@ -46,7 +46,7 @@ def test_the_documented_request_passes_unchanged_while_its_contacts_are_publishe
     assert [mail["to"] for mail in emulator.outbox] == ["someone@example.com", "someone@example2.com"]
 
 
-def test_it_fails_with_a_clear_reason_when_a_record_is_taken_away(
+def test_contact_without_dns_record_is_refused_with_reason(
     put: Callable[..., requests.Response], emulator: Emulator, example: int
 ) -> None:
     publish(emulator, CONTACT, "TXT", None)
@@ -61,7 +61,7 @@ def test_it_fails_with_a_clear_reason_when_a_record_is_taken_away(
     assert (emulator.puts, emulator.outbox) == ([], [])
 
 
-def test_a_contact_may_be_published_by_caa(
+def test_contact_published_by_caa_is_accepted(
     put: Callable[..., requests.Response], emulator: Emulator, example: int
 ) -> None:
     publish(emulator, CONTACT, "TXT", None)
@@ -70,7 +70,7 @@ def test_a_contact_may_be_published_by_caa(
     assert put(example, BODY).status_code == 204
 
 
-def test_with_dns_away_only_constructed_addresses_are_mailed(
+def test_dns_outage_leaves_only_constructed_addresses(
     put: Callable[..., requests.Response], emulator: Emulator, example: int
 ) -> None:
     for name in (CONTACT, "example.com"):
@@ -89,7 +89,7 @@ def test_with_dns_away_only_constructed_addresses_are_mailed(
     assert [mail["to"] for mail in emulator.outbox] == ["admin@example.com", "webmaster@example2.com"]
 
 
-def test_a_constructed_address_at_a_parent_is_refused_with_the_exact_email_domain(
+def test_constructed_address_at_parent_needs_email_domain(
     put: Callable[..., requests.Response], emulator: Emulator, example: int
 ) -> None:
     recipient = {"domain": "sub.example2.com", "email": "admin@example2.com"}
@@ -102,12 +102,12 @@ def test_a_constructed_address_at_a_parent_is_refused_with_the_exact_email_domai
     assert len(emulator.outbox) == 1
 
 
-@pytest.mark.parametrize("told", ["full", "empty", "absent"])
-def test_a_mistyped_domain_mails_nobody_whatever_certcentral_tells_of_the_validation(
-    put: Callable[..., requests.Response], emulator: Emulator, example: int, told: str
+@pytest.mark.parametrize("validation_names", ["full", "empty", "absent"])
+def test_mistyped_domain_mails_nobody(
+    put: Callable[..., requests.Response], emulator: Emulator, example: int, validation_names: str
 ) -> None:
-    # CertCentral may leave out the domain, and then mail everybody.
-    emulator("PUT", "switches", {"validation_names": told, "unknown_domain": "ignore"})
+    # CertCentral may ignore the unknown domain, and then email everybody.
+    emulator("PUT", "switches", {"validation_names": validation_names, "unknown_domain": "ignore"})
     right, typo = ({"domain": name, "email": f"admin@{name}"} for name in ("example.com", "exmaple.com"))
 
     refused = put(example, {"domain_approval_emails": [right, typo]})
@@ -121,7 +121,7 @@ def test_a_mistyped_domain_mails_nobody_whatever_certcentral_tells_of_the_valida
     assert [mail["to"] for mail in emulator.outbox] == ["admin@example.com"]
 
 
-def test_validated_names_are_skipped_and_then_nothing_is_left(
+def test_validated_names_are_skipped_until_none_is_left(
     put: Callable[..., requests.Response], emulator: Emulator, example: int
 ) -> None:
     emulator("PATCH", f"orders/{example}", {"names": {"example.com": "approved", "sub.example2.com": "pending"}})
@@ -137,7 +137,7 @@ def test_validated_names_are_skipped_and_then_nothing_is_left(
     assert len(emulator.puts) == 1
 
 
-def test_the_dry_run_says_the_same_over_http_direct_and_in_the_workflow(
+def test_dry_run_gives_the_same_plan_from_every_source(
     stack: LocalStack, put: Callable[..., requests.Response], emulator: Emulator, example: int
 ) -> None:
     wanted = {"order_id": example, "dry_run": True, **BODY}
@@ -159,7 +159,7 @@ def test_the_dry_run_says_the_same_over_http_direct_and_in_the_workflow(
     assert emulator.puts == []
 
 
-def test_every_order_of_the_emulator_is_explained_as_the_readme_shows(
+def test_dry_run_of_each_emulator_order_matches_the_docs(
     put: Callable[..., requests.Response], emulator: Emulator
 ) -> None:
     shown = README.partition("## Why did the email not arrive?")[2].partition("## Settings")[0]
@@ -169,7 +169,7 @@ def test_every_order_of_the_emulator_is_explained_as_the_readme_shows(
         plan = put(order["id"], {}, "?dry_run=true").json()
         found[order["kind"], order["status"]] = plan.get("code", plan["would_be"])
         assert plan["advice"], order
-        # Orders that other tests have mailed say so too.
+        # For orders that other tests have sent, the advice also says so.
         fresh = [sentence for sentence in plan["advice"] if not sentence.startswith("The same emails were sent")]
         assert [sentence for sentence in fresh if _without_figures(sentence) not in documented] == []
 
@@ -183,5 +183,5 @@ def test_every_order_of_the_emulator_is_explained_as_the_readme_shows(
 
 
 def _without_figures(text: str) -> str:
-    """Leave out what differs from run to run: days and dates."""
+    """Replace numbers, which differ from run to run: days and dates."""
     return re.sub(r"[0-9]+", "#", text)

@@ -1,4 +1,4 @@
-"""Whatever is repeated, at once or after a crash, mails once inside the cool-down. Real processes, real table."""
+"""Repeats within the cool-down, in parallel or after a crash, send one email. Real processes, real table."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ SOURCE = Path(__file__).parents[2] / "src"
 
 @pytest.fixture
 def invoke(own_process: Callable[..., Any]) -> Callable[..., Any]:
-    """Invoke the handler in a process of its own; ``None`` if it was killed."""
+    """Invoke the handler in a new process; ``None`` if it was killed."""
     return own_process
 
 
@@ -31,7 +31,7 @@ def invoke(own_process: Callable[..., Any]) -> Callable[..., Any]:
         ("before-answer", 1, "duplicate", "duplicate"),
     ],
 )
-def test_killed_invocation_never_leads_to_a_second_mail(
+def test_killed_invocation_never_leads_to_a_second_email(
     invoke: Callable[..., Any],
     emulator: Emulator,
     order_id: int,
@@ -45,14 +45,14 @@ def test_killed_invocation_never_leads_to_a_second_mail(
     invoke(event, kill=kill)
     assert len(emulator.puts) == mails_before
 
-    # Lambda delivers again, with the same request id: at once, after the killed call's end, and near the cool-down's.
+    # Lambda redelivers with the same request ID: at once, after the call's deadline, and near the cool-down's end.
     said = [invoke(event), invoke(event, later=15), invoke(event, later=3500)]
 
     assert [answer.get("error", answer.get("outcome")) for answer in said] == [at_once, after_its_end, after_its_end]
     assert len(emulator.puts) == (0 if kill == "after-claim" else 1)
 
 
-def test_after_the_cool_down_a_resend_is_sent_again(
+def test_resend_after_the_cool_down_is_sent_again(
     invoke: Callable[..., Any], emulator: Emulator, order_id: int
 ) -> None:
     invoke({"order_id": order_id}, kill="after-put")
@@ -61,7 +61,7 @@ def test_after_the_cool_down_a_resend_is_sent_again(
     assert len(emulator.puts) == 2
 
 
-def test_eight_identical_requests_at_once_mail_once(
+def test_identical_parallel_requests_mail_once(
     put: Callable[..., requests.Response],
     at_once: Callable[..., list[requests.Response]],
     emulator: Emulator,
@@ -77,7 +77,7 @@ def test_eight_identical_requests_at_once_mail_once(
     assert len(emulator.puts) == 1
 
 
-def test_unknown_outcome_is_said_again_by_every_worker(
+def test_unknown_outcome_is_repeated_by_every_instance(
     put: Callable[..., requests.Response],
     at_once: Callable[..., list[requests.Response]],
     emulator: Emulator,
@@ -92,7 +92,7 @@ def test_unknown_outcome_is_said_again_by_every_worker(
     assert len(emulator.puts) == 1
 
 
-def test_key_rotated_under_a_warm_function(
+def test_rotated_key_is_used_by_a_warm_function(
     stack: LocalStack, put: Callable[..., requests.Response], emulator: Emulator, order_id: int
 ) -> None:
     secrets = stack.client("secretsmanager")
@@ -107,7 +107,9 @@ def test_key_rotated_under_a_warm_function(
     assert [call["role"] for call in emulator.puts] == ["valid", "valid"]
 
 
-def test_revoked_key_is_named(put: Callable[..., requests.Response], emulator: Emulator, order_id: int) -> None:
+def test_revoked_key_is_reported_by_code(
+    put: Callable[..., requests.Response], emulator: Emulator, order_id: int
+) -> None:
     emulator("PUT", "keys", {"secret": CANARY, "role": "revoked"})
 
     response = put(order_id)

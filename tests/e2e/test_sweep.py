@@ -1,4 +1,4 @@
-"""The sweep on the deployed stack: schedule, queue, worker, outages, and workers killed in mid-batch."""
+"""The sweep on the deployed stack: schedule, queue, worker, outages, and workers that are killed in mid-batch."""
 
 import datetime as dt
 import json
@@ -20,7 +20,7 @@ SOURCE = Path(__file__).parents[2] / "src"
 
 @pytest.fixture
 def emulator(stack: LocalStack, emulator: Emulator) -> Iterator[Emulator]:
-    """An emulator whose seed orders are no longer pending: only the test's own orders are due."""
+    """An emulator whose seed orders are canceled, so that only the test's own orders are due."""
     for order in emulator("GET", "orders"):
         if order["status"] in ("pending", "reissue_pending"):
             emulator("PATCH", f"orders/{order['id']}", {"status": "canceled"})
@@ -31,7 +31,7 @@ def emulator(stack: LocalStack, emulator: Emulator) -> Iterator[Emulator]:
 
 
 def new_ids(count: int) -> list[int]:
-    """Order ids that nobody has asked about before: claims and records outlive the emulator's reset."""
+    """Unused order IDs, because claims and reminder records outlive the emulator's reset."""
     first = int(time.time() * 1000) % 10**12
     time.sleep(0.01 + count / 1000)
     return list(range(first, first + count))
@@ -39,7 +39,7 @@ def new_ids(count: int) -> list[int]:
 
 @pytest.fixture
 def due(emulator: Emulator) -> Callable[..., list[int]]:
-    """Add orders that a reminder is due for today."""
+    """Add orders with a reminder due today."""
 
     def add(count: int = 1, **fields: Any) -> list[int]:
         return [emulator.add_order(**{"id": id_, "kind": "dv", "age_days": 3.2} | fields) for id_ in new_ids(count)]
@@ -66,7 +66,7 @@ def drained(stack: LocalStack, seconds: float = 90) -> None:
 
 
 def mailed(emulator: Emulator) -> list[int]:
-    """Which orders were mailed, once for each resend."""
+    """The orders whose resend CertCentral accepted, once for each resend."""
     return sorted(int(call["path"].split("/")[-2]) for call in emulator.puts if call["status"] == 204)
 
 
@@ -74,7 +74,7 @@ def outcomes(stack: LocalStack, order_id: int) -> list[str]:
     return [line["outcome"] for line in audit_lines(stack, order_id) if line["message"] == "audit"]
 
 
-def test_due_orders_get_one_email_each_and_a_second_sweep_sends_none(
+def test_sweep_mails_due_orders_once_and_a_repeat_sends_none(
     stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]
 ) -> None:
     orders = due(5)
@@ -102,7 +102,7 @@ def test_due_orders_get_one_email_each_and_a_second_sweep_sends_none(
     assert [outcomes(stack, order) for order in (young, between, ov)] == [[], [], []]
 
 
-def test_two_sweeps_at_once_mail_once(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
+def test_sweeps_run_in_parallel_mail_once(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
     orders = due(4)
 
     for _ in range(2):
@@ -154,7 +154,7 @@ def test_sweep_during_a_manual_resend_mails_once(
     assert set(outcomes(stack, orders[0])) <= {"sent", "ResendInProgress", "duplicate"}
 
 
-def test_failing_order_does_not_block_its_successors(
+def test_failing_order_does_not_block_the_next_ones(
     stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]
 ) -> None:
     bad, *rest = due(4)
@@ -168,10 +168,10 @@ def test_failing_order_does_not_block_its_successors(
     assert outcomes(stack, bad) == ["RequestRejected"]
 
 
-def test_outage_loses_nothing(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
+def test_outage_loses_no_reminder(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
     orders = due(4)
     for status in (503, 429):
-        # The header scales the waits down: without it, the worker waits 30 s and longer.
+        # Retry-After keeps the delays short; without it, the worker delays messages by 30 s and more.
         headers = {"Retry-After": "1"}
         emulator.inject({"fault": "status", "status": status, "headers": headers, "path": r"/\d+$", "times": 2})
 
@@ -183,7 +183,9 @@ def test_outage_loses_nothing(stack: LocalStack, emulator: Emulator, due: Callab
     assert sorted(said) == ["CertCentralUnavailable"] * 2 + ["RateLimited"] * 2 + ["sent"] * 4
 
 
-def test_revoked_key_acknowledges_nothing(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
+def test_revoked_key_keeps_reminders_in_the_queue(
+    stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]
+) -> None:
     orders = due(3)
     emulator.inject({"fault": "slow", "seconds": 1, "path": r"/\d+$"})
     sweep(stack)
@@ -198,7 +200,7 @@ def test_revoked_key_acknowledges_nothing(stack: LocalStack, emulator: Emulator,
     assert mailed(emulator) == orders
 
 
-def test_schedule_fires(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
+def test_schedule_starts_the_sweep(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
     orders = due(2)
     scheduler = stack.client("scheduler")
     (name,) = [entry["Name"] for entry in scheduler.list_schedules()["Schedules"] if "Sweep" in entry["Name"]]
@@ -206,7 +208,7 @@ def test_schedule_fires(stack: LocalStack, emulator: Emulator, due: Callable[...
     assert (schedule["State"], schedule["FlexibleTimeWindow"]["MaximumWindowInMinutes"]) == ("DISABLED", 15)
     at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1)
 
-    # The deployed schedule's own target, only sooner.
+    # The target of the deployed schedule, at an earlier time.
     scheduler.create_schedule(
         Name="soon",
         ScheduleExpression=f"at({at:%Y-%m-%dT%H:%M:%S})",
@@ -220,7 +222,7 @@ def test_schedule_fires(stack: LocalStack, emulator: Emulator, due: Callable[...
 
 @pytest.fixture
 def work(own_process: Callable[..., Any]) -> Callable[..., Any]:
-    """Work through a batch in a process of its own; ``None`` if it was killed."""
+    """Handle a batch in a new process; ``None`` if it was killed."""
 
     def call(orders: list[int], kill: str = "never", later: float = 0) -> Any:
         records = [
@@ -257,17 +259,17 @@ def test_killed_worker_never_mails_twice(
     orders = due(2)
 
     work(orders, kill=kill)
-    # The queue delivers the batch again when its visibility time-out is over, and once more after a lost answer.
+    # The queue redelivers the batch after its visibility timeout, and again after a lost response.
     assert work(orders, later=600) == []
     assert work(orders, later=1200) == []
-    # And, after an outage has held the line, when the cool-down is over.
+    # And once more after the cool-down, as if an outage had blocked the queue.
     assert work(orders, later=7200) == []
 
     assert sorted(set(mailed(emulator))) == mailed(emulator)
     assert len(mailed(emulator)) == mails
 
 
-def test_reminder_lost_to_a_kill_is_caught_by_the_next_one(
+def test_reminder_lost_to_a_kill_is_followed_by_the_next(
     work: Callable[..., Any], emulator: Emulator, due: Callable[..., list[int]]
 ) -> None:
     orders = due(1)

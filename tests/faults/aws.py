@@ -1,4 +1,4 @@
-"""An AWS of which one call breaks: it is led to an endpoint on loopback, which throttles, fails, or says nothing."""
+"""An AWS whose calls of one operation fail: they go to a loopback endpoint that throttles, fails or never responds."""
 
 import json
 import threading
@@ -14,15 +14,15 @@ from botocore.session import Session
 from dv_resend import app
 from faults.upstream import refusing
 
-type How = Literal["throttled", "failing", "silent", "away"]
-HOWS: tuple[How, ...] = ("throttled", "failing", "silent", "away")
+type Failure = Literal["throttled", "failing", "silent", "unreachable"]
+FAILURES: tuple[Failure, ...] = ("throttled", "failing", "silent", "unreachable")
 ATTEMPTS = 2
 
 
 class _Endpoint(ThreadingHTTPServer):
-    def __init__(self, how: How) -> None:
+    def __init__(self, failure: Failure) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.how = how
+        self.failure = failure
         self.closing = threading.Event()
         self.requests = 0
 
@@ -33,7 +33,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.server.requests += 1
         self.rfile.read(int(self.headers["Content-Length"]))
-        match self.server.how:
+        match self.server.failure:
             case "throttled":
                 self._answer(400, json.dumps({"__type": "ThrottlingException", "message": "Rate exceeded"}).encode())
             case "failing":
@@ -50,13 +50,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
 
 class BrokenAws:
-    """Leads the calls of one operation to another ``url``, until it is `mended`.
+    """Redirects calls of one operation to another ``url``, until `restore` is called.
 
-    All of them from the ``nth`` on; counted are those that hold the text ``about``.
+    Only calls whose body contains ``about`` count, and only from the ``nth`` on.
     """
 
     def __init__(self, operation: str, nth: int, about: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ class BrokenAws:
         create: Callable[..., Any] = Session.create_client
 
         def create_client(session: Session, *args: Any, config: Config | None = None, **options: Any) -> Any:
-            # As the function has it, but quicker: it waits for 2 s.
+            # The function's own timeout is 2 s; a shorter one keeps the tests quick.
             config = (config or Config()).merge(Config(read_timeout=0.2))
             client = create(session, *args, config=config, **options)
             client.meta.events.register(f"before-call.*.{operation}", self._lead)
@@ -74,7 +74,7 @@ class BrokenAws:
         monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
         app._parts.cache_clear()
 
-    def mended(self) -> None:
+    def restore(self) -> None:
         assert self._calls >= self._nth, "the call that was to break was not made"
         self._broken = False
 
@@ -87,14 +87,14 @@ class BrokenAws:
 
 
 @contextmanager
-def broken_aws(how: How, operation: str, nth: int = 1, about: str = "") -> Iterator[BrokenAws]:
-    """Give an AWS of which the calls of an operation by the function break like this (which of them: `BrokenAws`)."""
+def broken_aws(failure: Failure, operation: str, nth: int = 1, about: str = "") -> Iterator[BrokenAws]:
+    """Make the function's calls of an operation fail like this; `BrokenAws` says which of them."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        if how == "away":
+        if failure == "unreachable":
             with refusing() as port:
                 yield BrokenAws(operation, nth, about, f"http://127.0.0.1:{port}/", monkeypatch)
             return
-        with _Endpoint(how) as endpoint:
+        with _Endpoint(failure) as endpoint:
             thread = threading.Thread(target=endpoint.serve_forever, args=(0.02,), daemon=True)
             thread.start()
             yield BrokenAws(operation, nth, about, f"http://127.0.0.1:{endpoint.server_port}/", monkeypatch)

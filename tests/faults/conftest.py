@@ -1,4 +1,4 @@
-"""What the attacks share: upstreams that break, and an AWS in this process."""
+"""Shared fixtures: an upstream that fails on demand, and an AWS in this process."""
 
 import datetime as dt
 import json
@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from moto import mock_aws
 
 from dv_resend import app
 from dv_resend.adapters import certcentral_http
-from dv_resend.core import dry_run, resend, sweep
 from faults.upstream import Names, Upstream
 
 PATH = "/services/v2/order/certificate/{}/resend-emails"
@@ -26,7 +26,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Certificates:
-    """A good certificate and bad ones, and the bundle that trusts the authority of all but the self-signed."""
+    """A good certificate and bad ones, and a bundle with the authority of the good one."""
 
     bundle: str
     contexts: dict[str, ssl.SSLContext]
@@ -60,7 +60,7 @@ def _self_signed(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def _one_aws() -> Iterator[str]:
-    """One AWS for a whole file, because a new one for each test would take most of the time; gives the queue's URL."""
+    """One AWS for a whole file, because creating one for each test is slow; yields the queue's URL."""
     with mock_aws():
         create_claims_table(boto3.client("dynamodb"))
         boto3.client("secretsmanager").create_secret(Name=SECRET_ID, SecretString=CANARY)
@@ -70,12 +70,12 @@ def _one_aws() -> Iterator[str]:
 
 @pytest.fixture
 def aws(_one_aws: str, settings: Callable[..., None]) -> Iterator[str]:
-    """Stand in for AWS, with an empty table and the canary key in its secret; gives the queue's URL."""
+    """An AWS with an empty table and the canary key in its secret; yields the queue's URL."""
     table = boto3.client("dynamodb")
     for item in table.scan(TableName=TABLE)["Items"]:
         table.delete_item(TableName=TABLE, Key={"id": item["id"]})
     store_key(CANARY)
-    # The fastest pace: a test that makes fewer than 50 calls never waits.
+    # The highest rate: a test that makes fewer than 50 calls never waits.
     settings(SWEEP_QUEUE_URL=_one_aws, SWEEP_REQUESTS_PER_SECOND="50")
     yield _one_aws
     assert CANARY not in str(table.scan(TableName=TABLE))
@@ -93,7 +93,7 @@ def _one_upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def upstream(aws: str, _one_upstream: Upstream, settings: Callable[..., None]) -> Iterator[Upstream]:  # noqa: ARG001
-    """An upstream that the function is configured with, and that answers as it should until it is told otherwise."""
+    """The upstream that the function is configured with; it responds correctly until a test makes it fail."""
     _one_upstream.start_afresh()
     settings(
         CERTCENTRAL_BASE_URL=_one_upstream.base_url,
@@ -118,11 +118,11 @@ def tls_upstream(
     settings: Callable[..., None],
     certificates: Certificates,
 ) -> Iterator[Upstream]:
-    """The same over TLS, with an authority that the function trusts."""
+    """The same over TLS, with a certificate authority that the function trusts."""
     _one_tls_upstream.start_afresh()
     _one_tls_upstream.meet_with(certificates.contexts["good"])
     settings(CERTCENTRAL_BASE_URL=_one_tls_upstream.base_url, CERTCENTRAL_TIMEOUT_SECONDS="1")
-    app._parts().certcentral._session.verify = certificates.bundle
+    app._parts().certcentral._http._session.verify = certificates.bundle
     yield _one_tls_upstream
     _one_tls_upstream.stop_striking()
     app._parts.cache_clear()
@@ -139,7 +139,7 @@ def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Clock:
-    """The function's clock, which a test may set."""
+    """The function's clock, which a test can set."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -158,9 +158,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(app, "time", clock)
-    use_cases = resend.resend, resend.send, sweep.remind, sweep.sweep, dry_run.explain
-    for function in (certcentral_http.CertCentral.__init__, *use_cases):
-        monkeypatch.setitem(function.__kwdefaults__, "clock", clock)
+    for name in ("CertCentralClient", "CertCentralHttp", "Resender", "Sweeper"):
+        monkeypatch.setattr(app, name, partial(getattr(app, name), clock=clock))
     return clock
 
 

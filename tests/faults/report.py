@@ -1,6 +1,6 @@
 """Prints the fault matrix at the end of a test run, also when other processes ran the tests.
 
-Each cell comes as a property of a test's report, which is what pytest-xdist brings to the process that prints.
+Each cell is a property of a test's report, which pytest-xdist passes on to the process that prints.
 """
 
 from itertools import groupby
@@ -15,7 +15,7 @@ EITHER_GET = ("GET validation", "GET order")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print every cell that was tested: what each door answered at first, and to the same call once more."""
+    """Print every tested cell: how each event source responded to the first call, and to the same call again."""
     rows = [
         {**value, "failed": report.outcome != "passed"}
         for outcome in ("passed", "failed")
@@ -31,7 +31,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
-    """Set the rows as text; the two GETs share one where they do not differ."""
+    """Format the rows as text; the two GETs share a row if they do not differ."""
     ordered = sorted(rows, key=lambda row: row["position"])
     lines = [HEADINGS]
     for fault, group in groupby(ordered, key=lambda row: str(row["fault"])):

@@ -1,4 +1,4 @@
-"""Attacks on a send that the fault matrix does not know: clocks that jump, keys that change, and sheer size."""
+"""Faults that the fault matrix does not cover: clock jumps, key changes, and huge inputs and responses."""
 
 import gc
 import json
@@ -14,7 +14,7 @@ import pytest
 from conftest import CANARY, Output
 
 from dv_resend import app, errors
-from dv_resend.adapters import certcentral_http
+from dv_resend.adapters import certcentral, certcentral_http
 from faults.conftest import Clock, direct, event, http, message, queue, store_key
 from faults.upstream import STEPS, Raw, Step, Upstream
 
@@ -28,13 +28,13 @@ def outcome(invoke: Callable[..., Any], ask: dict[str, Any], **context: Any) -> 
         return type(error).__name__
 
 
-# Clocks that jump. Whatever they do, the repeat of a call mails nobody, while the cool-down lasts by the clock.
+# Clock jumps. Whatever the clock does, a repeat sends nothing while the cool-down lasts by that clock.
 
 JUMPS = [-COOL_DOWN * 24, -COOL_DOWN, -60, -1, 1, 60, COOL_DOWN - 60]
 
 
 @pytest.mark.parametrize("seconds", JUMPS)
-def test_a_clock_that_jumps_between_two_calls_mails_once(
+def test_clock_jump_between_calls_mails_once(
     upstream: Upstream, invoke: Callable[..., Any], clock: Clock, seconds: int
 ) -> None:
     order_id = upstream.add_order()["id"]
@@ -50,7 +50,7 @@ def test_a_clock_that_jumps_between_two_calls_mails_once(
 
 @pytest.mark.parametrize("seconds", JUMPS)
 @pytest.mark.parametrize("step", STEPS)
-def test_a_clock_that_jumps_during_a_call_mails_once(
+def test_clock_jump_during_a_call_mails_once(
     upstream: Upstream, invoke: Callable[..., Any], clock: Clock, step: Step, seconds: int
 ) -> None:
     order_id = upstream.add_order()["id"]
@@ -58,7 +58,7 @@ def test_a_clock_that_jumps_during_a_call_mails_once(
     first = outcome(invoke, direct(order_id))
     upstream.stop_striking()
 
-    # How far the function's own clock reaches before it looks again is chance; what must never be is a second email.
+    # The outcome depends on when the function reads its clock, but there is never a second email.
     again = outcome(invoke, direct(order_id))
     assert (first, again) in {
         ("sent", "duplicate"),
@@ -69,15 +69,15 @@ def test_a_clock_that_jumps_during_a_call_mails_once(
 
 
 @pytest.mark.parametrize("seconds", JUMPS)
-def test_a_clock_that_jumps_after_a_kill_mails_nobody(
+def test_clock_jump_after_a_kill_mails_nobody(
     upstream: Upstream, invoke: Callable[..., Any], clock: Clock, monkeypatch: pytest.MonkeyPatch, seconds: int
 ) -> None:
-    """The claim of a killed call says `sending` until a deadline that the next call may see far ahead, or long past."""
+    """A killed call leaves a claim with a deadline, which may be far ahead or long past for the next call."""
     order_id = upstream.add_order()["id"]
     with monkeypatch.context() as killing:
-        killing.setattr(certcentral_http.CertCentral, "resend_emails", _kill)
-        # As the record is not made either.
-        killing.setattr("dv_resend.claims.Claims.record_unknown", lambda *_: None)
+        killing.setattr(certcentral.CertCentralClient, "resend_emails", _kill)
+        # A killed call does not record the outcome either.
+        killing.setattr("dv_resend.adapters.claims_table.ClaimsTable.record_unknown", lambda *_: None)
         with pytest.raises(KeyboardInterrupt):
             invoke(direct(order_id))
 
@@ -91,11 +91,11 @@ def _kill(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-# The key, changed while the worker is in the middle of a batch.
+# The key changes while the worker is in the middle of a batch.
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_key_that_is_rotated_in_mid_batch_costs_no_reminder_and_sends_none_twice(
+def test_key_rotated_in_mid_batch_sends_each_reminder_once(
     upstream: Upstream, invoke: Callable[..., Any], output: Callable[[], Output], step: Step
 ) -> None:
     orders = upstream.add_orders(5, kind="dv", age_days=3.2)
@@ -109,7 +109,7 @@ def test_a_key_that_is_rotated_in_mid_batch_costs_no_reminder_and_sends_none_twi
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_key_that_is_revoked_before_the_new_one_is_stored_loses_no_reminder_and_sends_none_twice(
+def test_key_revoked_in_mid_batch_sends_each_reminder_once(
     upstream: Upstream, invoke: Callable[..., Any], output: Callable[[], Output], step: Step
 ) -> None:
     orders = upstream.add_orders(5, kind="dv", age_days=3.2)
@@ -124,7 +124,7 @@ def test_a_key_that_is_revoked_before_the_new_one_is_stored_loses_no_reminder_an
     assert left == [f"message-{order_id}" for order_id in orders[2:]]
     assert _outcomes(output) == {orders[0]: "sent", orders[1]: "sent", orders[2]: "ApiKeyRejected"}
     assert invoke(queue(*orders[2:])) == {"batchItemFailures": []}
-    # SQS may deliver what was acknowledged once more.
+    # SQS may deliver an acknowledged message again.
     assert invoke(queue(*orders)) == {"batchItemFailures": []}
     assert [upstream.mailings(order_id) for order_id in orders] == [1] * 5
 
@@ -140,18 +140,18 @@ def _outcomes(output: Callable[[], Output]) -> dict[int, str]:
     return {line["order_id"]: line["outcome"] for line in output().lines if line.get("message") == "audit"}
 
 
-# An answer that drips so slowly that each time-out starts anew just before the end.
+# A response that drips so slowly that each byte arrives just before the read timeout.
 
 
 @pytest.mark.parametrize("head", ["", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"], ids=["headers", "body"])
-def test_a_drop_just_before_the_end_gains_no_time(
+def test_dripping_response_does_not_extend_the_deadline(
     upstream: Upstream, settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch, head: str
 ) -> None:
     order_id = upstream.add_order()["id"]
     settings(CERTCENTRAL_TIMEOUT_SECONDS="2")
     monkeypatch.setattr(certcentral_http, "CONNECT_TIMEOUT_SECONDS", 0.05)
     monkeypatch.setattr(certcentral_http, "MARGIN_SECONDS", 0.7)
-    # Drops after 1.8 s and 3.6 s. The first leaves 0.7 s for another, not 2 s.
+    # Bytes arrive after 1.8 s and 3.6 s. After the first, the read timeout is 0.7 s, not 2 s.
     upstream.answers["put", order_id] = Raw(head.encode(), slowly=b"HTTP", pause=1.8)
     deadline = time.time() + 3.2
 
@@ -161,11 +161,11 @@ def test_a_drop_just_before_the_end_gains_no_time(
     assert time.time() < deadline
 
 
-# Size. What comes in may be a megabyte (Lambda takes six, the queue and the event bus one).
+# Size. An input may have a megabyte (Lambda accepts six, the queue and the event bus one).
 
 MEGABYTE = 1024 * 1024
 LONG = "x" * MEGABYTE
-# As many recipients as may be named, each as long as it may be.
+# The maximum number of recipients, each of maximum length.
 LONG_NAME = ".".join(["a" * 60, "b" * 60, "c" * 60, "example.com"])
 MOST = [{"domain": f"{n}.{LONG_NAME}", "email": f"admin@{LONG_NAME}", "email_domain": LONG_NAME} for n in range(250)]
 
@@ -208,7 +208,7 @@ BODIES: dict[str, str] = {
 
 @contextmanager
 def bounded(megabytes: float = 16, seconds: float = 5) -> Iterator[None]:
-    """Hold what is done to this much memory, and to this much of the processor's time."""
+    """Check that the block uses no more than this much memory and processor time."""
     gc.collect()
     started = time.process_time()
     tracemalloc.start()
@@ -222,7 +222,7 @@ def bounded(megabytes: float = 16, seconds: float = 5) -> Iterator[None]:
 
 
 def _refusal(upstream: Upstream, invoke: Callable[..., Any], ask: dict[str, Any]) -> str:
-    """Give the text of what refuses a call; nothing may have been asked of CertCentral."""
+    """Return the text of the refusal; check that the function did not call CertCentral."""
     with bounded():
         try:
             answer = invoke(ask)
@@ -236,15 +236,15 @@ def _refusal(upstream: Upstream, invoke: Callable[..., Any], ask: dict[str, Any]
 
 
 @pytest.mark.parametrize("fields", INPUTS.values(), ids=INPUTS)
-@pytest.mark.parametrize("door", [direct, event])
-def test_a_huge_input_is_refused_in_few_words(
+@pytest.mark.parametrize("event_of", [direct, event])
+def test_huge_input_is_refused_briefly(
     upstream: Upstream,
     invoke: Callable[..., Any],
     output: Callable[[], Output],
-    door: Callable[..., dict[str, Any]],
+    event_of: Callable[..., dict[str, Any]],
     fields: dict[str, Any],
 ) -> None:
-    text = _refusal(upstream, invoke, door(1, **fields))
+    text = _refusal(upstream, invoke, event_of(1, **fields))
 
     assert len(text) < 1000
     assert "jane" not in text
@@ -253,7 +253,7 @@ def test_a_huge_input_is_refused_in_few_words(
 
 @pytest.mark.parametrize("packed", [False, True], ids=["text", "base64"])
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_a_huge_body_is_refused_in_few_words(
+def test_huge_body_is_refused_briefly(
     upstream: Upstream, invoke: Callable[..., Any], output: Callable[[], Output], body: str, packed: bool
 ) -> None:
     ask = http(1) | {"body": body}
@@ -265,14 +265,14 @@ def test_a_huge_body_is_refused_in_few_words(
 
 
 @pytest.mark.parametrize("part", ["rawPath", "queryStringParameters"])
-def test_a_huge_address_is_refused_in_few_words(upstream: Upstream, invoke: Callable[..., Any], part: str) -> None:
+def test_huge_path_or_query_is_refused_briefly(upstream: Upstream, invoke: Callable[..., Any], part: str) -> None:
     value: Any = f"/services/v2/order/certificate/{'9' * MEGABYTE}/resend-emails" if part == "rawPath" else {LONG: LONG}
 
     assert len(_refusal(upstream, invoke, http(1) | {part: value})) < 1000
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_a_huge_message_is_done_with_and_holds_up_no_other(
+def test_huge_message_is_acknowledged_and_blocks_no_other(
     upstream: Upstream, invoke: Callable[..., Any], output: Callable[[], Output], body: str
 ) -> None:
     order_id = upstream.add_order(age_days=3.2)["id"]
@@ -287,29 +287,29 @@ def test_a_huge_message_is_done_with_and_holds_up_no_other(
     assert all(len(json.dumps(line)) < 3000 for line in lines)
 
 
-@pytest.mark.parametrize("door", [direct, event])
-def test_the_largest_request_that_may_be_made_is_sent(
+@pytest.mark.parametrize("event_of", [direct, event])
+def test_largest_allowed_request_is_sent(
     upstream: Upstream,
     invoke: Callable[..., Any],
     output: Callable[[], Output],
-    door: Callable[..., dict[str, Any]],
+    event_of: Callable[..., dict[str, Any]],
 ) -> None:
     order_id = upstream.add_order(names=[recipient["domain"] for recipient in MOST])["id"]
 
     with bounded():
-        answer = invoke(door(order_id, domain_approval_emails=MOST))
+        answer = invoke(event_of(order_id, domain_approval_emails=MOST))
 
     assert answer["outcome"] == "sent"
     assert upstream.puts(order_id) == 1
-    # A log event may have 256 KB.
+    # CloudWatch Logs accepts up to 256 KB in a log event.
     assert max(len(json.dumps(line)) for line in output().lines) < 256 * 1024
 
 
-# Bombs: a gigabyte in a megabyte.
+# Compression bombs: a gigabyte in a megabyte.
 
 
 def gigabyte(start: bytes) -> bytes:
-    """Compress a gigabyte of blanks that follow on ``start``; made of one piece, repeated."""
+    """Compress ``start`` and a gigabyte of blanks; one compressed piece is repeated."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     head = b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + packer.compress(start) + packer.flush(zlib.Z_FULL_FLUSH)
     piece = packer.compress(b" " * 8 * MEGABYTE) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -323,7 +323,7 @@ def _bomb(start: bytes) -> Raw:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_an_answer_that_unpacks_to_a_gigabyte_costs_little_memory(
+def test_compression_bomb_in_a_response_costs_little_memory(
     upstream: Upstream, invoke: Callable[..., Any], step: Step
 ) -> None:
     order_id = upstream.add_order()["id"]
@@ -333,9 +333,7 @@ def test_an_answer_that_unpacks_to_a_gigabyte_costs_little_memory(
         assert outcome(invoke, direct(order_id)) == ("OutcomeUnknown" if step == "put" else "CertCentralUnavailable")
 
 
-def test_a_list_of_orders_that_unpacks_to_a_gigabyte_costs_little_memory(
-    upstream: Upstream, invoke: Callable[..., Any]
-) -> None:
+def test_compression_bomb_in_an_order_list_costs_little_memory(upstream: Upstream, invoke: Callable[..., Any]) -> None:
     upstream.list_answer = _bomb(b'{"orders": [')
 
     with bounded(megabytes=48), pytest.raises(errors.CertCentralUnavailable):

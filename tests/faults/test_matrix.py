@@ -1,8 +1,8 @@
-"""The fault matrix: what each fault of CertCentral does to a send, by where it strikes, through each door.
+"""The fault matrix: the effect of each CertCentral fault on a resend, by step and event source.
 
-Each cell is two calls: one that meets the fault, and the same once more when it is gone. What they answer, how many
-PUTs CertCentral received, and how often it mailed, is held to the table below. What was seen goes into the test's
-report, and the run prints it (`faults.report`).
+Each cell has two calls: one that meets the fault, and the same call again without the fault. Their results, the number
+of PUTs that CertCentral received, and the number of mailings must be those in the tables below. `faults.report` prints
+the matrix at the end of the run.
 """
 
 import gc
@@ -29,10 +29,15 @@ from faults.upstream import EARLIER, Names, Place, Raw, Step, Upstream, deaf, re
 type Answer = dict[str, Any] | ResendError
 type Port = Callable[[], AbstractContextManager[int]]
 
-DOORS: dict[str, Callable[[int], dict[str, Any]]] = {"http": http, "direct": direct, "event": event, "queue": queue}
+EVENT_SOURCES: dict[str, Callable[[int], dict[str, Any]]] = {
+    "http": http,
+    "direct": direct,
+    "event": event,
+    "queue": queue,
+}
 
-# What each outcome is to a caller by HTTP, whether the queue's message is done with or comes again, and what the same
-# call comes to when the fault is gone.
+# For each outcome: HTTP status and code, whether the queue's message is acknowledged ("done") or redelivered ("again"),
+# and the outcome of the same call without the fault.
 ANSWERS: dict[str, tuple[int, str | None, str, str]] = {
     "sent": (204, None, "done", "duplicate"),
     "duplicate": (409, "cool_down", "done", ""),
@@ -45,19 +50,19 @@ ANSWERS: dict[str, tuple[int, str | None, str, str]] = {
     "CertCentralUnavailable": (503, "certcentral_unavailable", "again", "sent"),
     "ConfigurationError": (500, "configuration_error", "again", "sent"),
 }
-# The worker's own word for a repeat.
-OF_THE_QUEUE = {"duplicate": "already_reminded"}
-RETRY_AFTER_OF_A_CLAIM = "the cool-down"
+# The worker's own outcome for a repeat.
+QUEUE_OUTCOMES = {"duplicate": "already_reminded"}
+COOL_DOWN_RETRY_AFTER = "the cool-down"
 
-# Without TLS the kernel connects, however busy this machine is.
+# Without TLS, the kernel connects at once, however busy the machine is.
 SECONDS_TO_CONNECT = {False: 0.05, True: 3.0}
-# Before each step there must be time for it: to connect, 1 s to read, and 3 s to record the outcome.
+# Each step starts only if there is time for it: to connect, 1 s to read, and 3 s to record the outcome.
 SECONDS_OF_SLOW_CALLS = (5.5, 10.0, 20.0)
 
 
 @dataclass
 class World:
-    """What a fault may break, and where it is to strike: at a `step` of the send of an order."""
+    """What a fault can change, and where it strikes: at a `step` of an order's resend."""
 
     upstream: Upstream
     names: Names
@@ -72,7 +77,7 @@ class World:
         return self.step, self.order_id
 
     def before(self, strike: Callable[[], None]) -> None:
-        """Have the step need a new connection, which finds the fault; what comes before it finds none."""
+        """Make the step need a new connection, and let the fault strike that one only."""
         if self.step not in EARLIER:
             strike()
             return
@@ -86,11 +91,11 @@ type Strike = Callable[[World], None]
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: how it strikes, and what a call comes to when it strikes a GET, and when it strikes the PUT.
+    """One fault: how it strikes, and the outcome if it strikes a GET or the PUT.
 
-    `puts` is how many PUTs CertCentral receives while the PUT is struck, `effects` whether such a PUT mails. A `slow`
-    one takes what is left of the time; all events meet it at once. `unclosed`: urllib3 leaves the socket to the garbage
-    collector.
+    `puts` is the number of PUTs that CertCentral receives if the fault strikes the PUT, and `effects` says whether such
+    a PUT sends emails. A `slow` fault uses up the remaining time, so all its calls run in parallel. `unclosed`: urllib3
+    leaves the socket to the garbage collector.
     """
 
     name: str
@@ -106,7 +111,7 @@ class Fault:
 
 
 def to(port: Port) -> Strike:
-    """Connections lead to a port like this."""
+    """New connections go to a port like this."""
     return lambda world: world.before(lambda: world.names.go(world.ports[port]))
 
 
@@ -115,14 +120,14 @@ def nowhere(world: World) -> None:
 
 
 def certificate(name: str | None) -> Strike:
-    """New connections find this certificate, or no TLS."""
+    """New connections get this certificate, or no TLS."""
     return lambda world: world.before(
         lambda: world.upstream.meet_with(world.certificates.contexts[name] if name else None)
     )
 
 
 def emulated(**fault: Any) -> Strike:
-    """A fault of the emulator's own."""
+    """One of the emulator's own faults."""
     ends = {"validation": "/validation$", "order": "$", "put": "/resend-emails$"}
     return lambda world: world.upstream.inject(
         fault | {"path": f"/{world.order_id}{ends[world.step]}", "mails": world.takes_effect}
@@ -148,12 +153,12 @@ def ok(*lines: str, body: bytes = b"") -> bytes:
 
 
 def whole(body: bytes, *lines: str) -> bytes:
-    """A complete answer."""
+    """A complete response."""
     return ok(f"Content-Length: {len(body)}", *lines, body=body)
 
 
 def rotated(world: World) -> None:
-    """The key is rotated just before the step: the one that the function has is revoked, the secret has the new one."""
+    """The key is rotated just before the step: the function's key is revoked, and the secret holds the new one."""
     old, new = world.upstream.key, f"{CANARY}-{world.order_id}"
 
     def rotate() -> None:
@@ -170,46 +175,46 @@ NOT_REACHED: dict[str, Any] = {"put": "CertCentralUnavailable", "puts": 0, "effe
 REFUSED: dict[str, Any] = {"effects": (False,)}
 # Any 2xx is a success; nothing is read from it.
 ACCEPTED: dict[str, Any] = {"put": "sent", "effects": (True,)}
-UNHEARD: dict[str, Any] = {"put": "OutcomeUnknown", "puts": 0, "effects": (False,)}
+UNKNOWN: dict[str, Any] = {"put": "OutcomeUnknown", "puts": 0, "effects": (False,)}
 
 FAULTS = [
     # No connection
     Fault("connection refused", to(refusing), **NOT_REACHED),
-    Fault("no answer to the connection", to(deaf), **NOT_REACHED),
+    Fault("no response to the connection", to(deaf), **NOT_REACHED),
     Fault("name not resolved", nowhere, **NOT_REACHED),
-    Fault("reset at the first byte", to(resetting), **UNHEARD),
-    # No trust
+    Fault("reset at the first byte", to(resetting), **UNKNOWN),
+    # Untrusted
     Fault("certificate expired", certificate("expired"), **NOT_REACHED, tls=True),
     Fault("certificate self-signed", certificate("self-signed"), **NOT_REACHED, tls=True),
     Fault("certificate of another host", certificate("other host's"), **NOT_REACHED, tls=True),
     Fault("certificate of unknown authority", certificate("unknown authority's"), **NOT_REACHED, tls=True),
-    Fault("no TLS", certificate(None), **UNHEARD, tls=True),
-    Fault("reset in the TLS handshake", to(resetting), **UNHEARD, tls=True),
-    # No answer
+    Fault("no TLS", certificate(None), **UNKNOWN, tls=True),
+    Fault("reset in the TLS handshake", to(resetting), **UNKNOWN, tls=True),
+    # No response
     Fault("reset after the request", emulated(fault="reset")),
     Fault("closed after the request", emulated(fault="close")),
     Fault("silence", emulated(fault="hang"), slow=True),
-    Fault("headers that drip", raw(b"HTTP/1.1 200 OK\r\n", slowly=b"X-Drip: 1\r\n" * 22, ends=False), slow=True),
-    Fault("100 Continue without end", raw(b"", slowly=b"HTTP/1.1 100 Continue\r\n\r\n" * 10), slow=True),
-    Fault("body that drips", raw(ok("Content-Length: 99999"), slowly=b" " * 250), slow=True),
+    Fault("dripping headers", raw(b"HTTP/1.1 200 OK\r\n", slowly=b"X-Drip: 1\r\n" * 22, ends=False), slow=True),
+    Fault("endless 100 Continue", raw(b"", slowly=b"HTTP/1.1 100 Continue\r\n\r\n" * 10), slow=True),
+    Fault("dripping body", raw(ok("Content-Length: 99999"), slowly=b" " * 250), slow=True),
     Fault("cut off after the status", raw(b"HTTP/1.1 200 OK\r\n")),
     Fault("cut off in a header", raw(b"HTTP/1.1 200 OK\r\nContent-Le")),
-    # An answer that makes no sense
+    # An unusable response
     Fault("garbage", raw(bytes(range(256)) * 9 + b"\r\n\r\n")),
     Fault("status 99", raw(b"HTTP/1.1 99 Odd\r\n\r\n")),
     Fault("header of a megabyte", raw(ok(f"X-Long: {'x' * 1_000_000}"))),
     Fault("thousand headers", raw(ok(*(f"X-{n}: 1" for n in range(1000))))),
     Fault("headers without names", raw(whole(b"<p>", f"=?{CANARY}", " : :", ""))),
     Fault("two lengths", raw(ok("Content-Length: 2, 3", body=b"{}")), unclosed=True),
-    Fault("length of another unit", raw(ok("Content-Length: two", body=b"<p>"))),
-    Fault("chunks that are none", raw(ok("Transfer-Encoding: chunked", body=b"5\r\n{}\r\nzz\r\n"))),
+    Fault("non-numeric length", raw(ok("Content-Length: two", body=b"<p>"))),
+    Fault("invalid chunks", raw(ok("Transfer-Encoding: chunked", body=b"5\r\n{}\r\nzz\r\n"))),
     Fault("chunk of 16 exabytes", raw(ok("Transfer-Encoding: chunked", body=b"ffffffffffffffff\r\n{}"))),
     Fault("cut off in the body", emulated(fault="truncated", status=200)),
     Fault("gzip bomb", emulated(fault="gzip_bomb", status=200, bytes=3_000_000)),
     Fault("5 MB", emulated(fault="huge", status=200)),
-    Fault("gzip that is none", raw(whole(b'{"id": 1}', "Content-Encoding: gzip"))),
+    Fault("invalid gzip", raw(whole(b'{"id": 1}', "Content-Encoding: gzip"))),
     Fault("gzip cut off", raw(whole(zlib.compress(b"{}" * 999, wbits=31)[:-9], "Content-Encoding: gzip"))),
-    Fault("encoding that was not asked for", raw(whole(b"{}", "Content-Encoding: br"))),
+    Fault("unrequested encoding", raw(whole(b"{}", "Content-Encoding: br"))),
     Fault("web page with 200", emulated(fault="html", status=200)),
     Fault("redirect", emulated(fault="redirect", status=302, location="http://127.0.0.1:9/")),
     Fault("not modified", emulated(fault="status", status=304, body=None)),
@@ -255,21 +260,21 @@ FAULTS = [
 
 @dataclass(frozen=True)
 class Result:
-    """What one call came to: what its caller was told, the PUTs that CertCentral has received by then, and mailings."""
+    """One call's response to its caller, the PUTs that CertCentral has received so far, and the mailings so far."""
 
-    told: tuple[Any, ...]
+    response: tuple[Any, ...]
     puts: int
     mailed: int
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Where one fault strikes, and through which door the call comes."""
+    """One fault at one step, and the event source of the call."""
 
     fault: Fault
     step: Step
     takes_effect: bool
-    door: str
+    event_source: str
 
     @property
     def strikes(self) -> str:
@@ -279,7 +284,7 @@ class Cell:
 
     @property
     def expected(self) -> tuple[Result, Result]:
-        """What the table says of the two calls."""
+        """The results of the two calls according to the tables."""
         outcome = self.fault.put if self.step == "put" else self.fault.get
         puts, mailed = int(outcome == "sent"), int(outcome == "sent")
         if self.step == "put":
@@ -287,31 +292,31 @@ class Cell:
         again = ANSWERS[outcome][3]
         more = int(again == "sent")
         return (
-            Result(self._told(outcome, self.fault.retry_after), puts, mailed),
-            Result(self._told(again, None), puts + more, mailed + more),
+            Result(self._response(outcome, self.fault.retry_after), puts, mailed),
+            Result(self._response(again, None), puts + more, mailed + more),
         )
 
-    def _told(self, outcome: str, retry_after: str | None) -> tuple[Any, ...]:
+    def _response(self, outcome: str, retry_after: str | None) -> tuple[Any, ...]:
         status, code, becomes, _ = ANSWERS[outcome]
-        match self.door:
+        match self.event_source:
             case "http":
-                of_claim = outcome in ("OutcomeUnknown", "duplicate")
-                return status, code, RETRY_AFTER_OF_A_CLAIM if of_claim else retry_after
+                is_cool_down = outcome in ("OutcomeUnknown", "duplicate")
+                return status, code, COOL_DOWN_RETRY_AFTER if is_cool_down else retry_after
             case "queue":
-                return OF_THE_QUEUE.get(outcome, outcome), becomes
+                return QUEUE_OUTCOMES.get(outcome, outcome), becomes
             case _:
                 return (outcome,)
 
-    def told(self, answer: Answer, logged: str) -> tuple[Any, ...]:
-        """What a caller through this door can tell from an answer; of the queue, only the log says why."""
+    def seen_by_caller(self, answer: Answer, logged: str) -> tuple[Any, ...]:
+        """The part of a response that its caller sees. For the queue, only the log has the outcome."""
         if isinstance(answer, ResendError):
             return (type(answer).__name__,)
-        match self.door:
+        match self.event_source:
             case "http":
                 code = json.loads(answer["body"])["errors"][0]["code"] if answer["body"] else None
                 left = answer["headers"].get("Retry-After")
                 in_cool_down = left is not None and 3500 < int(left) <= 3601
-                return answer["statusCode"], code, RETRY_AFTER_OF_A_CLAIM if in_cool_down else left
+                return answer["statusCode"], code, COOL_DOWN_RETRY_AFTER if in_cool_down else left
             case "queue":
                 return logged, "again" if answer["batchItemFailures"] else "done"
             case _:
@@ -321,7 +326,7 @@ class Cell:
 def cells(fault: Fault) -> list[Cell]:
     places: list[tuple[Step, bool]] = [("validation", False), ("order", False)]
     places += [("put", takes_effect) for takes_effect in fault.effects]
-    return [Cell(fault, step, takes_effect, door) for step, takes_effect in places for door in DOORS]
+    return [Cell(fault, step, takes_effect, source) for step, takes_effect in places for source in EVENT_SOURCES]
 
 
 @pytest.fixture
@@ -332,7 +337,7 @@ def ports() -> Iterator[dict[Port, int]]:
 
 @dataclass
 class Calls:
-    """Makes the calls of a fault's cells, each about an order of its own."""
+    """Makes the calls of a fault's cells, each about a new order."""
 
     fault: Fault
     upstream: Upstream
@@ -348,35 +353,37 @@ class Calls:
         self.fault.strike(world)
         if self.fault.slow:
             return self.call(cell, order_id, seconds)
-        # A connection that is there already would not meet the faults of new ones.
-        app._parts().certcentral._session.close()
+        # An open connection would not meet the faults of new connections.
+        app._parts().certcentral._http._session.close()
         answer = self.call(cell, order_id, seconds)
-        self.names.mended()
+        self.names.restore()
         self.upstream.meet_with(self.certificates.contexts["good"] if self.fault.tls else None)
         return answer
 
     def call(self, cell: Cell, order_id: int, seconds: float = 29) -> Answer:
         deadline = time.monotonic() + seconds
         try:
-            return self.invoke(DOORS[cell.door](order_id), seconds=seconds)
+            return self.invoke(EVENT_SOURCES[cell.event_source](order_id), seconds=seconds)
         except ResendError as error:
             return error
         finally:
             assert time.monotonic() < deadline, "the function would have been killed"
 
     def results(self, orders: dict[Cell, int], answers: Iterable[Answer]) -> dict[Cell, Result]:
-        """Say what the calls came to, each with its answer."""
+        """The results of the calls, given their responses."""
         found = list(answers)
         logged = {line["order_id"]: line["outcome"] for line in self.output().lines if line.get("message") == "audit"}
         return {
             cell: Result(
-                cell.told(answer, logged[order_id]), self.upstream.puts(order_id), self.upstream.mailings(order_id)
+                cell.seen_by_caller(answer, logged[order_id]),
+                self.upstream.puts(order_id),
+                self.upstream.mailings(order_id),
             )
             for (cell, order_id), answer in zip(orders.items(), found, strict=True)
         }
 
     def all_first(self, seconds: float) -> tuple[dict[Cell, int], dict[Cell, Result]]:
-        """Make the first calls, all at once if they are slow; give the orders too."""
+        """Make the first calls, in parallel if they are slow; return the orders, too."""
         orders = {cell: self.upstream.add_order(kind="dv", age_days=3.2)["id"] for cell in cells(self.fault)}
         with ThreadPoolExecutor(len(orders) if self.fault.slow else 1) as pool:
             results = self.results(orders, pool.map(self.struck, orders, orders.values(), repeat(seconds)))
@@ -384,14 +391,14 @@ class Calls:
         return orders, results
 
     def has_struck(self, orders: dict[Cell, int]) -> bool:
-        """Whether a slow fault has struck: while this machine is busy, the time may be too short to get that far."""
+        """Whether a slow fault has struck: on a busy machine, the time may be too short to reach its step."""
         return all((cell.step, order_id) in self.upstream.came for cell, order_id in orders.items())
 
 
 @pytest.mark.usefixtures("_no_jitter")
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_fault(
+def test_fault_has_the_tabulated_effect(
     fault: Fault,
     request: pytest.FixtureRequest,
     invoke: Callable[..., Any],
@@ -405,7 +412,7 @@ def test_fault(
     upstream: Upstream = request.getfixturevalue("tls_upstream" if fault.tls else "upstream")
     monkeypatch.setattr(certcentral_http, "CONNECT_TIMEOUT_SECONDS", SECONDS_TO_CONNECT[fault.tls])
     if fault.slow:
-        # Lambda never runs two calls in one process, and the metrics of a process are not made for it.
+        # Lambda never runs two calls in one process, and the metrics do not support it.
         monkeypatch.setattr(observability.metrics, "add_metric", lambda **_: None)
     calls = Calls(fault, upstream, names, certificates, ports, invoke, output)
 
@@ -420,25 +427,27 @@ def test_fault(
     seen = {cell: (first[cell], again[cell]) for cell in orders}
     for row in rows(seen):
         record_property(PROPERTY, {"position": FAULTS.index(fault), "fault": fault.name, **row})
-    assert {f"{cell.strikes}, {cell.door}": both for cell, both in seen.items()} == {
-        f"{cell.strikes}, {cell.door}": cell.expected for cell in seen
+    assert {f"{cell.strikes}, {cell.event_source}": both for cell, both in seen.items()} == {
+        f"{cell.strikes}, {cell.event_source}": cell.expected for cell in seen
     }
 
 
 def rows(seen: dict[Cell, tuple[Result, Result]]) -> Iterator[dict[str, str]]:
-    """Give the printed row of each place where the fault struck."""
+    """The printed row of each step where the fault struck."""
     for strikes, struck in groupby(seen, key=lambda cell: cell.strikes):
-        at = {cell.door: seen[cell] for cell in struck}
-        told = {door: [" ".join(map(str, result.told[:2])) for result in both] for door, both in at.items()}
-        told["http"] = [str(result.told[0]) for result in at["http"]]
+        at = {cell.event_source: seen[cell] for cell in struck}
+        seen_by_caller = {
+            source: [" ".join(map(str, result.response[:2])) for result in both] for source, both in at.items()
+        }
+        seen_by_caller["http"] = [str(result.response[0]) for result in at["http"]]
         counts = {
             name: {f"{getattr(a, name)} -> {getattr(b, name)}" for a, b in at.values()} for name in ("puts", "mailed")
         }
-        raised = dict.fromkeys(" -> ".join(told[door]) for door in ("direct", "event"))
+        raised = dict.fromkeys(" -> ".join(seen_by_caller[source]) for source in ("direct", "event"))
         yield {
             "strikes": strikes,
-            "http": " -> ".join(told["http"]),
+            "http": " -> ".join(seen_by_caller["http"]),
             "raised": " / ".join(raised),
-            "queue": " -> ".join(told["queue"]),
+            "queue": " -> ".join(seen_by_caller["queue"]),
             **{name: " / ".join(sorted(values)) for name, values in counts.items()},
         }

@@ -1,7 +1,7 @@
-"""A CertCentral that breaks at a chosen step of a send, on the wire.
+"""A CertCentral that fails at a chosen step of a resend, on the wire.
 
-It is the emulator with three more ways to go wrong: an answer that is nothing but given bytes, at a given pace; a TLS
-certificate that changes; and a name that leads somewhere else.
+It is the emulator with three more faults: a response of given bytes at a given speed, a TLS certificate that changes,
+and a host name that resolves to somewhere else.
 """
 
 import io
@@ -26,7 +26,7 @@ EARLIER: dict[Step, Step] = {"order": "validation", "put": "order"}
 
 @dataclass(frozen=True)
 class Raw:
-    """An answer as bytes: ``slowly`` one by one after ``at_once``, then silence, unless the connection ``ends``."""
+    """A response as bytes: ``at_once``, then ``slowly`` byte by byte, then silence unless the connection ``ends``."""
 
     at_once: bytes
     slowly: bytes = b""
@@ -35,11 +35,11 @@ class Raw:
 
 
 type Place = tuple[Step, int]
-"""A step of the send of an order."""
+"""A step of an order's resend."""
 
 
 class Upstream(CertCentralEmulator):
-    """The emulator, with everything that came in, and more ways to go wrong, each at a place of its own."""
+    """The emulator, with a record of requests, and with faults at chosen places."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -47,14 +47,14 @@ class Upstream(CertCentralEmulator):
         self.key = options["valid_key"]
         self.came: list[Place] = []
         self.answers: dict[Place, Raw] = {}
-        """What is answered in place of the emulator's own answer."""
+        """Responses that replace the emulator's own."""
         self.list_answer: Raw | None = None
         self.takes_effect: set[Place] = set()
-        """Where a request does what it should, whatever is answered."""
+        """Places where a request takes effect in spite of its response."""
         self.ends_after: set[Place] = set()
-        """Where the connection ends with the answer, so that the next step needs a new one."""
+        """Places where the connection ends with the response, so that the next step needs a new one."""
         self.hooks: dict[Place, Callable[[], None]] = {}
-        """What is called as a request comes in."""
+        """Functions to call when a request arrives."""
 
     def start_afresh(self) -> None:
         self.reset()
@@ -69,14 +69,14 @@ class Upstream(CertCentralEmulator):
             strikes.clear()
 
     def meet_with(self, context: ssl.SSLContext | None) -> None:
-        """Meet new connections with another certificate, or without TLS."""
+        """Accept new connections with another certificate, or without TLS."""
         self._server._ssl_context = context
 
     def puts(self, order_id: int) -> int:
         return self.came.count(("put", order_id))
 
     def mailings(self, order_id: int) -> int:
-        """How many requests mailed somebody about an order."""
+        """How many requests sent emails about an order."""
         return len({mail["caused_by"] for mail in self.outbox if mail["order_id"] == order_id})
 
 
@@ -101,9 +101,9 @@ class _Connection(Connection):
             super()._handle_call(state, path, query, body)
             return
         if place in state.takes_effect:
-            unheard, self.wfile = self.wfile, io.BytesIO()
+            wfile, self.wfile = self.wfile, io.BytesIO()
             super()._handle_call(state, path, query, body)
-            self.wfile = unheard
+            self.wfile = wfile
         self._answer(raw)
 
     def _answer(self, raw: Raw) -> None:
@@ -118,7 +118,7 @@ class _Connection(Connection):
 
 
 class Names:
-    """What the host name of the upstream leads to: `go` somewhere else, or nowhere (``None``), until it is `mended`."""
+    """Name resolution of the upstream's host: `go` redirects it or makes it fail (``None``), `restore` undoes that."""
 
     def __init__(self, monkeypatch: Any) -> None:
         self._port: int | None = 0
@@ -128,7 +128,7 @@ class Names:
     def go(self, port: int | None) -> None:
         self._port = port
 
-    def mended(self) -> None:
+    def restore(self) -> None:
         self._port = 0
 
     def _look_up(self, host: Any, port: Any, *args: Any, **options: Any) -> Any:
@@ -139,7 +139,7 @@ class Names:
 
 @contextmanager
 def refusing() -> Iterator[int]:
-    """A port at which nobody listens, and nobody else will."""
+    """A reserved port on which nothing listens."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
@@ -147,7 +147,7 @@ def refusing() -> Iterator[int]:
 
 @contextmanager
 def deaf() -> Iterator[int]:
-    """A port that takes no more connections: with the queue full, the kernel drops what comes."""
+    """A port that accepts no more connections: its queue is full, so the kernel drops new ones."""
     with socket.socket() as full, socket.socket() as first, socket.socket() as second:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -159,7 +159,7 @@ def deaf() -> Iterator[int]:
 
 @contextmanager
 def resetting() -> Iterator[int]:
-    """A port that takes each connection, and resets it at the first byte that comes."""
+    """A port that accepts each connection, and resets it at the first byte."""
 
     def serve() -> None:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""One real call through each door of the deployed stack. What each door answers in each case is tested in unit/."""
+"""One real call through each event source of the deployed stack. The unit tests cover all its responses."""
 
 import datetime as dt
 import json
@@ -42,7 +42,7 @@ def invoke(stack: LocalStack, event: dict[str, Any]) -> dict[str, Any]:
     return {"error": answer.get("FunctionError"), "payload": json.load(answer["Payload"])}
 
 
-def test_http_api(
+def test_http_api_sends_the_documented_request(
     put: Callable[..., requests.Response], emulator: Emulator, wanted: dict[str, Any], body: dict[str, Any]
 ) -> None:
     response = put(wanted["order_id"], body)
@@ -53,13 +53,13 @@ def test_http_api(
 
 
 def put_signed(stack: LocalStack, url: str, host: str, service: str, body: dict[str, Any]) -> requests.Response:
-    """Send the PUT with a real SigV4 signature, as callers of an API with IAM authorization do."""
+    """Send the PUT with a SigV4 signature, as callers of an API with IAM authorization do."""
     request = AWSRequest("PUT", url, data=json.dumps(body), headers={"Host": host, "Content-Type": "application/json"})
     SigV4Auth(Credentials("123456789012", "local"), service, stack.region).add_auth(request)
     return requests.put(url, data=request.data, headers=dict(request.headers), timeout=40)
 
 
-def test_http_api_with_a_signature(
+def test_http_api_accepts_a_signed_call(
     stack: LocalStack, emulator: Emulator, wanted: dict[str, Any], body: dict[str, Any]
 ) -> None:
     url = stack.aws_endpoint + PATH.format(wanted["order_id"])
@@ -81,7 +81,9 @@ def test_http_api_refuses_a_call_without_credentials(
     assert emulator.calls == []
 
 
-def test_rest_api(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any], body: dict[str, Any]) -> None:
+def test_rest_api_call_is_sent(
+    stack: LocalStack, emulator: Emulator, wanted: dict[str, Any], body: dict[str, Any]
+) -> None:
     api = stack.client("apigateway")
     rest = api.create_rest_api(name="rest")["id"]
     resource = api.get_resources(restApiId=rest)["items"][0]["id"]
@@ -107,7 +109,9 @@ def test_rest_api(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any],
     assert_mailed(emulator, wanted["order_id"])
 
 
-def test_function_url(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any], body: dict[str, Any]) -> None:
+def test_function_url_call_is_sent(
+    stack: LocalStack, emulator: Emulator, wanted: dict[str, Any], body: dict[str, Any]
+) -> None:
     url = stack.client("lambda").create_function_url_config(
         FunctionName=stack.function, Qualifier="live", AuthType="AWS_IAM"
     )["FunctionUrl"]
@@ -119,7 +123,7 @@ def test_function_url(stack: LocalStack, emulator: Emulator, wanted: dict[str, A
     assert_mailed(emulator, wanted["order_id"])
 
 
-def test_direct_invoke(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
+def test_direct_invoke_is_sent(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
     answer = invoke(stack, wanted)
 
     assert answer["error"] is None
@@ -132,7 +136,7 @@ def test_direct_invoke(stack: LocalStack, emulator: Emulator, wanted: dict[str, 
     assert_mailed(emulator, wanted["order_id"])
 
 
-def test_direct_invoke_raises_by_class_name(stack: LocalStack, emulator: Emulator) -> None:
+def test_direct_invoke_failure_has_the_class_name(stack: LocalStack, emulator: Emulator) -> None:
     answer = invoke(stack, {"order_id": emulator.add_order(kind="ov")})
 
     assert answer["error"] == "Unhandled"
@@ -140,7 +144,7 @@ def test_direct_invoke_raises_by_class_name(stack: LocalStack, emulator: Emulato
     assert "domain-level resend" in answer["payload"]["errorMessage"]
 
 
-def test_status_action(stack: LocalStack, wanted: dict[str, Any]) -> None:
+def test_status_action_returns_the_order_status(stack: LocalStack, wanted: dict[str, Any]) -> None:
     answer = invoke(stack, {"action": "status", "order_id": wanted["order_id"]})
 
     assert answer["payload"] == {
@@ -151,7 +155,7 @@ def test_status_action(stack: LocalStack, wanted: dict[str, Any]) -> None:
     }
 
 
-def test_event(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
+def test_event_is_sent(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
     stack.client("events").put_events(
         Entries=[
             {
@@ -171,13 +175,13 @@ def test_retried_event_mails_once(stack: LocalStack, emulator: Emulator, wanted:
 
     stack.client("lambda").invoke(FunctionName=stack.function_alias, InvocationType="Event", Payload=json.dumps(wanted))
 
-    # Lambda calls three times in all; the local AWS does so after seconds, and leaves out the queue behind it.
+    # Lambda makes three attempts. The local AWS makes them within seconds, and has no failed-events queue.
     said = eventually(lambda: len(found := audit_lines(stack, wanted["order_id"])) == 4 and found)
     assert [line["outcome"] for line in said] == ["sending"] + ["OutcomeUnknown"] * 3
     assert_mailed(emulator, wanted["order_id"])
 
 
-def test_step_functions_task(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
+def test_step_functions_task_is_sent(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
     states = stack.client("stepfunctions")
     task = {
         "Type": "Task",
@@ -215,7 +219,7 @@ def test_step_functions_task(stack: LocalStack, emulator: Emulator, wanted: dict
     assert [line["caller"] for line in audit_lines(stack, wanted["order_id"])] == [execution] * 2
 
 
-def test_scheduler_input(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
+def test_scheduler_input_is_sent(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
     function = stack.client("lambda").get_function(FunctionName=stack.function)["Configuration"]["FunctionArn"]
     at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1)
 
