@@ -64,8 +64,8 @@ def _one_aws() -> Iterator[str]:
     with mock_aws():
         create_claims_table(boto3.client("dynamodb"))
         boto3.client("secretsmanager").create_secret(Name=SECRET_ID, SecretString=CANARY)
-        attributes = {"FifoQueue": "true"}
-        yield boto3.client("sqs").create_queue(QueueName="reminders.fifo", Attributes=attributes)["QueueUrl"]
+        queue = boto3.client("sqs").create_queue(QueueName="reminders.fifo", Attributes={"FifoQueue": "true"})
+        yield queue["QueueUrl"]
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def table(rows: list[dict[str, Any]]) -> list[str]:
     """Format the rows as text; the two GETs share a row if they do not differ."""
     ordered = sorted(rows, key=lambda row: row["position"])
-    lines = [HEADINGS]
+    lines: list[tuple[str, ...]] = [HEADINGS]
     for fault, group in groupby(ordered, key=lambda row: str(row["fault"])):
         shown = [[str(row[name]) for name in ROW] + ["FAILED" if row["failed"] else ""] for row in group]
         if len(shown) > 1 and shown[0][2:] == shown[1][2:] and (shown[0][1], shown[1][1]) == EITHER_GET:

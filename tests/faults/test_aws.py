@@ -153,9 +153,8 @@ def test_failing_aws_call_has_the_tabulated_effect(
 
 
 def waiting(url: str) -> int:
-    name = "ApproximateNumberOfMessages"
-    found = boto3.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
-    return int(found["Attributes"][name])
+    found = boto3.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+    return int(found["Attributes"]["ApproximateNumberOfMessages"])
 
 
 @pytest.mark.parametrize("failure", FAILURES)

@@ -138,9 +138,9 @@ def refused(status: int, code: str) -> Strike:
     return emulated(fault="status", status=status, body={"errors": [{"code": code, "message": "No."}]})
 
 
-def raw(at_once: bytes, **pace: Any) -> Strike:
+def raw(at_once: bytes, **options: Any) -> Strike:
     def strike(world: World) -> None:
-        world.upstream.answers[world.place] = Raw(at_once, **pace)
+        world.upstream.answers[world.place] = Raw(at_once, **options)
         if world.takes_effect:
             world.upstream.takes_effect.add(world.place)
 
