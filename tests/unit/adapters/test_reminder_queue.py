@@ -185,7 +185,7 @@ def test_sweep_after_a_failure_queues_only_the_rest(queue, client, received):
 def test_messages_that_sqs_rejects_are_an_error(queue, client):
     client.failed = [{"Id": "1", "Code": "InternalError", "SenderFault": False}]
 
-    with pytest.raises(QueueUnavailable, match=r"1 reminders \(InternalError\)"):
+    with pytest.raises(QueueUnavailable, match=r"1 of 3 reminders \(InternalError\)"):
         queue.send(many(3), TODAY)
 
     assert len(client.calls) == 1
