@@ -60,7 +60,9 @@ class SqsReminderQueue:
             except SDK_ERRORS as error:
                 raise _translated(error) from None
             if failed:
-                raise QueueUnavailable(f"SQS rejected {len(failed)} reminders ({failed[0]['Code']}). Sweep again.")
+                raise QueueUnavailable(
+                    f"SQS rejected {len(failed)} of {len(batch)} reminders ({failed[0]['Code']}). Sweep again."
+                )
         return len(reminders)
 
     def delay(self, receipt_handles: Sequence[str], seconds: int) -> None:

@@ -1,4 +1,4 @@
-"""The token bucket: never faster than agreed, whatever the clock does, and never slower than need be."""
+"""The token bucket: never faster than its rate, whatever the clock does, and no slower than necessary."""
 
 import pytest
 from hypothesis import given, settings
@@ -10,10 +10,10 @@ TINY = 1e-6
 
 
 class Clock:
-    """A clock that sleeping moves on; ``early`` and ``late`` bend each sleep, ``jump`` moves it while nobody sleeps."""
+    """A clock that sleeping advances. Each sleep is longer than asked for by ``error`` seconds."""
 
-    def __init__(self, now=1000.0):
-        self.now = now
+    def __init__(self):
+        self.now = 1000.0
         self.slept = []
         self.error = 0.0
 
@@ -25,90 +25,90 @@ class Clock:
         self.now += max(0.0, seconds + self.error)
 
 
-def paced(rate, **options):
-    clock = Clock(**options)
+def bucket_of(rate):
+    clock = Clock()
     return TokenBucket(rate, clock=clock, sleep=clock.sleep), clock
 
 
-def moments(pace, clock, gaps):
-    """Call after each gap; give when each call was let pass."""
+def passing_times(bucket, clock, gaps):
+    """Call after each gap; return when each call was allowed to pass."""
     passed = []
     for gap in gaps:
         clock.now += gap
-        pace.wait()
+        bucket.wait()
         passed.append(clock.now)
     return passed
 
 
 @pytest.mark.parametrize(("rate", "burst"), [(0.1, 1), (0.5, 1), (1, 1), (1.5, 1), (2, 2), (4, 4), (4.7, 4), (50, 50)])
-def test_a_burst_is_one_seconds_worth_and_at_least_one_call(rate, burst):
-    pace, clock = paced(rate)
+def test_burst_is_one_seconds_worth_and_at_least_one_call(rate, burst):
+    bucket, clock = bucket_of(rate)
 
-    moments(pace, clock, [0] * burst)
+    passing_times(bucket, clock, [0] * burst)
     assert clock.slept == []
 
-    pace.wait()
+    bucket.wait()
     assert len(clock.slept) == 1
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 1, 4, 4.7, 50])
-def test_many_calls_at_once_come_at_the_pace(rate):
-    pace, clock = paced(rate)
+def test_many_calls_at_once_pass_at_the_rate(rate):
+    bucket, clock = bucket_of(rate)
     started = clock.now
 
-    passed = moments(pace, clock, [0] * 200)
+    passed = passing_times(bucket, clock, [0] * 200)
 
     assert passed[-1] - started == pytest.approx((200 - max(1.0, rate)) / rate)
 
 
-def test_a_caller_slower_than_the_pace_never_waits():
-    pace, clock = paced(4)
+def test_caller_slower_than_the_rate_never_waits():
+    bucket, clock = bucket_of(4)
 
-    moments(pace, clock, [0.25] * 100)
+    passing_times(bucket, clock, [0.25] * 100)
 
     assert clock.slept == []
 
 
-def test_a_long_pause_earns_no_more_than_one_burst():
-    pace, clock = paced(4)
-    moments(pace, clock, [0] * 10)
+def test_long_pause_earns_no_more_than_one_burst():
+    bucket, clock = bucket_of(4)
+    passing_times(bucket, clock, [0] * 10)
     clock.slept.clear()
 
-    moments(pace, clock, [3600, 0, 0, 0])
+    passing_times(bucket, clock, [3600, 0, 0, 0])
     assert clock.slept == []
 
-    pace.wait()
+    bucket.wait()
     assert clock.slept == [pytest.approx(0.25)]
 
 
-def test_a_clock_that_stood_still_between_invocations_earns_nothing():
-    pace, clock = paced(4)
-    moments(pace, clock, [0] * 4)
+def test_clock_that_stood_still_earns_no_tokens():
+    bucket, clock = bucket_of(4)
+    passing_times(bucket, clock, [0] * 4)
 
-    # The function was frozen here, and its clock with it.
-    pace.wait()
+    # Between two invocations, the function was frozen together with its clock.
+    bucket.wait()
 
     assert clock.slept == [pytest.approx(0.25)]
 
 
 @pytest.mark.parametrize("back", [-0.1, -1, -1000])
-def test_a_clock_set_back_costs_no_more_than_one_calls_wait(back):
-    pace, clock = paced(4)
-    moments(pace, clock, [0] * 4)
+def test_clock_set_back_delays_each_call_by_one_interval(back):
+    bucket, clock = bucket_of(4)
+    passing_times(bucket, clock, [0] * 4)
 
-    moments(pace, clock, [back, 0, 0, 0])
+    passing_times(bucket, clock, [back, 0, 0, 0])
 
     assert clock.slept == [pytest.approx(0.25)] * 4
 
 
-def test_what_a_short_sleep_left_owing_is_paid_by_the_next_call():
-    pace, clock = paced(1)
-    pace.wait()
+def test_sleep_that_ends_early_lengthens_the_next_one():
+    bucket, clock = bucket_of(1)
+    bucket.wait()
     clock.error = -0.25
 
-    pace.wait()
+    bucket.wait()
     clock.error = 0.0
-    pace.wait()
+    bucket.wait()
 
     assert clock.slept == [pytest.approx(1), pytest.approx(1.25)]
 
@@ -121,7 +121,7 @@ GAPS = st.lists(st.floats(0, 3) | st.sampled_from([0, 0, 0, 0.01, 60]), min_size
 
 
 def assert_within(passed, rate, slack=0.0):
-    """In any window, from one call to another, at most ``rate * seconds + burst`` calls were let pass."""
+    """In any window, from one call to another, at most ``rate * seconds + burst`` calls passed."""
     for first in range(len(passed)):
         for last in range(first, len(passed)):
             calls, seconds = last - first + 1, passed[last] - passed[first]
@@ -130,45 +130,45 @@ def assert_within(passed, rate, slack=0.0):
 
 @PURE
 @given(RATES, GAPS, st.floats(0, 2))
-def test_no_window_holds_more_calls_than_agreed(rate, gaps, late):
-    pace, clock = paced(rate)
+def test_no_window_has_more_calls_than_the_rate_allows(rate, gaps, late):
+    bucket, clock = bucket_of(rate)
     clock.error = late
 
-    assert_within(moments(pace, clock, gaps), rate)
+    assert_within(passing_times(bucket, clock, gaps), rate)
 
 
 @PURE
 @given(RATES, GAPS, st.floats(0, 0.05))
-def test_sleeps_that_end_early_add_up_to_nothing(rate, gaps, early):
-    pace, clock = paced(rate)
+def test_sleeps_that_end_early_do_not_add_up(rate, gaps, early):
+    bucket, clock = bucket_of(rate)
     clock.error = -early
 
-    # The one call that is let pass early, however long it goes on.
-    assert_within(moments(pace, clock, gaps), rate, slack=early * rate)
+    # Only one call in all passes early, however many calls there are.
+    assert_within(passing_times(bucket, clock, gaps), rate, slack=early * rate)
 
 
 @PURE
 @given(RATES, st.lists(st.floats(-100, 100) | st.just(0.0), min_size=1, max_size=60))
-def test_whatever_the_clock_does_meanwhile_no_call_waits_for_longer_than_one_call_takes(rate, jumps):
-    pace, clock = paced(rate)
+def test_no_clock_makes_a_call_wait_longer_than_one_interval(rate, jumps):
+    bucket, clock = bucket_of(rate)
 
-    moments(pace, clock, jumps)
+    passing_times(bucket, clock, jumps)
 
     assert all(seconds <= 1 / rate + TINY for seconds in clock.slept)
 
 
 @PURE
 @given(RATES, GAPS)
-def test_nobody_waits_who_need_not(rate, gaps):
-    pace, clock = paced(rate)
-    passed = []
+def test_no_call_waits_unless_it_must(rate, gaps):
+    bucket, clock = bucket_of(rate)
+    passed: list[float] = []
 
     for gap in gaps:
         clock.now += gap
         before = clock.now
-        pace.wait()
+        bucket.wait()
         if clock.now > before:
-            # A moment earlier, some window up to this call would have been too full.
+            # Without the wait, some window that ends with this call would have had too many calls.
             recent = [*passed, before]
             assert any(
                 len(recent) - first > rate * (before - recent[first]) + max(1.0, rate) - TINY * rate

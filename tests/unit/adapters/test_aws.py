@@ -1,16 +1,15 @@
 """The SDK: how its clients are made, and what its errors mean."""
 
-import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from unittest.mock import Mock
 
-from dv_resend import aws
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+
+from dv_resend.adapters import aws
 from dv_resend.errors import ClaimsUnavailable, ConfigurationError, QueueUnavailable
+from unit.adapters.conftest import refusal
 
 MESSAGES = {"permanent": "Cannot be used ({code}).", "transient": "Did not answer ({code})."}
-
-
-def refusal(code):
-    return ClientError({"Error": {"Code": code, "Message": "secret words"}}, "PutItem")
 
 
 @pytest.mark.parametrize("service", ["dynamodb", "secretsmanager", "sqs"])
@@ -24,20 +23,24 @@ def test_client_gives_up_soon(service):
 def test_clients_share_one_session(monkeypatch):
     """Each session would read the SDK's data again."""
     monkeypatch.setattr(aws.boto3, "DEFAULT_SESSION", None)
-    sessions = []
-    monkeypatch.setattr(aws.boto3, "Session", lambda: sessions.append(Session()) or sessions[-1])
+    session = Mock()
+    monkeypatch.setattr(aws.boto3, "Session", session)
 
-    assert aws.client("dynamodb") != aws.client("sqs")
-    assert len(sessions) == 1
+    aws.client("dynamodb")
+    aws.client("sqs")
 
-
-class Session:
-    def client(self, service, config):
-        assert config.read_timeout == 2
-        return service
+    assert session.call_count == 1
+    assert [call.args for call in session().client.call_args_list] == [("dynamodb",), ("sqs",)]
 
 
-@pytest.mark.parametrize("code", sorted(aws.PERMANENT))
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("AWS.SimpleQueueService.NonExistentQueue", "AccessDenied", "AccessDeniedException", "DecryptionFailure"),
+        *("InvalidAddress", "InvalidParameterException", "InvalidRequestException", "QueueDoesNotExist"),
+        *("ResourceNotFoundException", "UnrecognizedClientException", "ValidationException"),
+    ],
+)
 def test_permanent_code_is_a_configuration_error(code):
     error = aws.translate(refusal(code), ClaimsUnavailable, **MESSAGES)
 
@@ -48,16 +51,23 @@ def test_permanent_code_is_a_configuration_error(code):
 @pytest.mark.parametrize(
     ("cause", "code"),
     [
-        (refusal("ThrottlingException"), "ThrottlingException"),
+        *(
+            (refusal(code), code)
+            for code in (
+                *("ThrottlingException", "RequestThrottled", "ProvisionedThroughputExceededException"),
+                *("InternalError", "InternalServerError", "InternalServiceError", "ServiceUnavailable"),
+            )
+        ),
         (refusal("{0.__class__}"), "{0.__class__}"),
         (ClientError({}, "PutItem"), "ClientError"),
+        (ReadTimeoutError(endpoint_url="https://sqs.test"), "ReadTimeoutError"),
         (EndpointConnectionError(endpoint_url="https://sqs.test"), "EndpointConnectionError"),
         (None, "NoneType"),
     ],
     ids=ascii,
 )
 @pytest.mark.parametrize("unavailable", [ClaimsUnavailable, QueueUnavailable])
-def test_any_other_code_is_the_given_unavailable_error(cause, code, unavailable):
+def test_other_code_is_the_given_unavailable_error(cause, code, unavailable):
     error = aws.translate(cause, unavailable, **MESSAGES)
 
     assert type(error) is unavailable

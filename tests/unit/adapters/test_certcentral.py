@@ -1,0 +1,682 @@
+"""What CertCentral's responses mean. A stub makes the HTTP exchange; realistic responses come from the emulator."""
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from typing import Any, cast
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from conftest import CANARY
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dev.emulator import CertCentralEmulator
+from dv_resend.adapters import certcentral
+from dv_resend.adapters.certcentral import CertCentralClient
+from dv_resend.adapters.certcentral_http import Call, CertCentralHttp, Response
+from dv_resend.core.orders import ListedOrder, NameStatus
+from dv_resend.errors import (
+    ApiKeyRejected,
+    CertCentralUnavailable,
+    ConfigurationError,
+    OrderNotFound,
+    OutcomeUnknown,
+    PermissionDenied,
+    RateLimited,
+    RequestRejected,
+    ResendError,
+    UpstreamError,
+)
+from unit.adapters.conftest import ORDER, later
+
+NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
+DEADLINE = NOW.timestamp() + 29
+PENDING = ("pending", "reissue_pending")
+
+QUERIES: dict[str, Callable[[CertCentralClient], object]] = {
+    "order": lambda client: client.get_order(ORDER, DEADLINE),
+    "status": lambda client: client.get_order_status(ORDER, DEADLINE),
+    "list": lambda client: client.list_orders(PENDING, 0, DEADLINE),
+}
+ALL_CALLS = QUERIES | {"resend": lambda client: client.resend_emails(ORDER, {}, DEADLINE)}
+
+
+def each(calls: dict[str, Callable[[CertCentralClient], object]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("ask", calls.values(), ids=calls)
+
+
+class HttpStub:
+    """Answers every call with the same response, and keeps the calls with their deadlines."""
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+        self.calls: list[tuple[Call, float]] = []
+
+    def call(self, call: Call, deadline: float) -> Response:
+        self.calls.append((call, deadline))
+        return self.response
+
+
+def mixed(*values: object) -> tuple[object, ...]:
+    """Return values of different types."""
+    return values
+
+
+def response(status: int, body: bytes | None, *, content_type: str = "", retry_after: int | None = None) -> Response:
+    return Response(status=status, body=body, key=CANARY, content_type=content_type, retry_after=retry_after)
+
+
+def client_of(http: HttpStub) -> CertCentralClient:
+    return CertCentralClient(cast("CertCentralHttp", http), clock=NOW.timestamp)
+
+
+def given_json(body: object, status: int = 200, **parts: Any) -> CertCentralClient:
+    """Return a client whose calls are all answered with this body."""
+    return client_of(HttpStub(response(status, json.dumps(body).encode(), **parts)))
+
+
+def given_bytes(body: bytes | None, status: int = 200, **parts: Any) -> CertCentralClient:
+    return client_of(HttpStub(response(status, body, **parts)))
+
+
+@pytest.fixture
+def client(http: CertCentralHttp) -> CertCentralClient:
+    """A client of the emulator."""
+    return CertCentralClient(http)
+
+
+# The calls
+
+
+@pytest.mark.parametrize(
+    ("ask", "call"),
+    [
+        ("order", Call("GET", f"/order/certificate/{ORDER}")),
+        ("status", Call("GET", f"/order/certificate/{ORDER}/validation")),
+        ("resend", Call("PUT", f"/order/certificate/{ORDER}/resend-emails", {})),
+    ],
+)
+def test_call_is_the_documented_one(ask: str, call: Call) -> None:
+    http = HttpStub(response(200, b'{"ok": true}'))
+
+    ALL_CALLS[ask](client_of(http))
+
+    assert http.calls == [(call, DEADLINE)]
+
+
+def test_resend_passes_the_body_on_unchanged() -> None:
+    http = HttpStub(response(204, b""))
+    body: dict[str, object] = {
+        "domain_approval_emails": [{"domain": "example.com", "email": "someone@example.com"}],
+        "locale": "en",
+    }
+
+    client_of(http).resend_emails(ORDER, body, DEADLINE)
+
+    ((call, _),) = http.calls
+    assert call.body == body
+
+
+def test_list_is_asked_for_by_status_in_the_largest_pages() -> None:
+    http = HttpStub(response(200, b'{"orders": []}'))
+
+    client_of(http).list_orders(PENDING, 2000, DEADLINE)
+
+    ((call, deadline),) = http.calls
+    path, query = urlsplit(call.path).path, urlsplit(call.path).query
+    assert (call.method, path, call.body, deadline) == ("GET", "/order/certificate", None, DEADLINE)
+    assert parse_qsl(query) == [
+        ("filters[status][0]", "pending"),
+        ("filters[status][1]", "reissue_pending"),
+        ("sort", "date_created"),
+        ("limit", "1000"),
+        ("offset", "2000"),
+    ]
+
+
+# Success and doubt of a resend
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+@pytest.mark.parametrize("body", [b"", b'{"ok": true}', b'{"id": ', b"null"])
+def test_any_2xx_is_a_success(status: int, body: bytes) -> None:
+    given_bytes(body, status).resend_emails(ORDER, {}, DEADLINE)
+
+
+@pytest.mark.parametrize("status", [199, 300, 301, 302, 303, 304, 307, 308, 399, 500, 502, 503, 504])
+def test_other_status_of_a_resend_is_an_unknown_outcome(status: int) -> None:
+    client = given_json({"errors": [{"code": "odd|thing", "message": "Why."}]}, status)
+
+    with pytest.raises(OutcomeUnknown, match=f"order {ORDER} with status {status}") as caught:
+        client.resend_emails(ORDER, {}, DEADLINE)
+
+    assert caught.value.upstream_status == status
+    assert caught.value.upstream_errors == (UpstreamError("odd|thing", "Why."),)
+
+
+@pytest.mark.parametrize("status", [200, 204])
+@pytest.mark.parametrize(
+    ("body", "content_type"), [(None, ""), (b"<html>", ""), (b"Blocked", "text/html")], ids=["cut off", "page", "type"]
+)
+def test_unusable_success_of_a_resend_is_an_unknown_outcome(status: int, body: bytes | None, content_type: str) -> None:
+    with pytest.raises(OutcomeUnknown, match=f"order {ORDER}") as caught:
+        given_bytes(body, status, content_type=content_type).resend_emails(ORDER, {}, DEADLINE)
+
+    assert caught.value.upstream_status == status
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (401, "unauthorized", ApiKeyRejected),
+        (403, "access_denied|access_denied_invalid_key", ApiKeyRejected),
+        (404, "not_found|order", OrderNotFound),
+        (404, "not_found", OrderNotFound),
+        (404, "not_found|route", ConfigurationError),
+        (404, "something|else", RequestRejected),
+        (400, "not_found|order", RequestRejected),
+        (400, "not_found|route", RequestRejected),
+        (400, "bad_request_format", RequestRejected),
+        (400, "invalid_dns_method", RequestRejected),
+        (406, "not_acceptable", RequestRejected),
+        (409, "conflict", RequestRejected),
+        (403, "access_denied|missing_permission", PermissionDenied),
+        (403, "access_denied", PermissionDenied),
+        (403, "ip_blocked", PermissionDenied),
+        (429, "request_limit_exceeded", RateLimited),
+        (499, "odd", RequestRejected),
+    ],
+)
+@each(ALL_CALLS)
+def test_refusal_keeps_the_upstream_code(
+    ask: Callable[[CertCentralClient], object], status: int, code: str, expected: type[ResendError]
+) -> None:
+    client = given_json({"errors": [{"code": code, "message": "Because."}]}, status)
+
+    with pytest.raises(ResendError) as caught:
+        ask(client)
+
+    assert type(caught.value) is expected
+    assert caught.value.upstream_status == status
+    assert caught.value.upstream_errors == (UpstreamError(code, "Because."),)
+
+
+@pytest.mark.parametrize("body", [None, b"", b"<html>", b'{"errors": '], ids=ascii)
+@pytest.mark.parametrize(
+    ("status", "put", "query"),
+    [
+        (400, RequestRejected, CertCentralUnavailable),
+        (401, ApiKeyRejected, ApiKeyRejected),
+        (403, PermissionDenied, PermissionDenied),
+        (404, RequestRejected, CertCentralUnavailable),
+        (406, RequestRejected, CertCentralUnavailable),
+        (429, RateLimited, RateLimited),
+    ],
+)
+def test_refusal_without_codes_is_judged_by_its_status(
+    status: int, put: type[ResendError], query: type[ResendError], body: bytes | None
+) -> None:
+    client = given_bytes(body, status)
+
+    for name, ask in ALL_CALLS.items():
+        with pytest.raises(put if name == "resend" else query):
+            ask(client)
+
+
+@each(ALL_CALLS)
+@pytest.mark.parametrize("retry_after", [None, 7])
+def test_rate_limit_passes_the_wait_on(ask: Callable[[CertCentralClient], object], retry_after: int | None) -> None:
+    with pytest.raises(RateLimited) as caught:
+        ask(given_json({}, 429, retry_after=retry_after))
+
+    assert caught.value.retry_after == retry_after
+
+
+@each(QUERIES)
+@pytest.mark.parametrize("retry_after", [None, 600])
+def test_maintenance_passes_the_wait_and_the_codes_on(
+    ask: Callable[[CertCentralClient], object], retry_after: int | None
+) -> None:
+    body = {"errors": [{"code": "maintenance", "message": "Later."}]}
+
+    with pytest.raises(CertCentralUnavailable, match="status 503") as caught:
+        ask(given_json(body, 503, retry_after=retry_after))
+
+    assert (caught.value.retry_after, caught.value.upstream_status) == (retry_after, 503)
+    assert caught.value.upstream_errors == (UpstreamError("maintenance", "Later."),)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 429, 500])
+def test_echoed_key_and_addresses_do_not_reach_the_error(status: int) -> None:
+    entry = {"code": f"bad|{CANARY}", "message": f"key {CANARY} may not mail jane.doe@example.com\r\nX: y"}
+
+    with pytest.raises(ResendError) as caught:
+        given_json({"errors": [entry]}, status).resend_emails(ORDER, {}, DEADLINE)
+
+    text = f"{caught.value} {caught.value!r} {caught.value.upstream_errors}"
+    assert CANARY not in text
+    assert "jane.doe" not in text
+    assert "\n" not in str(caught.value)
+
+
+# Queries
+
+
+@each(QUERIES)
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        *((status, b"{}") for status in (199, 302, 500, 503)),
+        *((200, body) for body in (None, b"", b"<html>", b'{"id": ', b"[]", b"null", b'"text"')),
+        (204, b""),
+    ],
+)
+def test_query_without_usable_data_is_unavailable(
+    ask: Callable[[CertCentralClient], object], status: int, body: bytes | None
+) -> None:
+    with pytest.raises(CertCentralUnavailable) as caught:
+        ask(given_bytes(body, status))
+
+    assert caught.value.upstream_status == status
+
+
+@pytest.mark.parametrize("status", [200, 299])
+def test_query_with_any_2xx_is_answered(status: int) -> None:
+    assert given_json({"id": ORDER, "status": "issued"}, status).get_order(ORDER, DEADLINE).status == "issued"
+
+
+# The order
+
+
+def test_order_is_read_from_the_documented_response(client: CertCentralClient) -> None:
+    order = client.get_order(ORDER, later())
+
+    assert (order.order_id, order.status) == (ORDER, "pending")
+    assert (order.product_type, order.dcv_method) == ("dv_ssl_certificate", "email")
+
+
+@pytest.mark.parametrize("answered", [ORDER + 1, str(ORDER + 1), f"0{ORDER}", "", [], {}], ids=ascii)
+def test_order_with_another_id_is_not_found(answered: object) -> None:
+    with pytest.raises(OrderNotFound, match=f"another order than {ORDER}"):
+        given_json({"id": answered, "status": "pending"}).get_order(ORDER, DEADLINE)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"id": str(ORDER)},
+        {"id": ORDER, "status": None, "product": [], "dcv_method": 1},
+        {"product": {"type": {}}, "status": ["pending"]},
+    ],
+)
+def test_order_with_odd_fields_is_read_without_guessing(body: dict[str, Any]) -> None:
+    order = given_json(body).get_order(ORDER, DEADLINE)
+
+    assert (order.order_id, order.status, order.product_type, order.dcv_method) == (ORDER, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("order", "waiting_since"),
+    [
+        ({"status": "pending", "date_created": "2026-11-20T10:00:00+00:00"}, "2026-11-20T10:00:00+00:00"),
+        ({"status": "pending", "date_created": "2026-11-20T23:30:00-07:00"}, "2026-11-21T06:30:00+00:00"),
+        ({"status": "pending", "date_created": "2026-11-20T10:00:00"}, "2026-11-20T10:00:00+00:00"),
+        ({"status": "pending", "date_created": "2026-11-20T10:00:00Z"}, "2026-11-20T10:00:00+00:00"),
+        ({"status": "pending", "date_created": "2026-11-20"}, "2026-11-20T00:00:00+00:00"),
+        *(
+            ({"status": "pending", "date_created": odd}, None)
+            for odd in mixed(None, "", "soon", 0, 1795446245, [], {}, "0000-00-00T00:00:00+00:00", "2026-13-01")
+        ),
+        ({"status": "pending"}, None),
+        # The other requests of a pending order do not count.
+        (
+            {"status": "pending", "date_created": "2026-11-20", "requests": [{"date": "2026-11-22"}]},
+            "2026-11-20T00:00:00+00:00",
+        ),
+        # The newest reissue counts, or else the newest request of all.
+        (
+            {
+                "status": "reissue_pending",
+                "date_created": "2026-07-01",
+                "requests": [
+                    {"date": "2026-11-20", "type": "reissue"},
+                    {"date": "2026-11-21", "type": "Reissue_Request"},
+                    {"date": "2026-11-22", "type": "revoke"},
+                    {"date": "2026-07-01", "type": "new_request"},
+                ],
+            },
+            "2026-11-21T00:00:00+00:00",
+        ),
+        (
+            {
+                "status": "reissue_pending",
+                "date_created": "2026-07-01",
+                "requests": [{"date": "2026-11-20"}, {"date": "2026-11-22", "type": None}, {"date": "2026-07-01"}],
+            },
+            "2026-11-22T00:00:00+00:00",
+        ),
+        (
+            {
+                "status": "reissue_pending",
+                "date_created": "2026-07-01",
+                "requests": [None, "x", {}, {"date": "soon", "type": "reissue"}],
+            },
+            None,
+        ),
+        *(
+            ({"status": "reissue_pending", "date_created": "2026-07-01", "requests": odd}, None)
+            for odd in mixed(None, [], {}, "x", 1)
+        ),
+        ({"status": "reissue_pending", "date_created": "2026-07-01"}, None),
+    ],
+    ids=lambda value: ascii(value)[:120],
+)
+def test_order_waits_since_its_pending_request(order: dict[str, Any], waiting_since: str | None) -> None:
+    found = given_json(order).get_order(ORDER, DEADLINE).waiting_since
+
+    assert found == (None if waiting_since is None else dt.datetime.fromisoformat(waiting_since))
+    assert found is None or found.tzinfo is not None
+
+
+def test_order_lists_its_names(client: CertCentralClient, emulator: CertCentralEmulator) -> None:
+    order_id = emulator.add_order(names={"a.test": "approved", "*.b.test": "pending"})["id"]
+
+    assert client.get_order(order_id, later()).names == ("a.test", "*.b.test")
+
+
+@pytest.mark.parametrize(
+    ("certificate", "names"),
+    [
+        *((odd, ()) for odd in mixed(None, [], "a.test", 7)),
+        *(({"dns_names": odd}, ()) for odd in mixed(None, {}, "a.test", 7, [], [None, 7, "", [], {}])),
+        ({"common_name": "a.test"}, ()),
+        ({"dns_names": [None, "A.test", "*.B\u00fccher.example.", 7]}, ("a.test", "*.xn--bcher-kva.example")),
+    ],
+    ids=ascii,
+)
+def test_order_with_odd_names_has_the_readable_ones(certificate: object, names: tuple[str, ...]) -> None:
+    assert given_json({"id": ORDER, "certificate": certificate}).get_order(ORDER, DEADLINE).names == names
+
+
+# The list of orders
+
+
+@pytest.mark.parametrize("list_ids", ["integer", "string"])
+@pytest.mark.parametrize("switches", [{}, {"rows_without_certificate": 1, "dv_organization": "absent"}], ids=ascii)
+def test_list_has_every_order_oldest_first(
+    client: CertCentralClient, emulator: CertCentralEmulator, list_ids: str, switches: dict[str, Any]
+) -> None:
+    emulator.set_switches(list_ids=list_ids, **switches)
+
+    rows = client.list_orders(PENDING, 0, later())
+
+    there = [order for order in emulator.orders if order["status"] in PENDING]
+    expected = {
+        ListedOrder(
+            order_id=order["id"],
+            status=order["status"],
+            product_type=order["product_type"],
+            created=dt.datetime.fromisoformat(order["date_created"]),
+        )
+        for order in there
+    }
+    assert set(rows) == expected
+    assert len(rows) == len(there)
+    assert [row.created for row in rows] == sorted(row.created for row in rows if row.created)
+
+
+def test_list_ends_with_an_empty_page(client: CertCentralClient, emulator: CertCentralEmulator) -> None:
+    there = sum(order["status"] in PENDING for order in emulator.orders)
+
+    assert len(client.list_orders(PENDING, there - 1, later())) == 1
+    assert client.list_orders(PENDING, there, later()) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        *((row, ListedOrder(None, None, None, None)) for row in mixed(None, [], "x", 1, {})),
+        ({"id": 7}, ListedOrder(7, None, None, None)),
+        ({"id": "7"}, ListedOrder(7, None, None, None)),
+        *(
+            ({"id": odd, "status": "pending"}, ListedOrder(None, "pending", None, None))
+            for odd in mixed(None, True, 7.0, -7, "", "x", "7x", " 7", "\u0667", "1" * 5000, [7], {})
+        ),
+        *(({"id": 7, "status": odd}, ListedOrder(7, None, None, None)) for odd in mixed(None, "", 1, ["pending"])),
+        ({"id": 7, "status": "under\nreview"}, ListedOrder(7, "under review", None, None)),
+        *(
+            ({"id": 7, "product": odd}, ListedOrder(7, None, None, None))
+            for odd in mixed(None, [], "x", {}, {"type": None}, {"type": []})
+        ),
+        ({"id": 7, "product": {"type": "dv_ssl_certificate"}}, ListedOrder(7, None, "dv_ssl_certificate", None)),
+        *(({"id": 7, "date_created": odd}, ListedOrder(7, None, None, None)) for odd in mixed(None, 1, "x", [])),
+        (
+            {"id": 7, "date_created": "2026-11-20T10:00:00"},
+            ListedOrder(7, None, None, dt.datetime(2026, 11, 20, 10, tzinfo=dt.UTC)),
+        ),
+    ],
+    ids=lambda value: ascii(value)[:80],
+)
+def test_list_row_with_odd_fields_is_read_without_guessing(row: object, expected: ListedOrder) -> None:
+    client = given_json({"orders": [row], "page": {"total": 9, "limit": 0}})
+
+    assert client.list_orders(PENDING, 0, DEADLINE) == [expected]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"orders": None}, {"orders": {}}, {"orders": "x"}, {"page": {"total": 0}}], ids=ascii
+)
+def test_list_without_orders_is_unavailable_and_not_empty(body: object) -> None:
+    with pytest.raises(CertCentralUnavailable, match="no list of orders"):
+        given_json(body).list_orders(PENDING, 0, DEADLINE)
+
+
+def test_list_page_may_be_larger_than_an_order() -> None:
+    http = HttpStub(response(200, b'{"orders": []}'))
+    client = client_of(http)
+
+    client.list_orders(PENDING, 0, DEADLINE)
+    client.get_order(ORDER, DEADLINE)
+
+    assert [call.body_limit for call, _ in http.calls] == [8 * 1024 * 1024, 1024 * 1024]
+
+
+# How far an order has come
+
+
+def test_status_names_every_domain(client: CertCentralClient) -> None:
+    order = client.get_order_status(123456789, later())
+
+    assert (order.order_id, order.status, order.dcv_method) == (123456789, "pending", "email")
+    assert order.domains == (
+        NameStatus("example.com", "pending", ("example.com",)),
+        NameStatus("example2.com", "pending", ("sub.example2.com",)),
+    )
+
+
+def test_status_of_names_at_one_scope_may_differ(client: CertCentralClient, emulator: CertCentralEmulator) -> None:
+    names = {"a.example.org": "approved", "b.example.org": "pending", "*.example.org": "approved"}
+    order_id = emulator.add_order(names=names)["id"]
+
+    assert client.get_order_status(order_id, later()).domains == (
+        NameStatus("example.org", "approved", ("a.example.org", "*.example.org")),
+        NameStatus("example.org", "pending", ("b.example.org",)),
+    )
+
+
+UNREADABLE = NameStatus("", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("entries", "domains"),
+    [
+        *((odd, ()) for odd in mixed(None, {}, "x", 7, True, [])),
+        ([None, 5, "x", [], {}], (UNREADABLE,) * 5),
+        ([{"dns_names": None}, {"dns_names": "a.test"}, {"dns_names": {"a.test": 1}}], (UNREADABLE,) * 3),
+        ([{"dns_names": [None, 7, "", [], {}, "a.test"]}], (NameStatus("", "unknown", ("a.test",)),)),
+        ([{"name_scope": None, "status": None}, {"name_scope": 7, "status": ["approved"]}], (UNREADABLE,) * 2),
+        ([{"name_scope": "", "status": ""}], (UNREADABLE,)),
+        # Any status is passed on, in any case. The core decides what it means.
+        *(
+            ([{"name_scope": "a.test", "status": status}], (NameStatus("a.test", status),))
+            for status in ("approved", "APPROVED", "expired", "a future status")
+        ),
+        (
+            [{"name_scope": "*.wild.test", "status": "pending", "dns_names": ["*.wild.test", "wild.test"]}],
+            (NameStatus("*.wild.test", "pending", ("*.wild.test", "wild.test")),),
+        ),
+        (
+            [{"name_scope": "B\u00fccher.example", "dns_names": ["*.b\u00fccher.example", "WWW.a.test"]}],
+            (NameStatus("xn--bcher-kva.example", "unknown", ("*.xn--bcher-kva.example", "www.a.test")),),
+        ),
+        (
+            [{"name_scope": "Example.com.", "dns_names": ["*.example.com.", "www.example.com."]}],
+            (NameStatus("example.com", "unknown", ("*.example.com", "www.example.com")),),
+        ),
+        ([{"name_scope": "a\r\n.test", "dns_names": ["b\t.test"]}], (NameStatus("a  .test", "unknown", ("b .test",)),)),
+    ],
+    ids=ascii,
+)
+def test_status_with_odd_entries_has_the_readable_parts(entries: object, domains: tuple[NameStatus, ...]) -> None:
+    body = {"order_status": "issued", "dns_name_validations": entries}
+
+    order = given_json(body).get_order_status(ORDER, DEADLINE)
+
+    assert (order.status, order.domains) == ("issued", domains)
+
+
+@pytest.mark.parametrize("switch", ["empty", "absent"])
+def test_status_without_entries_has_no_domains(
+    client: CertCentralClient, emulator: CertCentralEmulator, switch: str
+) -> None:
+    emulator.set_switches(validation_names=switch)
+
+    order = client.get_order_status(ORDER, later())
+
+    assert (order.status, order.domains) == ("pending", ())
+
+
+@pytest.mark.parametrize("odd", [{}, {"order_status": None}, {"order_status": 7}, {"order_status": ""}], ids=ascii)
+def test_status_without_an_order_status_still_has_domains(odd: dict[str, Any]) -> None:
+    entries = [{"name_scope": "a.test", "status": "approved", "dns_names": ["a.test"]}]
+
+    found = given_json({"dns_name_validations": entries, **odd}).get_order_status(ORDER, DEADLINE)
+
+    assert (found.status, found.dcv_method) == (None, None)
+    assert found.domains == (NameStatus("a.test", "approved", ("a.test",)),)
+
+
+@pytest.mark.parametrize("answered", [ORDER, str(ORDER)], ids=ascii)
+def test_status_with_the_id_of_the_order_is_accepted(answered: object) -> None:
+    client = given_json({"order_id": answered, "order_status": "pending"})
+
+    assert client.get_order_status(ORDER, DEADLINE).status == "pending"
+
+
+@pytest.mark.parametrize("answered", [ORDER + 1, str(ORDER + 1), f"0{ORDER}", "", [], {}], ids=ascii)
+def test_status_with_another_id_is_not_found(answered: object) -> None:
+    body = {"order_id": answered, "order_status": "pending", "dns_name_validations": []}
+
+    with pytest.raises(OrderNotFound, match=f"another order than {ORDER}"):
+        given_json(body).get_order_status(ORDER, DEADLINE)
+
+
+@pytest.mark.parametrize(
+    ("expires", "expired"),
+    [
+        (dt.timedelta(days=-1), True),
+        (dt.timedelta(0), True),
+        (dt.timedelta(seconds=1), False),
+        (dt.timedelta(days=199), False),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("offset", [0, -7, 14])
+def test_approval_ends_at_its_expiration_date(expires: dt.timedelta, expired: bool, offset: int) -> None:
+    zone = dt.timezone(dt.timedelta(hours=offset))
+    entry = {
+        "name_scope": "a.test",
+        "status": "approved",
+        "dns_names": ["a.test"],
+        "approval_expiration_date": (NOW + expires).astimezone(zone).isoformat(timespec="seconds"),
+    }
+
+    (found,) = given_json({"dns_name_validations": [entry]}).get_order_status(ORDER, DEADLINE).domains
+
+    assert found == NameStatus("a.test", "approved", ("a.test",), expired=expired)
+
+
+@pytest.mark.parametrize("value", [None, "", "soon", 7, [], "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"], ids=ascii)
+def test_approval_with_an_unreadable_expiration_date_lasts(value: object) -> None:
+    entry = {"name_scope": "a.test", "status": "approved", "approval_expiration_date": value}
+
+    found = given_json({"dns_name_validations": [entry]}).get_order_status(ORDER, DEADLINE).domains
+
+    assert found == (NameStatus("a.test", "approved"),)
+
+
+def test_name_of_maximum_length_is_not_cut_off(client: CertCentralClient, emulator: CertCentralEmulator) -> None:
+    """Cut off, it would be another name. The longest has 253 characters, and a star before it."""
+    name = "*." + ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
+    order_id = emulator.add_order(names=[name], name_scope="fqdn")["id"]
+
+    assert len(name) == certcentral.MAX_NAME
+    assert client.get_order_status(order_id, later()).domains == (NameStatus(name[2:], "pending", (name,)),)
+
+
+# Any response
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+    max_leaves=20,
+)
+ROWS = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.integers() | st.text() | json_values,
+        "status": st.sampled_from(["pending", "issued"]) | json_values,
+        "product": st.fixed_dictionaries({"type": json_values}) | json_values,
+        "date_created": st.datetimes().map(dt.datetime.isoformat) | json_values,
+    },
+)
+RESPONSES = st.builds(
+    response,
+    st.integers(100, 999),
+    st.none()
+    | st.binary()
+    | json_values.map(lambda value: json.dumps(value).encode())
+    | json_values.map(lambda value: json.dumps({"errors": value, "id": ORDER, "order_status": value}).encode())
+    | st.lists(json_values | ROWS).map(lambda rows: json.dumps({"orders": rows}).encode()),
+    content_type=st.text(),
+    retry_after=st.none() | st.integers(1, 100),
+)
+
+
+@given(RESPONSES)
+def test_any_response_to_a_query_raises_only_our_errors(answer: Response) -> None:
+    client = client_of(HttpStub(answer))
+
+    for ask in QUERIES.values():
+        try:
+            ask(client)
+        except ResendError as error:
+            assert not isinstance(error, OutcomeUnknown)  # noqa: PT017
+
+
+@given(RESPONSES)
+def test_any_response_to_a_resend_is_sent_refused_or_unknown(answer: Response) -> None:
+    try:
+        client_of(HttpStub(answer)).resend_emails(ORDER, {}, DEADLINE)
+    except OutcomeUnknown:
+        assert not 400 <= answer.status < 500
+    except ResendError:
+        assert 400 <= answer.status < 500
+    else:
+        assert 200 <= answer.status < 300
