@@ -171,7 +171,8 @@ class FakeClaims(ports.Claims):
 class FakeContacts(ports.ContactLookup):
     """A DNS that knows the ``published`` contacts of domains and the ``mx`` of hosts; it is its own factory.
 
-    Hosts that are not in ``mx`` have no MX record. If ``is_down``, no query is answered.
+    Hosts that are not in ``mx`` have no MX record. If ``is_down``, no query is answered. ``lookups`` counts the calls
+    of the factory.
     """
 
     def __init__(
@@ -184,8 +185,10 @@ class FakeContacts(ports.ContactLookup):
         self.published = dict(published or {})
         self.mx = dict(mx or {})
         self.is_down = False
+        self.lookups = 0
 
     def __call__(self) -> "FakeContacts":
+        self.lookups += 1
         return self
 
     def contacts(self, domains: Iterable[str]) -> dict[str, Contacts]:
@@ -245,6 +248,14 @@ class Fakes:
             self.journal.append(("before_send", request))
 
         return Invocation(now + 29, delivery_id, before_send)
+
+
+def resend_request(*recipients: tuple[str, ...], order_id: int = 7, **fields: object) -> ResendRequest:
+    """Build a valid request; a recipient is a domain, an address and, optionally, an email_domain."""
+    names = ("domain", "email", "email_domain")
+    if recipients:
+        fields["domain_approval_emails"] = [dict(zip(names, each, strict=False)) for each in recipients]
+    return ResendRequest.from_input({"order_id": order_id, **fields})
 
 
 def config(**settings: Any) -> Config:
