@@ -130,7 +130,7 @@ class FakeClaims(ports.Claims):
 
     def release(self, claim: HeldClaim) -> None:
         self.journal.append(("release", claim.key))
-        if "release" in self.down or self.claims[claim.key].owner != claim.owner:
+        if "release" in self.down or not self._is_current(claim):
             return
         if claim.replaced is None:
             del self.claims[claim.key]
@@ -158,10 +158,12 @@ class FakeClaims(ports.Claims):
             raise ClaimsUnavailable("DynamoDB did not answer.")
 
     def _settle(self, method: str, claim: HeldClaim) -> None:
-        standing = self.claims[claim.key]
-        if method not in self.down and standing.owner == claim.owner:
+        if method not in self.down and self._is_current(claim):
             # A forced call may have left its id in the meantime.
-            self._store(replace(claim, forced_by=standing.forced_by))
+            self._store(replace(claim, forced_by=self.claims[claim.key].forced_by))
+
+    def _is_current(self, claim: Claim) -> bool:
+        return claim.key in self.claims and self.claims[claim.key].owner == claim.owner
 
     def _store(self, claim: Claim) -> None:
         """Keep a plain claim: the one that `acquire` finds standing is nobody's to hold."""
