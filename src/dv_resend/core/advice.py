@@ -37,7 +37,7 @@ def advise(plan: "ResendPlan") -> list[str]:
     if plan.refusal is None:
         advice += [*_recipients(plan), _DELIVERY]
     days = (EMAIL_VALIDATION_ENDS - today).days
-    ends = f"Email validation ends on {EMAIL_VALIDATION_ENDS}, in {days} days, for every CA."
+    ends = f"Email validation ends on {EMAIL_VALIDATION_ENDS}, in {days} day{'' if days == 1 else 's'}, for every CA."
     return [*advice, f"{ends} Plan the move to DNS validation."]
 
 
@@ -98,8 +98,8 @@ def _mailboxes(plan: "ResendPlan") -> Iterator[str]:
     unanswered |= {without_wildcard(name.name) for name in plan.names if not name.contacts_known}
     if unanswered:
         yield (
-            f"DNS did not answer in time for {_some(unanswered)}. More addresses may be accepted there, or mail may "
-            "not. Check again; if it persists, check DNS_SERVERS."
+            f"DNS did not answer in time for {_some(unanswered)}. More addresses may be accepted there, or an MX "
+            "record may be missing. Check again; if it persists, check DNS_SERVERS."
         )
 
 

@@ -91,9 +91,11 @@ class Sweeper:
                 summary.enqueued += self._queue.send(reminders, now.date())
             offset += len(page)
             if self._clock() > deadline - RESERVE_SECONDS:
+                # A dry run must not be resumed as a sweep that queues.
+                dry_run = ', "dry_run": true' if request.dry_run else ""
                 raise CertCentralUnavailable(
                     f"The sweep ran out of time after {summary.listed} orders ({summary.enqueued} reminders queued). "
-                    f'Resume it with {{"action": "sweep", "offset": {offset}}}.',
+                    f'Resume it with {{"action": "sweep", "offset": {offset}{dry_run}}}.',
                     offset=offset,
                 )
         return summary

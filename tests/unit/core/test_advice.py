@@ -1,10 +1,9 @@
 """What a dry run advises: which sentences, and in which order."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -14,22 +13,34 @@ from dv_resend.core.advice import SENDER, advise
 from dv_resend.core.orders import Order
 from dv_resend.core.plan import EMAIL_VALIDATION_ENDS, NameReport, ResendPlan
 from dv_resend.core.reminders import LINK_LIFE
-from dv_resend.core.requests import Recipient, ResendRequest
+from dv_resend.core.requests import ResendRequest
 from dv_resend.errors import OrderNotEligible, RecipientNotAllowed, RecipientUnverified
+from unit.fakes import resend_request
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-DEFAULT = ResendRequest(7)
-NAMED = ResendRequest(7, (Recipient("example.com", "admin@example.com"),))
-CHOOSES = "Nobody is named: DigiCert chooses"
+UNTIL = int(datetime(2026, 11, 24, 12, 34, 56, tzinfo=UTC).timestamp())
+NAMED = resend_request(("example.com", "admin@example.com"))
+# How the sentences begin.
+VALIDATED = "Already validated, no email needed:"
+FORGOTTEN = "Not validated yet, but nobody would be mailed:"
+CHOOSES = "No recipients given, so DigiCert picks"
 DELIVERY = f"The emails come from {SENDER}"
-SUNSET = "Email validation ends on 2028-03-15"
-DNS_METHOD = "DCV method to dns-txt-token"
-NEEDS_APPROVAL = OrderNotEligible("needs_approval", "Order 7 waits for an administrator's approval.")
+ENDS = "Email validation ends on 2028-03-15"
+NO_MX = "There is no MX record at"
+NO_ANSWER = "DNS did not answer in time for"
+WAITING = "This order has been waiting for"
+CHECK_IS_OFF = "The check of recipients is switched off (RECIPIENT_CHECK=off). It would say:"
+PAUSED = "Sending is switched off (SENDING=off)"
+
+NEEDS_APPROVAL = OrderNotEligible("needs_approval", "Order 7 is waiting for an administrator's approval.")
+REFUSED = RecipientNotAllowed([("x", "no.")])
+
+type Mailed = Literal["default"] | tuple[str, ...]
 
 
-def name_of(
+def report(
     name: str = "example.com",
-    mailed: Any = "default",
+    mailed: Mailed = "default",
     has_mx: Mapping[str, bool | None] | None = None,
     *,
     validated: bool = False,
@@ -50,126 +61,101 @@ def name_of(
     )
 
 
-def plan_of(
+def advice_on(
     *names: NameReport,
-    request: ResendRequest = DEFAULT,
+    request: ResendRequest | None = None,
     age: float | None = 0,
     at: datetime = NOW,
     would_be: str = "sent",
-    **others: Any,
-) -> ResendPlan:
-    anchor = None if age is None else at - timedelta(age)
-    return ResendPlan(
-        request,
-        Order(7, "pending", "dv_ssl_certificate", "email", anchor),
-        names or (name_of(),),
-        at.timestamp(),
-        would_be,
-        **others,
-    )
+    **plan: Any,
+) -> list[str]:
+    """Advise on a plan, by default for an order of today, whose host has an MX record and that would be sent."""
+    order = Order(7, "pending", "dv_ssl_certificate", "email", None if age is None else at - timedelta(age))
+    request = request or ResendRequest(7)
+    return advise(ResendPlan(request, order, names or (report(),), at.timestamp(), would_be, **plan))
 
 
-def said(advice: Sequence[str], *beginnings: str) -> bool:
-    """Whether the advice is exactly sentences that begin so, in this order."""
-    return len(advice) == len(beginnings) and all(map(str.startswith, advice, beginnings))
+def assert_sentences(advice: Sequence[str], *beginnings: str) -> None:
+    """Check that the advice is exactly these sentences, of which only the beginnings are given."""
+    assert [sentence[: len(start)] for sentence, start in zip(advice, beginnings, strict=False)] == [*beginnings]
+    assert len(advice) == len(beginnings)
 
 
 # Nothing is wrong
 
 
-def test_a_young_order_whose_hosts_take_mail_needs_patience_and_a_named_person() -> None:
-    advice = advise(plan_of())
+def test_healthy_order_needs_patience_and_named_recipients() -> None:
+    advice = advice_on()
 
-    assert said(advice, CHOOSES, DELIVERY, SUNSET), advice
+    assert_sentences(advice, CHOOSES, DELIVERY, ENDS)
     assert "spam" in advice[1]
     assert "an hour" in advice[1]
 
 
-def test_who_has_named_people_is_not_told_to() -> None:
-    advice = advise(plan_of(name_of(mailed=("admin@example.com",)), request=NAMED))
-
-    assert said(advice, DELIVERY, SUNSET), advice
+def test_named_recipients_need_not_be_named_again() -> None:
+    assert_sentences(advice_on(report(mailed=("admin@example.com",)), request=NAMED), DELIVERY, ENDS)
 
 
-def test_names_that_are_validated_already_are_said_to_need_nobody() -> None:
-    advice = advise(plan_of(name_of(), name_of("done.test", validated=True), name_of("also.test", validated=True)))
+def test_validated_names_are_listed_first() -> None:
+    advice = advice_on(report(), report("done.test", validated=True), report("also.test", validated=True))
 
-    assert said(advice, "Nobody need be mailed about also.test, done.test: validated", CHOOSES, DELIVERY, SUNSET), (
-        advice
-    )
+    assert_sentences(advice, f"{VALIDATED} also.test, done.test.", CHOOSES, DELIVERY, ENDS)
 
 
-def test_many_validated_names_are_cut_short() -> None:
-    advice = advise(plan_of(name_of(), *(name_of(f"n{number:02}.test", validated=True) for number in range(11))))
+def test_validated_names_are_cut_short_if_many() -> None:
+    advice = advice_on(report(), *(report(f"n{number:02}.test", validated=True) for number in range(11)))
 
     assert "n09.test …" in advice[0]
     assert "n10.test" not in advice[0]
 
 
-# What keeps anything from being sent
+# What prevents a send
 
 
 @pytest.mark.parametrize("reason", ["not_dv", "not_pending", "needs_approval", "not_email_dcv", "already_validated"])
-def test_an_order_that_an_email_cannot_help_is_answered_with_that_alone(reason: str) -> None:
+@pytest.mark.parametrize("at", [NOW, datetime(2028, 6, 1, tzinfo=UTC)], ids=["before", "after the end"])
+def test_ineligible_order_gets_its_reason_and_nothing_else(reason: str, at: datetime) -> None:
     refusal = OrderNotEligible(reason, "What to do instead.")
 
-    # Not even the age, nor hosts without mail.
-    advice = advise(plan_of(name_of(mailed=(), has_mx={}), would_be="OrderNotEligible", refusal=refusal, age=34))
+    # Not even about its age, or about hosts without an MX record.
+    names = report(mailed=(), has_mx={"example.com": False})
+    advice = advice_on(names, would_be="OrderNotEligible", refusal=refusal, age=34, at=at)
 
     assert advice == ["What to do instead."]
 
 
-def test_each_refused_address_is_explained_first() -> None:
-    refusal = RecipientNotAllowed(
-        [("domain_approval_emails[0].email", "is wrong."), ("domain_approval_emails[4].domain", "is unknown.")]
-    )
+def test_every_refused_recipient_is_explained_first() -> None:
+    refused = [(f"domain_approval_emails[{number}].email", "is wrong.") for number in range(250)]
 
-    advice = advise(plan_of(name_of(mailed=()), would_be="RecipientNotAllowed", refusal=refusal))
+    advice = advice_on(report(mailed=()), would_be="RecipientNotAllowed", refusal=RecipientNotAllowed(refused))
 
-    assert said(
-        advice, "domain_approval_emails[0].email: is wrong.", "domain_approval_emails[4].domain: is unknown.", SUNSET
-    ), advice
+    assert_sentences(advice, *(f"{path}: is wrong." for path, _ in refused), ENDS)
 
 
-def test_every_one_of_many_refused_addresses_is_explained() -> None:
-    refusal = RecipientNotAllowed([(f"domain_approval_emails[{number}].email", "no.") for number in range(250)])
-
-    advice = advise(plan_of(name_of(mailed=()), would_be="RecipientNotAllowed", refusal=refusal))
-
-    assert [sentence for sentence in advice if sentence.startswith("domain_approval_emails")] == [
-        f"domain_approval_emails[{number}].email: no." for number in range(250)
-    ]
-
-
-def test_an_address_that_could_not_be_verified_is_explained_first_and_then_what_dns_did_not_say() -> None:
-    plan = plan_of(
-        name_of(mailed=(), has_mx={"example.com": None}),
+def test_unverified_recipient_is_explained_before_dns_failures() -> None:
+    advice = advice_on(
+        report(mailed=(), has_mx={"example.com": None}),
         would_be="RecipientUnverified",
-        refusal=RecipientUnverified("DNS did not answer."),
+        refusal=RecipientUnverified("Unknown."),
     )
 
-    assert said(advise(plan), "DNS did not answer.", "DNS did not tell all in time of example.com:", SUNSET)
+    assert_sentences(advice, "Unknown.", f"{NO_ANSWER} example.com.", ENDS)
 
 
-def test_while_sending_is_off_that_is_said() -> None:
-    advice = advise(plan_of(paused=True))
-
-    assert said(advice, "Sending is switched off (SENDING=off)", CHOOSES, DELIVERY, SUNSET), advice
+def test_paused_sending_is_mentioned() -> None:
+    assert_sentences(advice_on(paused=True), PAUSED, CHOOSES, DELIVERY, ENDS)
 
 
-def test_a_refusal_goes_before_the_stop_switch() -> None:
-    advice = advise(plan_of(would_be="OrderNotEligible", refusal=NEEDS_APPROVAL, paused=True))
+def test_refusal_comes_before_paused_sending() -> None:
+    advice = advice_on(would_be="OrderNotEligible", refusal=NEEDS_APPROVAL, paused=True)
 
-    assert said(advice, "Order 7 waits for an administrator's approval.", "Sending is switched off"), advice
-
-
-UNTIL = int(datetime(2026, 11, 24, 12, 34, 56, tzinfo=UTC).timestamp())
+    assert_sentences(advice, NEEDS_APPROVAL.message, PAUSED)
 
 
 @pytest.mark.parametrize(
     ("would_be", "beginning", "essentials"),
     [
-        ("duplicate", "The same emails were sent already", ["2026-11-24T12:34:56Z", "forced"]),
+        ("duplicate", "The same emails were already sent", ["2026-11-24T12:34:56Z", "forced"]),
         (
             "OutcomeUnknown",
             "An earlier resend may or may not have been sent",
@@ -178,340 +164,280 @@ UNTIL = int(datetime(2026, 11, 24, 12, 34, 56, tzinfo=UTC).timestamp())
         ("ResendInProgress", "The same emails are being sent right now", ["again"]),
     ],
 )
-def test_an_earlier_resend_is_told_before_all_that_concerns_the_email(
-    would_be: str, beginning: str, essentials: list[str]
-) -> None:
-    advice = advise(plan_of(name_of(has_mx={"example.com": False}), would_be=would_be, until=UNTIL, age=34))
+def test_earlier_resend_comes_before_all_about_the_email(would_be: str, beginning: str, essentials: list[str]) -> None:
+    advice = advice_on(report(has_mx={"example.com": False}), would_be=would_be, blocked_until=UNTIL, age=34)
 
-    assert said(
-        advice,
-        beginning,
-        "There is no MX record at example.com",
-        "This order has waited for 34 days",
-        CHOOSES,
-        DELIVERY,
-        SUNSET,
-    ), advice
+    assert_sentences(advice, beginning, NO_MX, WAITING, CHOOSES, DELIVERY, ENDS)
     assert all(essential in advice[0] for essential in essentials)
 
 
-def test_an_earlier_resend_is_told_after_the_stop_switch() -> None:
-    advice = advise(plan_of(would_be="duplicate", until=UNTIL, paused=True))
+def test_earlier_resend_comes_after_paused_sending() -> None:
+    advice = advice_on(would_be="duplicate", blocked_until=UNTIL, paused=True)
 
-    assert said(advice[:2], "Sending is switched off", "The same emails were sent already"), advice
+    assert_sentences(advice[:2], PAUSED, "The same emails were already sent")
+
+
+def test_unenforced_refusal_is_explained_for_each_recipient() -> None:
+    refusal = RecipientNotAllowed([("domain_approval_emails[0].email", "is wrong."), ("x", "no.")])
+
+    advice = advice_on(report(mailed=("admin@example.com",)), request=NAMED, unenforced_refusal=refusal, paused=True)
+
+    assert_sentences(
+        advice,
+        f"{CHECK_IS_OFF} domain_approval_emails[0].email: is wrong.",
+        f"{CHECK_IS_OFF} x: no.",
+        PAUSED,
+        DELIVERY,
+        ENDS,
+    )
+
+
+def test_unenforced_unverified_recipient_is_explained() -> None:
+    advice = advice_on(request=NAMED, unenforced_refusal=RecipientUnverified("Unknown."))
+
+    assert advice[0] == f"{CHECK_IS_OFF} Unknown."
 
 
 # Mailboxes
 
 
-def test_default_addresses_without_mail_are_answered_with_the_parent_that_takes_some() -> None:
+def test_default_addresses_without_mx_are_replaced_by_those_with_one() -> None:
     has_mx = {"a.b.example.com": False, "b.example.com": False, "example.com": True, "mail.test": True}
 
-    advice = advise(plan_of(name_of("*.a.b.example.com", has_mx=has_mx)))
+    advice = advice_on(report("*.a.b.example.com", has_mx=has_mx))
 
-    assert said(advice, "There is no MX record at a.b.example.com", CHOOSES, DELIVERY, SUNSET), advice
-    assert "example.com, mail.test" in advice[0]
-    assert " b.example.com" not in advice[0]
+    assert_sentences(advice, f"{NO_MX} a.b.example.com, so the default addresses", CHOOSES, DELIVERY, ENDS)
+    assert advice[0].endswith("Name an accepted address at example.com, mail.test instead.")
 
 
-def test_a_name_without_any_mail_is_answered_with_what_to_publish_or_another_method() -> None:
-    names = [name_of(host, has_mx={host: False, "test": False}) for host in ("b.test", "a.test")]
+def test_name_without_any_mx_needs_a_record_or_another_method() -> None:
+    names = [report(host, has_mx={host: False, "test": False}) for host in ("b.test", "a.test")]
 
-    advice = advise(plan_of(*names))
+    advice = advice_on(*names)
 
-    assert said(advice, "There is no MX record at a.test, b.test", CHOOSES, DELIVERY, SUNSET), advice
+    assert_sentences(advice, f"{NO_MX} a.test, b.test", CHOOSES, DELIVERY, ENDS)
     assert "_validation-contactemail" in advice[0]
-    assert DNS_METHOD in advice[0]
+    assert "DCV method to dns-txt-token" in advice[0]
 
 
-def test_a_name_whose_parent_alone_has_no_mail_needs_no_advice() -> None:
-    advice = advise(plan_of(name_of("www.example.com", has_mx={"www.example.com": True, "example.com": False})))
+def test_parent_without_mx_needs_no_advice() -> None:
+    advice = advice_on(report("www.example.com", has_mx={"www.example.com": True, "example.com": False}))
 
-    assert said(advice, CHOOSES, DELIVERY, SUNSET), advice
+    assert_sentences(advice, CHOOSES, DELIVERY, ENDS)
 
 
-def test_a_named_address_whose_host_takes_no_mail_is_to_be_replaced() -> None:
+def test_named_addresses_without_mx_are_to_be_replaced() -> None:
     names = [
-        name_of("a.test", ("admin@a.test", "pki@dead.test"), {"a.test": False, "dead.test": False, "ok.test": True}),
-        name_of("b.test", ("admin@b.test",), {"b.test": True}),
+        report("a.test", ("admin@a.test", "pki@dead.test"), {"a.test": False, "dead.test": False, "ok.test": True}),
+        report("b.test", ("admin@b.test",), {"b.test": True}),
         # Nobody is mailed there.
-        name_of("c.test", (), {"c.test": False}),
+        report("c.test", (), {"c.test": False}),
     ]
 
-    advice = advise(plan_of(*names, request=NAMED))
+    advice = advice_on(*names, request=NAMED)
 
-    assert said(
-        advice,
-        "There is no MX record at a.test, dead.test: an address there",
-        "Nobody would be mailed about c.test,",
-        DELIVERY,
-        SUNSET,
-    ), advice
+    assert_sentences(advice, f"{NO_MX} a.test, dead.test, so addresses there", f"{FORGOTTEN} c.test.", DELIVERY, ENDS)
 
 
-def test_a_named_address_whose_host_is_unknown_is_not_to_be_replaced_yet() -> None:
-    advice = advise(plan_of(name_of("a.test", ("admin@a.test",), {"a.test": None}), request=NAMED))
+def test_named_address_with_unknown_mx_is_not_to_be_replaced() -> None:
+    advice = advice_on(report("a.test", ("admin@a.test",), {"a.test": None}), request=NAMED)
 
-    assert said(advice, "DNS did not tell all in time of a.test:", DELIVERY, SUNSET), advice
+    assert_sentences(advice, f"{NO_ANSWER} a.test.", DELIVERY, ENDS)
 
 
-def test_hosts_that_dns_said_nothing_about_are_told_once_after_those_without_mail() -> None:
+def test_unanswered_hosts_are_listed_once_after_those_without_mx() -> None:
     names = [
-        name_of("a.test", has_mx={"a.test": None, "test": None}),
-        name_of("b.test", has_mx={"b.test": False, "test": None}),
+        report("a.test", has_mx={"a.test": None, "test": None}),
+        report("b.test", has_mx={"b.test": False, "test": None}),
     ]
 
-    advice = advise(plan_of(*names))
+    advice = advice_on(*names)
 
-    assert said(
-        advice,
-        "There is no MX record at b.test",
-        "DNS did not tell all in time of a.test, test:",
-        CHOOSES,
-        DELIVERY,
-        SUNSET,
-    ), advice
+    assert_sentences(advice, f"{NO_MX} b.test", f"{NO_ANSWER} a.test, test.", CHOOSES, DELIVERY, ENDS)
     assert "DNS_SERVERS" in advice[1]
 
 
-def test_many_hosts_are_cut_short() -> None:
+def test_unanswered_contacts_are_listed_with_unanswered_hosts() -> None:
+    names = [
+        report("*.c.test", contacts_known=False),
+        report("a.test", has_mx={"a.test": True, "test": None}),
+        report("b.test"),
+    ]
+
+    advice = advice_on(*names)
+
+    assert_sentences(advice, f"{NO_ANSWER} c.test, test. More addresses", CHOOSES, DELIVERY, ENDS)
+
+
+@pytest.mark.parametrize(
+    ("mailed", "has_mx"), [("default", False), ("default", None), ("named", False)], ids=["no MX", "unknown", "named"]
+)
+def test_hosts_are_cut_short_if_many(mailed: str, has_mx: bool | None) -> None:
     hosts = [f"n{number:02}.test" for number in range(30)]
-    nowhere = advise(plan_of(*(name_of(host, has_mx={host: False}) for host in hosts)))
-    unknown = advise(plan_of(*(name_of(host, has_mx={host: None}) for host in hosts)))
-    named = advise(plan_of(*(name_of(host, (f"a@{host}",), {host: False}) for host in hosts), request=NAMED))
 
-    for advice in (nowhere, unknown, named):
-        assert "n09.test …" in advice[0]
-        assert "n10.test" not in advice[0]
-        assert len(advice) <= 4
+    advice = advice_on(
+        *(report(host, "default" if mailed == "default" else (f"a@{host}",), {host: has_mx}) for host in hosts),
+        request=None if mailed == "default" else NAMED,
+    )
+
+    assert "n09.test …" in advice[0]
+    assert "n10.test" not in advice[0]
+    assert len(advice) <= 4
 
 
-def test_many_names_with_mail_at_their_parent_only_are_one_piece_of_advice() -> None:
+def test_names_with_mx_at_the_same_parent_are_one_sentence() -> None:
     hosts = [f"n{number:03}.example.com" for number in range(250)]
 
-    advice = advise(plan_of(*(name_of(host, has_mx={host: False, "example.com": True}) for host in hosts)))
+    advice = advice_on(*(report(host, has_mx={host: False, "example.com": True}) for host in hosts))
 
-    assert len(advice) <= 10
-
-
-def test_validated_names_and_their_hosts_are_no_matter() -> None:
-    done = replace(name_of("done.test", validated=True), has_mx={})
-
-    assert said(advise(plan_of(done, name_of())), "Nobody need be mailed", CHOOSES, DELIVERY, SUNSET)
+    assert_sentences(advice, NO_MX, CHOOSES, DELIVERY, ENDS)
 
 
 @pytest.mark.parametrize("name", ["www.example.com", "*.www.example.com"])
 @pytest.mark.parametrize(
-    ("at_the_name", "at_the_scope", "is_told"),
+    ("name_has_mx", "scope_has_mx", "is_unreachable"),
     [(False, True, False), (True, False, False), (False, None, False), (None, False, False), (False, False, True)],
 )
-def test_only_a_name_without_mail_at_itself_and_where_it_is_validated_is_unreachable(
-    name: str, at_the_name: bool | None, at_the_scope: bool | None, is_told: bool
+def test_name_is_unreachable_if_neither_it_nor_its_scope_has_mx(
+    name: str, name_has_mx: bool | None, scope_has_mx: bool | None, is_unreachable: bool
 ) -> None:
-    has_mx = {"www.example.com": at_the_name, "example.com": at_the_scope}
+    has_mx = {"www.example.com": name_has_mx, "example.com": scope_has_mx}
 
-    advice = advise(plan_of(name_of(name, has_mx=has_mx, scope="example.com")))
+    advice = advice_on(report(name, has_mx=has_mx, scope="example.com"))
 
-    alarms = [sentence for sentence in advice if "no MX record" in sentence]
-    assert bool(alarms) is is_told
-    assert all(sentence.startswith("There is no MX record at www.example.com: the default") for sentence in alarms)
+    warnings = [sentence for sentence in advice if sentence.startswith(NO_MX)]
+    assert bool(warnings) is is_unreachable
+    assert all(warning.startswith(f"{NO_MX} www.example.com, so the default") for warning in warnings)
 
 
 @pytest.mark.parametrize("scope", ["", "www.example.com", "*.www.example.com"])
-def test_a_parent_that_is_not_where_the_name_is_validated_is_only_a_remedy(scope: str) -> None:
+def test_parent_that_is_not_the_scope_is_only_a_remedy(scope: str) -> None:
     has_mx = {"www.example.com": False, "example.com": True}
 
-    advice = advise(plan_of(name_of("www.example.com", has_mx=has_mx, scope=scope)))
+    advice = advice_on(report("www.example.com", has_mx=has_mx, scope=scope))
 
-    assert "the default addresses there get no mail. Name an accepted address at example.com instead." in advice[0]
+    assert "the default addresses there receive no mail. Name an accepted address at example.com instead." in advice[0]
 
 
-def test_contacts_that_dns_did_not_tell_are_told_with_the_hosts_it_did_not() -> None:
+# Names about which nobody would be mailed
+
+
+def test_forgotten_names_are_listed() -> None:
     names = [
-        name_of("*.c.test", contacts_known=False),
-        name_of("a.test", has_mx={"a.test": True, "test": None}),
-        name_of("b.test"),
+        report(mailed=("admin@example.com",)),
+        report("b.test", ()),
+        report("*.a.test", ()),
+        report("done.test", validated=True),
+        # An unreadable entry is no name.
+        report("unknown", ()),
     ]
 
-    advice = advise(plan_of(*names))
+    advice = advice_on(*names, request=NAMED)
 
-    assert said(advice, "DNS did not tell all in time of c.test, test: more may be accepted", CHOOSES, DELIVERY, SUNSET)
-
-
-# Names that would be forgotten
+    assert_sentences(advice, f"{VALIDATED} done.test.", f"{FORGOTTEN} *.a.test, b.test.", DELIVERY, ENDS)
 
 
-def test_outstanding_names_about_which_nobody_would_be_mailed_are_told() -> None:
-    names = [
-        name_of(mailed=("admin@example.com",)),
-        name_of("b.test", ()),
-        name_of("*.a.test", ()),
-        name_of("done.test", validated=True),
-        # An entry that nobody could read is no name.
-        replace(name_of("c.test", ()), name="unknown"),
-    ]
+def test_forgotten_names_are_cut_short_if_many() -> None:
+    names = [report(f"n{number:02}.test", ()) for number in range(11)]
 
-    advice = advise(plan_of(*names, request=NAMED))
+    advice = advice_on(report(mailed=("admin@example.com",)), *names, request=NAMED)
 
-    assert said(
-        advice,
-        "Nobody need be mailed about done.test",
-        "Nobody would be mailed about *.a.test, b.test,",
-        DELIVERY,
-        SUNSET,
-    ), advice
-
-
-def test_many_forgotten_names_are_cut_short() -> None:
-    names = [name_of(f"n{number:02}.test", ()) for number in range(11)]
-
-    advice = advise(plan_of(name_of(mailed=("admin@example.com",)), *names, request=NAMED))
-
-    assert "n09.test …, which still wait" in advice[0]
+    assert "n09.test …" in advice[0]
     assert "n10.test" not in advice[0]
 
 
-def test_nobody_is_forgotten_when_digicert_chooses_or_when_nothing_would_be_sent() -> None:
-    refusal = RecipientNotAllowed([("x", "no.")])
-    refused = plan_of(name_of(mailed=()), request=NAMED, would_be="RecipientNotAllowed", refusal=refusal)
-
-    assert said(advise(plan_of(name_of(), name_of("b.test"))), CHOOSES, DELIVERY, SUNSET)
-    assert said(advise(refused), "x: no.", SUNSET)
+def test_no_name_is_forgotten_if_digicert_picks() -> None:
+    assert_sentences(advice_on(report(), report("b.test")), CHOOSES, DELIVERY, ENDS)
 
 
-# The check is switched off
+def test_no_name_is_forgotten_if_nothing_would_be_sent() -> None:
+    advice = advice_on(report(mailed=()), request=NAMED, would_be="RecipientNotAllowed", refusal=REFUSED)
 
-
-def test_what_the_check_would_say_were_it_on_is_told_of_each_recipient() -> None:
-    doubt = RecipientNotAllowed([("domain_approval_emails[0].email", "is wrong."), ("x", "no.")])
-
-    advice = advise(plan_of(name_of(mailed=("admin@example.com",)), request=NAMED, doubt=doubt, paused=True))
-
-    off = "The check of recipients is switched off (RECIPIENT_CHECK=off); it would say: "
-    assert said(
-        advice, f"{off}domain_approval_emails[0].email: is wrong.", f"{off}x: no.", "Sending is", DELIVERY, SUNSET
-    ), advice
-
-
-def test_that_the_check_could_not_tell_is_told_too() -> None:
-    advice = advise(plan_of(request=NAMED, doubt=RecipientUnverified("DNS did not answer.")))
-
-    assert advice[0].endswith("(RECIPIENT_CHECK=off); it would say: DNS did not answer.")
+    assert_sentences(advice, "x: no.", ENDS)
 
 
 # Age
 
 
-@pytest.mark.parametrize("age", [0, 1, 24.9, 25, 25.9])
-def test_a_young_order_has_links_that_live(age: float) -> None:
-    assert said(advise(plan_of(age=age)), CHOOSES, DELIVERY, SUNSET)
+@pytest.mark.parametrize("age", [0, 1, 24.9, 25, 25.9, None])
+def test_age_of_a_young_or_undated_order_is_not_mentioned(age: float | None) -> None:
+    assert_sentences(advice_on(age=age), CHOOSES, DELIVERY, ENDS)
 
 
 @pytest.mark.parametrize(
     ("age", "days", "expire"), [(26, 26, "2026-11-28"), (30, 30, "2026-11-24"), (30.9, 30, "2026-11-23")]
 )
-def test_links_that_are_about_to_expire_are_told_with_the_day(age: float, days: int, expire: str) -> None:
-    advice = advise(plan_of(age=age))
+def test_links_that_expire_soon_are_mentioned_with_the_day(age: float, days: int, expire: str) -> None:
+    soon = f"{WAITING} {days} days. Its links may expire on {expire}:"
 
-    assert said(
-        advice,
-        f"This order has waited for {days} days: its links may expire on {expire}",
-        CHOOSES,
-        DELIVERY,
-        SUNSET,
-    ), advice
+    assert_sentences(advice_on(age=age), soon, CHOOSES, DELIVERY, ENDS)
 
 
 @pytest.mark.parametrize(("age", "days"), [(31, 31), (34, 34), (34.9, 34), (400, 400)])
-def test_links_that_may_have_expired_are_told_with_what_is_not_known_and_the_other_method(
-    age: float, days: int
-) -> None:
-    advice = advise(plan_of(age=age))
+def test_links_that_may_have_expired_come_with_the_other_method(age: float, days: int) -> None:
+    advice = advice_on(age=age)
 
-    assert said(
-        advice, f"This order has waited for {days} days: its links may have expired", CHOOSES, DELIVERY, SUNSET
-    ), advice
-    assert f"{LINK_LIFE} days" in advice[0]
-    assert DNS_METHOD in advice[0]
+    assert_sentences(advice, f"{WAITING} {days} days. Its links may have expired", CHOOSES, DELIVERY, ENDS)
+    assert f"they live {LINK_LIFE.days} days" in advice[0]
+    assert "DCV method to dns-txt-token" in advice[0]
 
 
-def test_an_unknown_age_is_not_talked_about() -> None:
-    assert said(advise(plan_of(age=None)), CHOOSES, DELIVERY, SUNSET)
+def test_age_comes_after_hosts_without_mx() -> None:
+    advice = advice_on(report(has_mx={"example.com": False}), age=34)
+
+    assert_sentences(advice, NO_MX, WAITING, CHOOSES, DELIVERY, ENDS)
 
 
-def test_hosts_without_mail_go_before_the_age() -> None:
-    advice = advise(plan_of(name_of(has_mx={"example.com": False}), age=34))
-
-    assert said(advice, "There is no MX record", "This order has waited for 34 days", CHOOSES, DELIVERY, SUNSET), advice
-
-
-def test_the_age_of_an_order_is_no_matter_while_its_recipients_are_refused() -> None:
-    plan = plan_of(would_be="RecipientNotAllowed", refusal=RecipientNotAllowed([("x", "no.")]), age=34)
-
-    assert said(advise(plan), "x: no.", SUNSET)
+def test_age_does_not_matter_while_recipients_are_refused() -> None:
+    assert_sentences(advice_on(would_be="RecipientNotAllowed", refusal=REFUSED, age=34), "x: no.", ENDS)
 
 
 # The end of email validation
 
 
 @pytest.mark.parametrize(
-    ("at", "days"),
+    ("at", "left"),
     [
-        (NOW, 477),
-        (datetime(2028, 3, 13, 23, 59, 59, tzinfo=UTC), 2),
-        (datetime(2028, 3, 14, 23, 59, 59, tzinfo=UTC), 1),
+        (NOW, "477 days"),
+        (datetime(2028, 3, 13, 23, 59, 59, tzinfo=UTC), "2 days"),
+        (datetime(2028, 3, 14, 23, 59, 59, tzinfo=UTC), "1 day"),
     ],
 )
-def test_before_the_end_the_days_that_are_left_are_told_last(at: datetime, days: int) -> None:
+def test_days_until_the_end_of_email_validation_come_last(at: datetime, left: str) -> None:
     assert EMAIL_VALIDATION_ENDS.isoformat() == "2028-03-15"
 
-    assert advise(plan_of(at=at))[-1] == (
-        f"Email validation ends on 2028-03-15, in {days} days, for every CA: plan the move to DNS."
+    assert advice_on(at=at)[-1] == (
+        f"Email validation ends on 2028-03-15, in {left}, for every CA. Plan the move to DNS validation."
     )
 
 
 @pytest.mark.parametrize("at", [datetime(2028, 3, 15, tzinfo=UTC), datetime(2029, 1, 1, tzinfo=UTC)])
-def test_from_the_end_on_only_the_other_method_helps_and_that_is_told_first(at: datetime) -> None:
-    advice = advise(plan_of(name_of(has_mx={"example.com": False}), at=at, age=34))
+def test_only_another_method_helps_after_the_end(at: datetime) -> None:
+    advice = advice_on(report(has_mx={"example.com": False}), at=at, age=34)
 
-    assert said(advice, "Email validation ended on 2028-03-15"), advice
-    assert DNS_METHOD in advice[0]
-
-
-def test_after_the_end_what_keeps_an_email_from_being_sent_is_still_told() -> None:
-    plan = plan_of(
-        at=datetime(2028, 6, 1, tzinfo=UTC),
-        would_be="RecipientNotAllowed",
-        refusal=RecipientNotAllowed([("x", "no.")]),
-        paused=True,
-    )
-
-    assert said(advise(plan), "Email validation ended", "x: no.", "Sending is switched off")
+    assert_sentences(advice, "Email validation ended on 2028-03-15")
+    assert "DCV method to dns-txt-token" in advice[0]
 
 
-@pytest.mark.parametrize("reason", ["not_dv", "not_pending", "needs_approval", "not_email_dcv", "already_validated"])
-def test_after_the_end_an_order_that_an_email_cannot_help_is_answered_with_that_first(reason: str) -> None:
-    plan = plan_of(
-        at=datetime(2028, 6, 1, tzinfo=UTC),
-        would_be="OrderNotEligible",
-        refusal=OrderNotEligible(reason, "What to do instead."),
-    )
+def test_obstacles_are_still_mentioned_after_the_end() -> None:
+    at = datetime(2028, 6, 1, tzinfo=UTC)
 
-    assert advise(plan)[0] == "What to do instead."
+    advice = advice_on(at=at, would_be="RecipientNotAllowed", refusal=REFUSED, paused=True)
+
+    assert_sentences(advice, "Email validation ended", "x: no.", PAUSED)
 
 
-# Whatever the plan
+# Property
 
 
-DOUBTS = [
-    RecipientUnverified("DNS did not answer."),
+RECIPIENT_REFUSALS = [
+    RecipientUnverified("Unknown."),
     RecipientNotAllowed([("domain_approval_emails[0].email", "is wrong."), ("domain_approval_emails[2].email", "no.")]),
 ]
-REFUSALS = st.sampled_from([None, None, NEEDS_APPROVAL, *DOUBTS])
 MX = st.sampled_from([True, False, None])
 NAMES = st.lists(
     st.builds(
-        lambda number, mailed, own, parent, scope, **known: name_of(
+        lambda number, mailed, own, parent, scope, **known: report(
             f"n{number}.example.com",
             mailed,
             {f"n{number}.example.com": own, "example.com": parent},
@@ -529,64 +455,59 @@ NAMES = st.lists(
     max_size=4,
     unique_by=lambda name: name.name,
 )
+# In the order in which they are useful.
+BEGINNINGS = [
+    ("Email validation ended",),
+    ("domain_approval_emails", "Order 7", "Unknown."),
+    (CHECK_IS_OFF,),
+    (PAUSED,),
+    ("The same emails", "An earlier resend"),
+    (NO_MX,),
+    (NO_ANSWER,),
+    (WAITING,),
+    (VALIDATED,),
+    (FORGOTTEN,),
+    (CHOOSES,),
+    (DELIVERY,),
+    (ENDS,),
+]
+
+
+def rank(sentence: str) -> int:
+    (found,) = [place for place, beginnings in enumerate(BEGINNINGS) if sentence.startswith(beginnings)]
+    return found
 
 
 @settings(deadline=None)
 @given(
-    NAMES,
-    REFUSALS,
-    st.sampled_from([None, None, *DOUBTS]),
-    st.sampled_from(["sent", "duplicate", "OutcomeUnknown", "ResendInProgress", "SendingPaused"]),
-    st.booleans(),
-    st.one_of(st.none(), st.floats(-2, 500)),
-    st.datetimes(datetime(2026, 1, 1), datetime(2029, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    names=NAMES,
+    refusal=st.sampled_from([None, None, NEEDS_APPROVAL, *RECIPIENT_REFUSALS]),
+    unenforced_refusal=st.sampled_from([None, None, *RECIPIENT_REFUSALS]),
+    would_be=st.sampled_from(["sent", "duplicate", "OutcomeUnknown", "ResendInProgress", "SendingPaused"]),
+    paused=st.booleans(),
+    age=st.one_of(st.none(), st.floats(-2, 500)),
+    at=st.datetimes(datetime(2026, 1, 1), datetime(2029, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
 )
-def test_advice_is_plain_sentences_each_said_once_and_the_most_useful_first(
+def test_advice_is_distinct_sentences_the_most_useful_first(
     names: list[NameReport],
     refusal: Any,
-    doubt: Any,
+    unenforced_refusal: Any,
     would_be: str,
     paused: bool,
     age: float | None,
     at: datetime,
 ) -> None:
-    plan = plan_of(
+    advice = advice_on(
         *names,
         age=age,
         at=at,
         would_be=would_be if refusal is None else type(refusal).__name__,
-        until=None if would_be in ("sent", "SendingPaused") or refusal is not None else UNTIL,
+        blocked_until=None if would_be in ("sent", "SendingPaused") or refusal is not None else UNTIL,
         refusal=refusal,
-        doubt=None if refusal is not None else doubt,
+        unenforced_refusal=None if refusal is not None else unenforced_refusal,
         paused=paused,
     )
 
-    advice = advise(plan)
-
     assert len(set(advice)) == len(advice)
     assert all(sentence.endswith(".") and sentence.isprintable() and "None" not in sentence for sentence in advice)
-    ranked = [_rank(sentence) for sentence in advice]
-    assert all(before <= after for before, after in pairwise(ranked)), advice
-
-
-# In the order in which they are useful.
-_BEGINNINGS = [
-    ("Email validation ended",),
-    ("domain_approval_emails", "Order 7", "DNS did not answer"),
-    ("The check of recipients is switched off",),
-    ("Sending is switched off",),
-    ("The same emails", "An earlier resend"),
-    ("There is no MX",),
-    ("DNS did not tell all",),
-    ("This order has waited",),
-    ("Nobody need be mailed",),
-    ("Nobody would be mailed",),
-    ("Nobody is named",),
-    ("The emails come from",),
-    ("Email validation ends",),
-]
-
-
-def _rank(sentence: str) -> int:
-    (rank,) = [rank for rank, beginnings in enumerate(_BEGINNINGS) if sentence.startswith(beginnings)]
-    return rank
+    assert all(before <= after for before, after in pairwise(map(rank, advice))), advice

@@ -1,58 +1,58 @@
-"""The get_status of an order: asked once, passed on as it is."""
+"""`get_status`: CertCentral is asked once, and its answer is passed on."""
+
+from dataclasses import replace
 
 import pytest
 
 from dv_resend.core.orders import NameStatus, OrderStatus
 from dv_resend.core.status import get_status
 from dv_resend.errors import CertCentralUnavailable, OrderNotFound
+from unit.fakes import FakeCertCentral
+
+DEADLINE = 1030.0
 
 
-class CertCentral:
-    """Stands in for the client: it can answer a get_status, and nothing else."""
-
-    def __init__(self, answer):
-        self.answer = answer
-        self.calls = []
-
-    def get_order_status(self, order_id, deadline):
-        self.calls.append((order_id, deadline))
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
+@pytest.fixture
+def certcentral() -> FakeCertCentral:
+    return FakeCertCentral()
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("status", "dcv_method", "domains"),
     [
-        OrderStatus(7, "pending", "email", (NameStatus("a.example", "pending"), NameStatus("b.example", "approved"))),
-        OrderStatus(7, "issued", None, ()),
-        OrderStatus(7, "a get_status of tomorrow", "a method of tomorrow", (NameStatus("unknown", "unknown"),)),
+        ("pending", "email", (NameStatus("a.example", "pending"), NameStatus("b.example", "approved"))),
+        ("issued", None, ()),
+        ("a status of tomorrow", "a method of tomorrow", (NameStatus("", "unknown"),)),
     ],
-    ids=["usual", "without_wildcard", "new values"],
+    ids=["usual", "without names", "unknown values"],
 )
-def test_what_certcentral_says_is_passed_on_after_one_call(answer):
-    certcentral = CertCentral(answer)
+def test_status_is_passed_on_after_one_call(
+    certcentral: FakeCertCentral, status: str, dcv_method: str | None, domains: tuple[NameStatus, ...]
+) -> None:
+    certcentral.order = replace(certcentral.order, status=status, dcv_method=dcv_method)
+    certcentral.domains = domains
 
-    assert get_status(7, 1030.0, certcentral=certcentral) == answer
-    assert certcentral.calls == [(7, 1030.0)]
+    assert get_status(7, DEADLINE, certcentral) == OrderStatus(7, status, dcv_method, domains)
+    assert certcentral.journal == [("get_order_status", 7, DEADLINE)]
 
 
-def test_an_error_is_passed_on():
-    certcentral = CertCentral(OrderNotFound("No such order."))
+def test_status_error_is_passed_on(certcentral: FakeCertCentral) -> None:
+    certcentral.errors["get_order_status"] = OrderNotFound("No such order.")
 
     with pytest.raises(OrderNotFound):
-        get_status(7, 1030.0, certcentral=certcentral)
+        get_status(7, DEADLINE, certcentral)
 
 
-@pytest.mark.parametrize(
-    "domains", [(), (NameStatus("a.example", "approved"),)], ids=["without_wildcard", "with names"]
-)
-def test_an_answer_without_a_status_is_none(domains):
-    """The names alone would not tell whoever asks whether to wait."""
-    certcentral = CertCentral(OrderStatus(7, None, "email", domains))
+@pytest.mark.parametrize("domains", [(), (NameStatus("a.example", "approved"),)], ids=["without names", "with names"])
+def test_status_missing_from_the_answer_is_an_error(
+    certcentral: FakeCertCentral, domains: tuple[NameStatus, ...]
+) -> None:
+    """The names alone do not say whether to keep waiting."""
+    certcentral.order = replace(certcentral.order, status=None)
+    certcentral.domains = domains
 
     with pytest.raises(CertCentralUnavailable, match="no order status") as caught:
-        get_status(7, 1030.0, certcentral=certcentral)
+        get_status(7, DEADLINE, certcentral)
 
     assert caught.value.retryable
-    assert len(certcentral.calls) == 1
+    assert certcentral.journal.methods == ["get_order_status"]
