@@ -1,78 +1,253 @@
-"""Stand-ins for CertCentral and for DNS in tests of the use cases; what is asked of them stands in one journal."""
+"""Fakes of the four ports (`dv_resend.core.ports`), in memory. Their calls, in order, share one journal."""
 
-from dv_resend.core.orders import NameStatus, Order, OrderStatus
+import math
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from datetime import date
+from typing import Any
+
+from dv_resend.config import Config
+from dv_resend.core import ports
+from dv_resend.core.claims import Claim, HeldClaim
+from dv_resend.core.orders import ListedOrder, NameStatus, Order, OrderStatus
 from dv_resend.core.recipients import Contacts
+from dv_resend.core.requests import Invocation, Reminder, ResendRequest
+from dv_resend.core.resend import Resender
+from dv_resend.errors import ClaimsUnavailable
 
-# The two looks at an order that go before every sending, as `CertCentral.calls` has them.
-VALIDATION, ORDER, PUT = "GET validation", "GET order", "PUT"
-LOOKS = [VALIDATION, ORDER]
+# The two queries about an order that precede each send.
+QUERIES = ["get_order_status", "get_order"]
 
 
-class CertCentral:
-    """Stands in for the client: answers for one order, and raises what it is told to.
+class Journal(list[tuple[Any, ...]]):
+    """The calls of all fakes of a test: of each the method's name, then its arguments."""
 
-    The order is eligible, and its names wait for validation, unless a test says otherwise.
+    @property
+    def methods(self) -> list[str]:
+        return [method for method, *_ in self]
+
+    def calls(self, method: str) -> list[tuple[Any, ...]]:
+        """Return the arguments of each call of one method."""
+        return [tuple(arguments) for name, *arguments in self if name == method]
+
+
+class FakeCertCentral(ports.CertCentral):
+    """A CertCentral where every order looks like ``order``, and its validation like ``domains``.
+
+    The order is eligible and its names are pending, unless a test changes that. ``errors`` are raised by method;
+    ``while_sending`` is called in the middle of a send. ``page_at`` gives the page of the list at an offset.
     """
 
-    def __init__(self, journal=None, anchor=None):
-        self.journal = [] if journal is None else journal
-        self.order = Order(7, "pending", "dv_ssl_certificate", "email", anchor)
-        self.domains = (NameStatus("example.com", "pending", ("example.com", "www.example.com")),)
-        self.on_validation = None
-        self.on_order = None
-        self.on_put = None
+    def __init__(self, journal: Journal | None = None, rows: Sequence[ListedOrder] = (), page_size: int = 1000) -> None:
+        self.journal = Journal() if journal is None else journal
+        self.order = Order(7, "pending", "dv_ssl_certificate", "email")
+        self.domains: tuple[NameStatus, ...] = (
+            NameStatus("example.com", "pending", ("example.com", "www.example.com")),
+        )
+        self.errors: dict[str, BaseException] = {}
+        self.while_sending: Callable[[], object] = lambda: None
+        self.page_at: Callable[[int], list[ListedOrder]] = lambda offset: list(rows[offset : offset + page_size])
 
-    def get_order_status(self, order_id, deadline):
-        self.journal.append((VALIDATION, order_id, deadline))
-        if self.on_validation is not None:
-            raise self.on_validation
-        return OrderStatus(order_id, self.order.status or "unknown", self.order.dcv_method, self.domains)
+    def get_order(self, order_id: int, deadline: float) -> Order:
+        self._called("get_order", order_id, deadline)
+        return replace(self.order, order_id=order_id)
 
-    def get_order(self, order_id, deadline):
-        self.journal.append((ORDER, order_id, deadline))
-        if self.on_order is not None:
-            raise self.on_order
-        return self.order
+    def get_order_status(self, order_id: int, deadline: float) -> OrderStatus:
+        self._called("get_order_status", order_id, deadline)
+        return OrderStatus(order_id, self.order.status, self.order.dcv_method, self.domains)
 
-    def resend_emails(self, order_id, body, deadline):
-        self.journal.append((PUT, order_id, body, deadline))
-        if self.on_put is not None:
-            raise self.on_put
+    def list_orders(self, statuses: Iterable[str], offset: int, deadline: float) -> list[ListedOrder]:
+        self._called("list_orders", tuple(statuses), offset, deadline)
+        return self.page_at(offset)
 
-    def approve(self, *names):
-        """Have these names validated, each by itself, and no others."""
+    def resend_emails(self, order_id: int, body: dict[str, object], deadline: float) -> None:
+        self.journal.append(("resend_emails", order_id, body, deadline))
+        self.while_sending()
+        self._raise("resend_emails")
+
+    def approve(self, *names: str) -> None:
+        """Show these names as validated, each in a scope of its own, and all others as pending."""
         listed = {name for domain in self.domains for name in domain.names} | set(names)
         self.domains = tuple(
             NameStatus(name, "approved" if name in names else "pending", (name,)) for name in sorted(listed)
         )
 
     @property
-    def calls(self):
-        return [entry[0] for entry in self.journal if entry[0] in (VALIDATION, ORDER, PUT)]
+    def puts(self) -> list[dict[str, object]]:
+        """The bodies of all PUTs, also of those that failed."""
+        return [body for _, body, _ in self.journal.calls("resend_emails")]
 
-    @property
-    def puts(self):
-        return [entry for entry in self.journal if entry[0] == PUT]
+    def _called(self, method: str, *arguments: object) -> None:
+        self.journal.append((method, *arguments))
+        self._raise(method)
+
+    def _raise(self, method: str) -> None:
+        if method in self.errors:
+            raise self.errors[method]
 
 
-class Dns:
-    """Stands in for DNS, and is its own factory: it publishes the contacts that it is given, by name."""
+class FakeClaims(ports.Claims):
+    """Claims and reminder records, by the same rules as those of `ClaimsTable`.
 
-    def __init__(self, journal=None, published=()):
-        self.journal = [] if journal is None else journal
-        self.published = dict(published)
-        self.opened = 0
+    ``down`` names methods that fail: they raise `ClaimsUnavailable`, or change nothing if they never raise.
+    """
 
-    def __call__(self):
-        self.opened += 1
+    def __init__(self, journal: Journal | None = None, cool_down_seconds: int = 3600) -> None:
+        self.journal = Journal() if journal is None else journal
+        self.claims: dict[str, Claim] = {}
+        self.reminders: dict[str, float] = {}
+        self.down: set[str] = set()
+        self._cool_down_seconds = cool_down_seconds
+
+    def read(self, key: str) -> Claim | None:
+        self._called("read", key)
+        return self.claims.get(key)
+
+    def acquire(self, key: str, *, now: float, deadline: float, force_id: str | None) -> Claim:
+        self._called("acquire", key)
+        forced_by = frozenset[str]() if force_id is None else frozenset({force_id})
+        expiration = math.ceil(max(now + self._cool_down_seconds, deadline))
+        wanted = HeldClaim(key, "sending", uuid.uuid4().hex, math.ceil(deadline), expiration, forced_by=forced_by)
+        standing = self.claims.get(key)
+        if standing is not None and standing.state(now) != "expired":
+            if force_id is None or force_id in standing.forced_by:
+                return standing
+            if standing.state(now) == "sending":
+                self._store(replace(standing, forced_by=standing.forced_by | forced_by))
+                return standing
+            wanted = replace(wanted, forced_by=standing.forced_by | forced_by, replaced=standing)
+        self._store(wanted)
+        return wanted
+
+    def record_sent(self, claim: HeldClaim, sent_at: int) -> None:
+        self.journal.append(("record_sent", claim.key, sent_at))
+        self._settle("record_sent", replace(claim, status="sent", sent_at=sent_at))
+
+    def record_unknown(self, claim: HeldClaim) -> None:
+        self.journal.append(("record_unknown", claim.key))
+        self._settle("record_unknown", replace(claim, status="unknown"))
+
+    def release(self, claim: HeldClaim) -> None:
+        self.journal.append(("release", claim.key))
+        if "release" in self.down or self.claims[claim.key].owner != claim.owner:
+            return
+        if claim.replaced is None:
+            del self.claims[claim.key]
+        else:
+            self._store(claim.replaced)
+
+    def reminded(self, record_id: str) -> bool:
+        self._called("reminded", record_id)
+        return record_id in self.reminders
+
+    def record_reminder(self, record_id: str, now: float) -> None:
+        self._called("record_reminder", record_id)
+        self.reminders[record_id] = now
+
+    def forget_reminder(self, record_id: str) -> bool:
+        self.journal.append(("forget_reminder", record_id))
+        if "forget_reminder" in self.down:
+            return False
+        self.reminders.pop(record_id, None)
+        return True
+
+    def _called(self, method: str, *arguments: object) -> None:
+        self.journal.append((method, *arguments))
+        if method in self.down:
+            raise ClaimsUnavailable("DynamoDB did not answer.")
+
+    def _settle(self, method: str, claim: HeldClaim) -> None:
+        standing = self.claims[claim.key]
+        if method not in self.down and standing.owner == claim.owner:
+            # A forced call may have left its id in the meantime.
+            self._store(replace(claim, forced_by=standing.forced_by))
+
+    def _store(self, claim: Claim) -> None:
+        """Keep a plain claim: the one that `acquire` finds standing is nobody's to hold."""
+        self.claims[claim.key] = Claim(**{field.name: getattr(claim, field.name) for field in fields(Claim)})
+
+
+class FakeContacts(ports.ContactLookup):
+    """A DNS that knows the ``published`` contacts of domains and the ``mx`` of hosts; it is its own factory.
+
+    Hosts that are not in ``mx`` have no MX record. If ``is_down``, no query is answered.
+    """
+
+    def __init__(
+        self,
+        journal: Journal | None = None,
+        published: Mapping[str, Contacts] | None = None,
+        mx: Mapping[str, bool | None] | None = None,
+    ) -> None:
+        self.journal = Journal() if journal is None else journal
+        self.published = dict(published or {})
+        self.mx = dict(mx or {})
+        self.is_down = False
+
+    def __call__(self) -> "FakeContacts":
         return self
 
-    def contacts(self, names):
-        asked = list(names)
-        self.journal.append(("DNS", asked))
-        return {name: self.published.get(name, Contacts()) for name in asked}
+    def contacts(self, domains: Iterable[str]) -> dict[str, Contacts]:
+        asked = list(domains)
+        self.journal.append(("contacts", asked))
+        if self.is_down:
+            return dict.fromkeys(asked, Contacts(failure="DNS did not answer for TXT (LifetimeTimeout)"))
+        return {domain: self.published.get(domain, Contacts()) for domain in asked}
+
+    def has_mx(self, hosts: Iterable[str]) -> dict[str, bool | None]:
+        asked = list(dict.fromkeys(hosts))
+        self.journal.append(("has_mx", asked))
+        return {host: None if self.is_down else self.mx.get(host, False) for host in asked}
 
 
-def no_dns():
-    """Stand in for the factory of a lookup where none is needed."""
-    raise AssertionError("DNS was asked")
+class FakeQueue(ports.ReminderQueue):
+    """A queue that keeps what it is sent, a list for each call, and what is delayed. ``error`` is raised by `send`."""
+
+    def __init__(self) -> None:
+        self.sent: list[list[Reminder]] = []
+        self.swept_on: set[date] = set()
+        self.delayed: list[tuple[list[str], int]] = []
+        self.error: Exception | None = None
+
+    def send(self, reminders: Sequence[Reminder], swept_on: date) -> int:
+        if self.error is not None:
+            raise self.error
+        self.sent.append(list(reminders))
+        self.swept_on.add(swept_on)
+        return len(reminders)
+
+    def delay(self, receipt_handles: Sequence[str], seconds: int) -> None:
+        self.delayed.append((list(receipt_handles), seconds))
+
+    @property
+    def reminders(self) -> list[Reminder]:
+        return [reminder for call in self.sent for reminder in call]
+
+
+class Fakes:
+    """Everything that a `Resender` needs, over one journal; what an invocation is about to send is in it too."""
+
+    def __init__(self) -> None:
+        self.journal = Journal()
+        self.certcentral = FakeCertCentral(self.journal)
+        self.claims = FakeClaims(self.journal)
+        self.contacts = FakeContacts(self.journal)
+
+    def resender(self, now: float, **settings: Any) -> Resender:
+        """Build one whose clock stands still at ``now``."""
+        return Resender(self.certcentral, self.claims, self.contacts, config(**settings), clock=lambda: now)
+
+    def invocation(self, now: float, delivery_id: str = "call-1") -> Invocation:
+        """Begin one that has 29 seconds."""
+
+        def before_send(request: ResendRequest) -> None:
+            self.journal.append(("before_send", request))
+
+        return Invocation(now + 29, delivery_id, before_send)
+
+
+def config(**settings: Any) -> Config:
+    """Return the default settings, with some changed."""
+    required = {"API_KEY_SECRET_ID": "a-secret", "CLAIMS_TABLE": "a-table"}
+    return replace(Config.from_environment(required), **settings)
