@@ -29,6 +29,7 @@ from dv_resend.errors import (
 )
 from dv_resend.handlers.audit import Audit
 from dv_resend.handlers.sqs import handle_batch
+from unit.fakes import FakeQueue
 
 OUTCOMES = ["sent", "duplicate", "already_reminded", "not_due", "stuck"]
 
@@ -43,23 +44,6 @@ def error_of(kind: type[Any], **known: Any) -> ResendError:
 STOPPING = [kind for kind in ResendError.__subclasses__() if kind.scope == "account" or kind is ResendInProgress]
 PASSING = [kind for kind in ResendError.__subclasses__() if kind not in STOPPING]
 WITH_BACKOFF = [kind for kind in STOPPING if kind is not ResendInProgress]
-
-
-class FakeQueue:
-    """Records which messages are delayed, and for how many seconds."""
-
-    def __init__(self) -> None:
-        self.delays: list[tuple[list[str], int]] = []
-
-    def delay(self, receipt_handles: Any, seconds: int) -> None:
-        self.delays.append((list(receipt_handles), seconds))
-
-    def send(self, *_: object) -> int:
-        raise AssertionError("The worker queues nothing.")
-
-    @property
-    def seconds(self) -> list[int]:
-        return [seconds for _, seconds in self.delays]
 
 
 class FakeRemind:
@@ -127,7 +111,7 @@ def test_reminder_with_any_result_is_acknowledged(queue, outcome):
 
     returned = handle(remind, *messages(2), queue=queue)
 
-    assert (returned, remind.order_ids, queue.delays) == ([], [1, 2], [])
+    assert (returned, remind.order_ids, queue.delayed) == ([], [1, 2], [])
 
 
 def test_reminder_is_read_from_the_message(queue):
@@ -148,7 +132,7 @@ def test_error_of_order_scope_is_acknowledged(queue, kind):
 
     returned = handle(remind, *messages(), queue=queue)
 
-    assert (returned, remind.order_ids, queue.delays) == ([], [1, 2, 3], [])
+    assert (returned, remind.order_ids, queue.delayed) == ([], [1, 2, 3], [])
 
 
 @pytest.mark.parametrize(
@@ -173,7 +157,7 @@ def test_foreign_message_is_acknowledged_and_audited(output, queue, body):
     assert (foreign["outcome"], foreign["event_source"], ours["outcome"]) == ("InvalidRequest", "queue", "sent")
     assert foreign["code"].startswith("invalid_request|")
     assert "jane.doe" not in str(foreign)
-    assert (returned, remind.order_ids, queue.delays) == ([], [2], [])
+    assert (returned, remind.order_ids, queue.delayed) == ([], [2], [])
 
 
 # Errors that stop the batch
@@ -188,7 +172,7 @@ def test_error_of_account_scope_returns_the_rest_in_order(queue, kind, at):
 
     assert returned == list(range(at, 4))
     assert remind.order_ids == list(range(1, at + 1))
-    ((delayed, _),) = queue.delays
+    ((delayed, _),) = queue.delayed
     assert delayed == [f"handle-{number}" for number in range(at, 4)]
 
 
@@ -222,7 +206,7 @@ def test_bug_stops_the_batch_at_first(output, queue, bug, receives):
 
     returned = handle(remind, *messages(receives=receives), queue=queue)
 
-    assert (returned, remind.order_ids, len(queue.delays)) == ([2, 3], [1, 2], 1)
+    assert (returned, remind.order_ids, len(queue.delayed)) == ([2, 3], [1, 2], 1)
     assert [line["outcome"] for line in audits(output)] == ["sent", "InternalError"]
 
 
@@ -232,7 +216,7 @@ def test_bug_after_three_receives_is_acknowledged(output, queue, receives):
 
     returned = handle(remind, message(1), message(2, receives=receives), message(3), queue=queue)
 
-    assert (returned, remind.order_ids, queue.delays) == ([], [1, 2, 3], [])
+    assert (returned, remind.order_ids, queue.delayed) == ([], [1, 2, 3], [])
     assert [line["outcome"] for line in audits(output)] == ["sent", "InternalError", "sent"]
 
 
@@ -254,7 +238,7 @@ def test_rate_limit_is_never_acknowledged(receives):
 def test_delay_doubles_with_each_receive(queue, kind, receives, seconds):
     handle(FakeRemind({1: error_of(kind)}), *messages(receives=receives), queue=queue)
 
-    assert queue.seconds == [seconds]
+    assert [seconds for _, seconds in queue.delayed] == [seconds]
 
 
 def test_delay_counts_the_receives_of_the_failed_message(queue):
@@ -262,7 +246,7 @@ def test_delay_counts_the_receives_of_the_failed_message(queue):
 
     handle(FakeRemind({2: RateLimited("x")}), *records, queue=queue)
 
-    assert queue.delays == [(["handle-2", "handle-3"], 60)]
+    assert queue.delayed == [(["handle-2", "handle-3"], 60)]
 
 
 @pytest.mark.parametrize("retry_after", [1, 7, 3600, 86_400])
@@ -272,7 +256,7 @@ def test_delay_is_what_the_error_asks_for(queue, kind, receives, retry_after):
     handle(FakeRemind({1: error_of(kind, retry_after=retry_after)}), *messages(receives=receives), queue=queue)
 
     # Repeated short waits would use up the queue's receives within minutes.
-    assert queue.seconds == [retry_after if receives <= 5 else max(retry_after, 900)]
+    assert [seconds for _, seconds in queue.delayed] == [retry_after if receives <= 5 else max(retry_after, 900)]
 
 
 @pytest.mark.parametrize("receives", [1, 9])
@@ -282,13 +266,13 @@ def test_delay_of_a_resend_in_progress_is_30_seconds(queue, receives, retry_afte
 
     handle(FakeRemind({1: error}), *messages(receives=receives), queue=queue)
 
-    assert queue.seconds == [30]
+    assert [seconds for _, seconds in queue.delayed] == [30]
 
 
 def test_delay_of_a_bug_doubles_too(queue):
     handle(FakeRemind({1: ValueError("x")}), *messages(receives=2), queue=queue)
 
-    assert queue.seconds == [60]
+    assert [seconds for _, seconds in queue.delayed] == [60]
 
 
 # Audit lines and metrics
@@ -364,7 +348,7 @@ BROKEN = CertCentralUnavailable("x", upstream_status=500)
 def test_order_that_keeps_failing_is_dropped_if_the_next_succeeds(queue, error):
     returned = handle(FakeRemind({1: error}), *messages(3, receives=6), queue=queue)
 
-    assert (returned, queue.delays) == ([], [])
+    assert (returned, queue.delayed) == ([], [])
 
 
 @pytest.mark.parametrize("error", [error_of(OrderNotEligible), OrderNotFound("x"), RequestRejected("x")], ids=ascii)
@@ -372,7 +356,7 @@ def test_order_that_keeps_failing_is_dropped_if_the_next_is_refused(queue, error
     """A refusal shows too that CertCentral answers for other orders."""
     returned = handle(FakeRemind({1: BROKEN, 2: error}), *messages(2, receives=6), queue=queue)
 
-    assert (returned, queue.delays) == ([], [])
+    assert (returned, queue.delayed) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -391,7 +375,7 @@ def test_order_is_not_dropped_in_an_outage(queue, outcomes, receives):
     returned = handle(FakeRemind(outcomes), *messages(3, receives=receives), queue=queue)
 
     assert returned[0] == 1
-    ((delayed, _),) = queue.delays
+    ((delayed, _),) = queue.delayed
     assert delayed[0] == "handle-1"
 
 
@@ -423,6 +407,6 @@ def test_any_batch_is_handled_in_order_up_to_one_message(output, deliveries):
     first = stops[0] if stops else len(deliveries) + 1
     assert returned == list(range(first, len(deliveries) + 1))
     assert remind.order_ids == list(range(1, min(first, len(deliveries)) + 1))
-    assert len(queue.delays) == bool(stops)
+    assert len(queue.delayed) == bool(stops)
     assert len(audits(output)) == len(remind.order_ids)
     observability.metrics.clear_metrics()
