@@ -27,7 +27,7 @@ _PATH = re.compile(r"(?:/[^/]+)?/services/v2/order/certificate/([^/]+)/resend-em
 
 def not_routed(event: Mapping[str, Any]) -> HttpResponse | None:
     """Answer a request to an unknown path (404) or with another method (405); return ``None`` if it is ours."""
-    if not _PATH.fullmatch(_path(event)):
+    if _order_id(event) is None:
         return _errors(404, [("not_found|route", "There is no such path.")])
     if _method(event) != "PUT":
         return _errors(405, [("method_not_allowed", "Only PUT is allowed here.")], {"Allow": "PUT"})
@@ -36,10 +36,9 @@ def not_routed(event: Mapping[str, Any]) -> HttpResponse | None:
 
 def parse_http(event: Mapping[str, Any]) -> ParsedEvent:
     """Validate a request; raise `InvalidRequest` that names the field."""
-    match = _PATH.fullmatch(_path(event))
     flags = _parse_query(event)
     request = ResendRequest.from_digicert(
-        match[1] if match else None,
+        _order_id(event),
         _parse_body(event),
         dry_run=flags.get("dry_run", False),
         force=flags.get("force", False),
@@ -124,9 +123,11 @@ def _json(status: int, body: dict[str, object], headers: dict[str, str]) -> Http
     }
 
 
-def _path(event: Mapping[str, Any]) -> str:
+def _order_id(event: Mapping[str, Any]) -> str | None:
+    """Return the order id as the path has it, or ``None`` if the path is not DigiCert's."""
     path = event.get("rawPath", event.get("path"))
-    return path if isinstance(path, str) else ""
+    match = _PATH.fullmatch(path) if isinstance(path, str) else None
+    return match[1] if match else None
 
 
 def _method(event: Mapping[str, Any]) -> object:
