@@ -5,12 +5,13 @@ logs, in what the handler answers or raises, or in the claims table.
 """
 
 import json
+import logging
 import os
 import sys
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 CANARY = "canary-5f0c2b7e9d4148a6b3e1"
 SECRET_ID = "dv-resend/api-key"
@@ -53,7 +54,7 @@ class _CurrentStdout:
         sys.stdout.flush()
 
 
-observability.logger.registered_handler.setStream(_CurrentStdout())
+cast("logging.StreamHandler[Any]", observability.logger.registered_handler).setStream(_CurrentStdout())
 
 
 @pytest.hookimpl(wrapper=True)

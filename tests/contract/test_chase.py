@@ -91,7 +91,7 @@ def evaluate_all(expressions: list[str], variables: dict[str, Any], *, until_tru
         })();
     """
     given = [[expression[3:-3] for expression in expressions], variables, until_true]
-    command = [NODE, "-e", program, str(TOOLS / "jsonata"), *map(json.dumps, given)]
+    command: list[Any] = [NODE, "-e", program, str(TOOLS / "jsonata"), *map(json.dumps, given)]
     ran = subprocess.run(command, check=True, capture_output=True, text=True)
     values: list[Any] = json.loads(ran.stdout)
     return values
@@ -394,7 +394,9 @@ def test_chase_without_dry_run_starts_with_resend(field: dict[str, Any]) -> None
     chased = {"order_id": 1} | field
 
     assert first_step(chased) == "Resend"
-    assert not events.parse("direct", prepared(chased)["request"]).request.dry_run
+    request = events.parse("direct", prepared(chased)["request"]).request
+    assert isinstance(request, ResendRequest)
+    assert not request.dry_run
 
 
 @pytest.mark.parametrize("value", ["true", "false", "", 1, 0, None, [], [True], {}, {"a": True}], ids=ascii)

@@ -227,7 +227,7 @@ NAMES = st.lists(LABELS, min_size=1, max_size=4).map(".".join)
 DOMAINS = NAMES | NAMES.map("*.{}".format) | TEXTS
 LOCALS = st.text("aB.+'!", min_size=1, max_size=4) | st.sampled_from(["admin", "a" * 64, "a" * 65])
 EMAILS = st.builds("{}@{}".format, LOCALS, NAMES) | TEXTS
-ANYTHING = st.none() | st.booleans() | st.integers() | TEXTS | st.just([]) | st.just({})
+ANYTHING: st.SearchStrategy[Any] = st.none() | st.booleans() | st.integers() | TEXTS | st.just([]) | st.just({})
 RECIPIENTS = st.fixed_dictionaries(
     {}, optional={"domain": DOMAINS, "email": EMAILS, "email_domain": NAMES | ANYTHING, "typo": ANYTHING}
 )

@@ -22,7 +22,7 @@ def test_socket_beyond_loopback_is_refused(address: tuple[str, int]) -> None:
 @pytest.mark.parametrize("leak", ["print(CANARY)", "import logging; logging.warning(CANARY)", "assert CANARY == ''"])
 def test_api_key_in_test_output_fails_the_test_and_is_hidden(tmp_path: Path, leak: str) -> None:
     (tmp_path / "test_leak.py").write_text(f"from conftest import CANARY\n\ndef test_leak():\n    {leak}\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "--rootdir", tmp_path, tmp_path]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "--rootdir", str(tmp_path), str(tmp_path)]
 
     ran = subprocess.run(
         command,

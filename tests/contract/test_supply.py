@@ -63,7 +63,7 @@ def test_shipped_package_has_an_allowed_license(name: str) -> None:
     # The license text ships, too.
     texts = [file for file in package.files or [] if file.parts[0].endswith(".dist-info") and "LICENSE" in file.name]
     assert texts
-    assert all(text.locate().read_text().strip() for text in texts)
+    assert all(text.read_text().strip() for text in texts)
 
 
 # ---------------------------------------------------------------- linters

@@ -223,7 +223,8 @@ def test_missing_amazon_root_fails_the_build(tmp_path: Path) -> None:
 
 def test_installed_files_are_as_their_packages_have_them(package: Path) -> None:
     """The build deletes some and replaces the SDK's data; no other change is meant, least of all to who is trusted."""
-    changed, kept = [], []
+    changed: list[str] = []
+    kept: list[str] = []
     for record in package.glob("*.dist-info/RECORD"):
         for name, value, _ in csv.reader(record.read_text().splitlines()):
             file = package / name

@@ -48,7 +48,7 @@ kill_around(CertCentralClient, "resend_emails", None, "after-put")
 kill_around(ClaimsTable, "record_reminder", "before-reminder-record", "after-reminder-record")
 kill_around(ClaimsTable, "record_sent", None, "before-answer")
 
-context = types.SimpleNamespace(
+context: Any = types.SimpleNamespace(
     function_name="resend",
     memory_limit_in_mb=256,
     invoked_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:resend:live",

@@ -84,11 +84,11 @@ def test_parallel_calls_mail_each_order_once(
     with ThreadPoolExecutor(CALLERS) as pool:
         answers = list(pool.map(call, range(CALLERS)))
 
-    said = defaultdict(Counter)
+    outcomes: dict[int, Counter[str]] = defaultdict(Counter)
     for order_id, outcome in answers:
-        said[order_id][outcome] += 1
+        outcomes[order_id][outcome] += 1
     for order_id in orders:
-        found = said[order_id]
+        found = outcomes[order_id]
         assert found.total() == CALLERS_OF_AN_ORDER
         if order_id in without_response:
             assert found["OutcomeUnknown"] >= 1
@@ -98,6 +98,7 @@ def test_parallel_calls_mail_each_order_once(
             assert found.keys() <= {"sent", "duplicate", "ResendInProgress"}
     assert Counter(int(put["path"].split("/")[-2]) for put in emulator.puts) == dict.fromkeys(orders, 1)
     logged = Counter(
-        (line["order_id"], line["outcome"]) for line in stack.audit_lines(since) if line.get("order_id") in said
+        (line["order_id"], line["outcome"]) for line in stack.audit_lines(since) if line.get("order_id") in outcomes
     )
-    assert all(logged[order_id, outcome] == count for order_id in orders for outcome, count in said[order_id].items())
+    answered = {(order_id, outcome): count for order_id in orders for outcome, count in outcomes[order_id].items()}
+    assert {key: logged[key] for key in answered} == answered

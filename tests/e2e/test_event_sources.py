@@ -176,8 +176,8 @@ def test_retried_event_mails_once(stack: LocalStack, emulator: Emulator, wanted:
     stack.client("lambda").invoke(FunctionName=stack.function_alias, InvocationType="Event", Payload=json.dumps(wanted))
 
     # Lambda makes three attempts. The local AWS makes them within seconds, and has no failed-events queue.
-    said = eventually(lambda: len(found := audit_lines(stack, wanted["order_id"])) == 4 and found)
-    assert [line["outcome"] for line in said] == ["sending"] + ["OutcomeUnknown"] * 3
+    lines = eventually(lambda: found if len(found := audit_lines(stack, wanted["order_id"])) == 4 else [])
+    assert [line["outcome"] for line in lines] == ["sending"] + ["OutcomeUnknown"] * 3
     assert_mailed(emulator, wanted["order_id"])
 
 

@@ -17,7 +17,7 @@ BODY = {
     ],
     "locale": "en",
 }
-CONTACTS = [entry["email"] for entry in BODY["domain_approval_emails"]]
+CONTACTS = ["someone@example.com", "someone@example2.com"]
 CONTACT = "_validation-contactemail.example.com"
 
 

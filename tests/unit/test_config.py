@@ -267,7 +267,7 @@ def test_any_environment_is_valid_or_rejected_by_name(values):
     try:
         found = Config.from_environment(REQUIRED | values)
     except ConfigurationError as error:
-        message = error.message
+        message: str | None = error.message
     else:
         message = None
         assert found.certcentral_base_url.lower().startswith(("https://", "http://"))

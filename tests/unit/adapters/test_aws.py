@@ -2,6 +2,7 @@
 
 from unittest.mock import Mock
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
@@ -22,9 +23,9 @@ def test_client_gives_up_soon(service):
 
 def test_clients_share_one_session(monkeypatch):
     """Each session would read the SDK's data again."""
-    monkeypatch.setattr(aws.boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     session = Mock()
-    monkeypatch.setattr(aws.boto3, "Session", session)
+    monkeypatch.setattr(boto3, "Session", session)
 
     aws.client("dynamodb")
     aws.client("sqs")

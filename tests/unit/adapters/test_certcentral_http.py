@@ -3,6 +3,7 @@
 import datetime as dt
 import gzip
 import json
+import random
 import socket
 import ssl
 import time
@@ -269,7 +270,7 @@ def test_refused_connection_is_tried_three_times(make_http: MakeHttp, call: Call
 
 def test_repeats_wait_a_little_longer_each_time(make_http: MakeHttp, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(certcentral_http.random, "uniform", lambda low, high: (low + high) / 2)
+    monkeypatch.setattr(random, "uniform", lambda low, high: (low + high) / 2)
     with refused_port() as port, pytest.raises(CertCentralUnavailable):
         make_http(base_url=f"http://127.0.0.1:{port}", sleep=slept.append).call(PUT, later())
 

@@ -651,7 +651,7 @@ class Situation:
     def scopes(self) -> list[str]:
         return [domain.scope for domain in self.order.domains]
 
-    def verdict(self, order: OrderStatus | None = None, **changed: str) -> Verdict:
+    def verdict(self, order: OrderStatus | None = None, **changed: Any) -> Verdict:
         items = [self.entry | changed]
         (recipient,) = ResendRequest.from_input({"order_id": 7, "domain_approval_emails": items}).recipients
         return verdict_on(recipient, order or self.order, self.dns)

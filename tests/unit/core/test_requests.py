@@ -668,7 +668,7 @@ def test_upstream_body_parses_to_the_same_request(fields):
 @PURE
 @given(REQUESTS)
 def test_recipients_are_never_widened(fields):
-    body = ResendRequest.from_input(fields).upstream_body
+    body: dict[str, Any] = ResendRequest.from_input(fields).upstream_body
 
     named = {(r["domain"].lower(), r["email"].lower()) for r in fields.get("domain_approval_emails", [])}
     mailed = [(r["domain"], r["email"].lower()) for r in body.get("domain_approval_emails", [])]

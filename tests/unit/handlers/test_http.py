@@ -93,7 +93,12 @@ def test_http_request_is_validated_once(make, monkeypatch):
 
     def spy(module: Any, name: str) -> None:
         original = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda *arguments: calls.append(arguments) or original(*arguments))
+
+        def noted(*arguments: Any) -> Any:
+            calls.append(arguments)
+            return original(*arguments)
+
+        monkeypatch.setattr(module, name, noted)
 
     spy(requests, "parse_order_id")
     spy(requests, "reject_unknown_fields")
