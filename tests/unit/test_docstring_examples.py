@@ -32,7 +32,9 @@ def public_classes() -> list[type]:
     ]
 
 
-@pytest.mark.parametrize("module", list(filter(has_examples, MODULES)), ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [module for module in MODULES if has_examples(module)], ids=lambda module: module.__name__
+)
 def test_docstring_examples_hold(module):
     results = doctest.testmod(module)
 

@@ -13,12 +13,16 @@ from dv_resend.errors import OrderNotEligible
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-def plan(*names: NameReport, waiting_since: datetime | None = None, **fields: Any) -> ResendPlan:
+def plan(*names: NameReport, waiting_since: datetime | None = None, **changed: Any) -> ResendPlan:
     order = Order(7, "pending", "dv_ssl_certificate", "email", waiting_since)
-    return ResendPlan(
-        **{"request": ResendRequest(7), "order": order, "names": names, "at": NOW.timestamp(), "would_be": "sent"}
-        | fields
-    )
+    fields: dict[str, Any] = {
+        "request": ResendRequest(7),
+        "order": order,
+        "names": names,
+        "at": NOW.timestamp(),
+        "would_be": "sent",
+    }
+    return ResendPlan(**fields | changed)
 
 
 # Names
