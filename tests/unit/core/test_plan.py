@@ -154,7 +154,7 @@ def test_plan_as_json_shows_what_prevents_a_resend(fields, added):
 
 
 @pytest.mark.parametrize("count", [MAX_NAMES, MAX_NAMES + 3])
-def test_plan_shows_names_not_validated_first_and_counts_the_rest(count):
+def test_plan_shows_unvalidated_names_first_and_counts_rest(count):
     validated = [NameReport(f"n{number}.test", "approved", True) for number in range(count - 2)]
     others = [NameReport("b.test", "pending"), NameReport("a.test", "pending")]
 
