@@ -264,12 +264,12 @@ def test_secret_in_the_wrong_variable_is_not_echoed(name):
 @settings(deadline=None, derandomize=True)
 @given(st.dictionaries(st.sampled_from(sorted(VARIABLES)), st.text() | st.from_regex(r"https?://.*|[0-9a-f.:\[\], ]*")))
 def test_any_environment_is_valid_or_rejected_by_name(values):
+    message: str | None = None
     try:
         found = Config.from_environment(REQUIRED | values)
     except ConfigurationError as error:
         message: str | None = error.message
     else:
-        message = None
         assert found.certcentral_base_url.lower().startswith(("https://", "http://"))
         assert 3600 <= found.cool_down_seconds <= 86400
         assert 1 <= found.certcentral_timeout_seconds <= 10

@@ -32,10 +32,9 @@ def public_classes() -> list[type]:
     ]
 
 
-WITH_EXAMPLES = [module for module in MODULES if has_examples(module)]
-
-
-@pytest.mark.parametrize("module", WITH_EXAMPLES, ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [module for module in MODULES if has_examples(module)], ids=lambda module: module.__name__
+)
 def test_docstring_examples_hold(module):
     results = doctest.testmod(module)
 

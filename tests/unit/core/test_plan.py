@@ -13,12 +13,16 @@ from dv_resend.errors import OrderNotEligible
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-def plan(*names: NameReport, waiting_since: datetime | None = None, **fields: Any) -> ResendPlan:
+def plan(*names: NameReport, waiting_since: datetime | None = None, **changed: Any) -> ResendPlan:
     order = Order(7, "pending", "dv_ssl_certificate", "email", waiting_since)
-    return ResendPlan(
-        **{"request": ResendRequest(7), "order": order, "names": names, "at": NOW.timestamp(), "would_be": "sent"}
-        | fields
-    )
+    fields: dict[str, Any] = {
+        "request": ResendRequest(7),
+        "order": order,
+        "names": names,
+        "at": NOW.timestamp(),
+        "would_be": "sent",
+    }
+    return ResendPlan(**fields | changed)
 
 
 # Names
@@ -150,7 +154,7 @@ def test_plan_as_json_shows_what_prevents_a_resend(fields, added):
 
 
 @pytest.mark.parametrize("count", [MAX_NAMES, MAX_NAMES + 3])
-def test_plan_shows_names_not_validated_first_and_counts_the_rest(count):
+def test_plan_shows_unvalidated_names_first_and_counts_rest(count):
     validated = [NameReport(f"n{number}.test", "approved", True) for number in range(count - 2)]
     others = [NameReport("b.test", "pending"), NameReport("a.test", "pending")]
 

@@ -521,6 +521,9 @@ def test_sweep_request_may_have_an_offset_or_be_a_dry_run(fields, request_):
     assert SweepRequest.from_input({"action": "sweep", **fields}) == request_
 
 
+NOT_COUNTS: list[Any] = [None, -1, True, 1.0, "1", [], {}, 10**7 + 1]
+
+
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
@@ -528,7 +531,7 @@ def test_sweep_request_may_have_an_offset_or_be_a_dry_run(fields, request_):
         ({"force": True}, "force"),
         ({"days": [1]}, "days"),
         *(({"dry_run": value}, "dry_run") for value in (None, "true", 1)),
-        *(({"offset": value}, "offset") for value in (None, -1, True, 1.0, "1", [], {}, 10**7 + 1)),
+        *(({"offset": value}, "offset") for value in NOT_COUNTS),
     ],
     ids=ascii,
 )
@@ -540,6 +543,8 @@ def test_any_other_sweep_request_is_rejected(fields, field):
 
 
 DAY = dt.date(2026, 11, 20)
+NOT_DATES: list[Any] = [None, 1, "", "soon", "2026-13-01", "2026-11-20T00:00:00+00:00", []]
+NOT_DAYS: list[Any] = [None, "x", [], "1.5", True, 1.9, 0, -5, 366]
 
 
 @pytest.mark.parametrize(
@@ -556,6 +561,11 @@ def test_reminder_has_a_message_body_and_a_record_id(reminder, body, record_id):
     assert reminder.record_id == record_id
 
 
+@pytest.mark.parametrize("reminder", [Reminder(7, DAY), Reminder(7, day=3)], ids=ascii)
+def test_reminder_without_date_or_day_has_no_record_id(reminder):
+    assert reminder.record_id is None
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -567,14 +577,8 @@ def test_reminder_has_a_message_body_and_a_record_id(reminder, body, record_id):
         ({"order_id": 7, "jane.doe@example.com": 1}, "j***@example.com"),
         ({"order_id": 7, "day": 3}, "waiting_since"),
         ({"order_id": 7, "waiting_since": "2026-11-20"}, "day"),
-        *(
-            ({"order_id": 7, "waiting_since": value, "day": 3}, "waiting_since")
-            for value in (None, 1, "", "soon", "2026-13-01", "2026-11-20T00:00:00+00:00", [])
-        ),
-        *(
-            ({"order_id": 7, "waiting_since": "2026-11-20", "day": value}, "day")
-            for value in (None, "x", [], "1.5", True, 1.9, 0, -5, 366)
-        ),
+        *(({"order_id": 7, "waiting_since": value, "day": 3}, "waiting_since") for value in NOT_DATES),
+        *(({"order_id": 7, "waiting_since": "2026-11-20", "day": value}, "day") for value in NOT_DAYS),
     ],
     ids=lambda value: ascii(value)[:60],
 )
