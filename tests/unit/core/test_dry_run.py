@@ -390,7 +390,7 @@ def test_accepted_are_constructed_addresses_and_contacts(fakes: Fakes) -> None:
     assert report(plan, "b.test")["accepted"] == constructed_addresses("b.test")
 
 
-def test_mailed_are_the_addresses_named_for_a_name_or_its_wildcard(fakes: Fakes) -> None:
+def test_mailed_are_addresses_named_for_a_name_or_its_wildcard(fakes: Fakes) -> None:
     fakes.certcentral.domains = validation("*.example.com", "example.com", "example.org", "example.net")
 
     plan = dry_run(fakes, ADMIN, ("*.example.com", "webmaster@example.com"), ("example.org", "Hostmaster@example.org"))
@@ -401,7 +401,7 @@ def test_mailed_are_the_addresses_named_for_a_name_or_its_wildcard(fakes: Fakes)
     assert report(plan, "example.net")["mailed"] == []
 
 
-def test_mailed_are_the_addresses_named_for_a_wildcard_in_a_scope(fakes: Fakes) -> None:
+def test_mailed_are_addresses_named_for_a_wildcard_in_a_scope(fakes: Fakes) -> None:
     fakes.certcentral.domains = (NameStatus("example.com", "pending", ("*.shop.example.com",)),)
     recipients = [
         ("*.shop.example.com", "admin@shop.example.com"),
@@ -413,7 +413,7 @@ def test_mailed_are_the_addresses_named_for_a_wildcard_in_a_scope(fakes: Fakes) 
     assert report(plan, "*.shop.example.com")["mailed"] == [email for _, email in recipients]
 
 
-def test_mailed_are_the_addresses_named_for_the_scope(fakes: Fakes) -> None:
+def test_mailed_are_addresses_named_for_the_scope(fakes: Fakes) -> None:
     fakes.certcentral.domains = (NameStatus("example.com", "pending", ("www.example.com",)),)
 
     plan = dry_run(fakes, ADMIN)
@@ -562,7 +562,7 @@ def test_default_dry_run_is_answered_while_dns_is_down(fakes: Fakes) -> None:
     }
 
 
-def test_constructed_addresses_only_would_be_mailed_while_dns_is_down(fakes: Fakes) -> None:
+def test_only_constructed_addresses_pass_while_dns_is_down(fakes: Fakes) -> None:
     fakes.contacts.is_down = True
 
     assert dry_run(fakes, ADMIN).would_be == "sent"
