@@ -201,7 +201,7 @@ def test_unenforced_unverified_recipient_is_explained() -> None:
 # Mailboxes
 
 
-def test_default_addresses_without_mx_are_replaced_by_those_with_one() -> None:
+def test_default_addresses_without_mx_get_an_alternative() -> None:
     has_mx = {"a.b.example.com": False, "b.example.com": False, "example.com": True, "mail.test": True}
 
     advice = advice_on(report("*.a.b.example.com", has_mx=has_mx))

@@ -73,7 +73,7 @@ def queries_and_puts(fakes: Fakes) -> list[str]:
     return [method for method in fakes.journal.methods if method in (*QUERIES, "resend_emails")]
 
 
-def test_due_reminder_mails_the_default_recipients_and_is_recorded(fakes: Fakes) -> None:
+def test_due_reminder_mails_default_recipients_and_is_recorded(fakes: Fakes) -> None:
     assert remind(fakes) == "sent"
 
     now, deadline = NOW.timestamp(), NOW.timestamp() + 29
@@ -229,7 +229,7 @@ def test_order_with_a_pending_name_is_reminded_of(fakes: Fakes, approved: tuple[
     assert records(fakes) == [RECORD]
 
 
-def test_order_with_a_name_missing_from_its_validation_is_reminded_of(fakes: Fakes) -> None:
+def test_order_with_a_name_not_in_its_validation_is_reminded_of(fakes: Fakes) -> None:
     fakes.certcentral.order = replace(
         fakes.certcentral.order, names=("example.com", "www.example.com", "new.example.com")
     )
@@ -241,15 +241,13 @@ def test_order_with_a_name_missing_from_its_validation_is_reminded_of(fakes: Fak
 
 
 @pytest.mark.parametrize("domains", [(), (NameStatus("example.com", "approved", ("example.com",), expired=True),)])
-def test_order_with_unknown_names_or_expired_approvals_is_reminded_of(
-    fakes: Fakes, domains: tuple[NameStatus, ...]
-) -> None:
+def test_order_not_surely_validated_is_reminded_of(fakes: Fakes, domains: tuple[NameStatus, ...]) -> None:
     fakes.certcentral.domains = domains
 
     assert remind(fakes) == "sent"
 
 
-def test_reminder_refused_as_validated_is_sent_once_a_name_is_pending(fakes: Fakes) -> None:
+def test_reminder_once_refused_is_sent_when_a_name_is_pending(fakes: Fakes) -> None:
     fakes.certcentral.approve("example.com", "www.example.com")
     with pytest.raises(OrderNotEligible):
         remind(fakes)
@@ -262,7 +260,7 @@ def test_reminder_refused_as_validated_is_sent_once_a_name_is_pending(fakes: Fak
 # Repeats
 
 
-def test_default_resend_within_the_cool_down_counts_as_the_reminder(fakes: Fakes) -> None:
+def test_default_resend_in_the_cool_down_counts_as_reminder(fakes: Fakes) -> None:
     resend(fakes, at=-60)
 
     assert remind(fakes) == "duplicate"
@@ -271,7 +269,7 @@ def test_default_resend_within_the_cool_down_counts_as_the_reminder(fakes: Fakes
     assert remind(fakes, at=COOL_DOWN) == "already_reminded"
 
 
-def test_default_resend_before_the_cool_down_does_not(fakes: Fakes) -> None:
+def test_default_resend_before_that_does_not_count_as_reminder(fakes: Fakes) -> None:
     resend(fakes, at=-COOL_DOWN)
 
     assert remind(fakes) == "sent"
@@ -281,7 +279,7 @@ def test_default_resend_before_the_cool_down_does_not(fakes: Fakes) -> None:
 @pytest.mark.parametrize(
     "request_", [resend_request(("example.com", "admin@example.com")), resend_request(locale="de")], ids=ascii
 )
-def test_resend_of_other_emails_does_not_count_as_the_reminder(fakes: Fakes, request_: ResendRequest) -> None:
+def test_resend_of_other_emails_does_not_count_as_reminder(fakes: Fakes, request_: ResendRequest) -> None:
     resend(fakes, request_, at=-60)
 
     assert remind(fakes) == "sent"

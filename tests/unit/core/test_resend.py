@@ -233,7 +233,7 @@ def test_incomplete_validation_never_counts_as_validated(
 @pytest.mark.parametrize(
     "recipient", [WWW, ("exmaple.com", "admin@exmaple.com"), ("www.example.com", "j@mail.test")], ids=ascii
 )
-def test_named_recipient_of_an_incomplete_validation_is_unverified(
+def test_named_recipient_is_unverified_if_names_are_unknown(
     fakes: Fakes, domains: tuple[NameStatus, ...], recipient: tuple[str, str]
 ) -> None:
     """If the domain is not on the order, CertCentral might mail everybody."""
@@ -679,7 +679,7 @@ def test_failed_release_does_not_hide_the_error(fakes: Fakes) -> None:
     assert failure(RateLimited, fakes).retry_after == 7
 
 
-def test_unknown_outcome_is_recorded_with_the_rest_of_the_cool_down(fakes: Fakes) -> None:
+def test_unknown_outcome_is_recorded_and_says_how_long_it_lasts(fakes: Fakes) -> None:
     unknown = OutcomeUnknown("x", upstream_status=500)
     fakes.certcentral.errors["resend_emails"] = unknown
 
