@@ -5,6 +5,7 @@ logs, in what the handler answers or raises, or in the claims table.
 """
 
 import json
+import logging
 import os
 import sys
 import types
@@ -53,7 +54,9 @@ class _CurrentStdout:
         sys.stdout.flush()
 
 
-observability.logger.registered_handler.setStream(_CurrentStdout())
+_handler = observability.logger.registered_handler
+assert isinstance(_handler, logging.StreamHandler)
+_handler.setStream(_CurrentStdout())
 
 
 @pytest.hookimpl(wrapper=True)
@@ -124,7 +127,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         "API_KEY_SECRET_ID": SECRET_ID,
         "CLAIMS_TABLE": TABLE,
         "CERTCENTRAL_BASE_URL": BASE_URL,
-        # Nobody answers there: a test that forgets to say whom to ask does not ask this machine's own resolvers.
+        # Nothing listens there, so that a test without a DNS server of its own never queries this machine's resolvers.
         "DNS_SERVERS": "127.0.0.1:9",
     }.items():
         monkeypatch.setenv(name, value)
