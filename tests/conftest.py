@@ -11,7 +11,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 CANARY = "canary-5f0c2b7e9d4148a6b3e1"
 SECRET_ID = "dv-resend/api-key"
@@ -54,7 +54,9 @@ class _CurrentStdout:
         sys.stdout.flush()
 
 
-cast("logging.StreamHandler[Any]", observability.logger.registered_handler).setStream(_CurrentStdout())
+_handler = observability.logger.registered_handler
+assert isinstance(_handler, logging.StreamHandler)
+_handler.setStream(_CurrentStdout())
 
 
 @pytest.hookimpl(wrapper=True)
@@ -125,7 +127,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         "API_KEY_SECRET_ID": SECRET_ID,
         "CLAIMS_TABLE": TABLE,
         "CERTCENTRAL_BASE_URL": BASE_URL,
-        # Nobody answers there: a test that forgets to say whom to ask does not ask this machine's own resolvers.
+        # Nothing listens there, so that a test without a DNS server of its own never queries this machine's resolvers.
         "DNS_SERVERS": "127.0.0.1:9",
     }.items():
         monkeypatch.setenv(name, value)

@@ -37,6 +37,9 @@ BATCH = {
     "aws_lambda_powertools.utilities.data_classes",
 }
 
+PARENT = {
+    "domain_approval_emails": [{"domain": "api.shop.test", "email": "admin@shop.test", "email_domain": "shop.test"}]
+}
 ADMIN = {"domain_approval_emails": [{"domain": "example.com", "email": "admin@example.com"}]}
 PERSON = {"domain_approval_emails": [{"domain": "contact.example", "email": "pki@mail.test"}]}
 ORDER, CONTACT = SEED_IDS["plain"], SEED_IDS["contact"]
@@ -63,6 +66,7 @@ EVENTS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "schedule": ({"action": "sweep"}, set()),
     "queue": (sqs(), BATCH),
     "published contact": ({"order_id": CONTACT, **PERSON}, {"dns", "publicsuffixlist"}),
+    "parent that CertCentral validates": ({"order_id": SEED_IDS["multi_san"], **PARENT}, set()),
     "http, dry run": (http({"dry_run": "true"}), DRY_RUN),
 }
 

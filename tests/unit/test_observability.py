@@ -4,7 +4,6 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,6 @@ from dv_resend.observability import MetricName, count, count_failure, flush, obs
 
 SRC = Path(__file__).parents[2] / "src"
 BY_SERVICE = {"namespace": "DvResend", "dimensions": {"service": SERVICE}}
-
-
-@pytest.fixture(autouse=True)
-def _no_metrics_left() -> Iterator[None]:
-    yield
-    observability.metrics.clear_metrics()
-    observability.logger.remove_keys(["upstream_status"])
 
 
 # Metrics

@@ -1,7 +1,6 @@
 """The audit line: one for each decision, with what it counts."""
 
 import datetime as dt
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +26,7 @@ from dv_resend.errors import (
     UpstreamError,
 )
 from dv_resend.handlers.audit import Audit
+from unit.samples import error_of
 
 CALLER = "arn:aws:iam::123456789012:user/jane"
 REQUEST = ResendRequest.from_input(
@@ -63,13 +63,6 @@ SUMMARY = SweepSummary(
 LOGGER_FIELDS = {"level", "location", "message", "timestamp", "service"}
 
 
-@pytest.fixture(autouse=True)
-def _no_metrics_left() -> Iterator[None]:
-    yield
-    observability.metrics.clear_metrics()
-    observability.logger.remove_keys(["upstream_status"])
-
-
 def audit(request: Any = REQUEST, event_source: Any = "http") -> Audit:
     line = Audit(event_source)
     line.caller, line.request = CALLER, request
@@ -91,17 +84,10 @@ def one(value: int = 1, **dimensions: str) -> dict[str, Any]:
     return {"namespace": "DvResend", "dimensions": {"service": SERVICE, **dimensions}, "value": value}
 
 
-def error_of(kind: type[Any]) -> ResendError:
-    if kind is RecipientNotAllowed:
-        return RecipientNotAllowed([("field", "x"), ("another", "y")])
-    error: ResendError = kind("field", "x") if kind in (InvalidRequest, OrderNotEligible) else kind("x")
-    return error
-
-
 # Results
 
 
-def test_line_of_a_sent_resend_says_who_mailed_whom(output):
+def test_line_of_a_sent_resend_has_caller_and_recipients(output):
     audit().succeeded(SENT)
 
     line = fields(output)

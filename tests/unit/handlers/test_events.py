@@ -107,7 +107,7 @@ def test_key_of_a_caller_is_ignored(name):
     "event",
     [
         *(None, True, 1, "PUT", [], [{"order_id": 1}], {}, {"detail": {"order_id": 1}}, {"requestContext": {}}),
-        *({"Records": records} for records in ([], None, {"eventSource": "aws:sqs"})),
+        *({"Records": []}, {"Records": None}, {"Records": {"eventSource": "aws:sqs"}}),
     ],
     ids=ascii,
 )

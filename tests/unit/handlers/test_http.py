@@ -29,7 +29,7 @@ from dv_resend.errors import (
 )
 from dv_resend.handlers import http
 from dv_resend.handlers.events import source_of
-from unit.samples import SAMPLES
+from unit.samples import SAMPLES, error_of
 
 ORDER_ID = 123456789
 PATH = "/services/v2/order/certificate/123456789/resend-emails"
@@ -89,16 +89,16 @@ def test_http_caller_cannot_pose_as_an_event(make):
 
 @each_payload
 def test_http_request_is_validated_once(make, monkeypatch):
-    calls = []
+    calls: list[tuple[Any, ...]] = []
 
     def spy(module: Any, name: str) -> None:
         original = getattr(module, name)
 
-        def noted(*arguments: Any) -> Any:
+        def call(*arguments: Any) -> Any:
             calls.append(arguments)
             return original(*arguments)
 
-        monkeypatch.setattr(module, name, noted)
+        monkeypatch.setattr(module, name, call)
 
     spy(requests, "parse_order_id")
     spy(requests, "reject_unknown_fields")
@@ -411,20 +411,13 @@ def test_dry_run_of_a_refused_request_is_answered_200_too():
 # Responses to errors
 
 
-def error_of(kind: type[Any]) -> ResendError:
-    if kind is RecipientNotAllowed:
-        return RecipientNotAllowed([("domain_approval_emails[0].email", "Bad.")])
-    error: ResendError = kind("locale", "Bad.") if kind in (InvalidRequest, OrderNotEligible) else kind("Bad.")
-    return error
-
-
 @pytest.mark.parametrize("kind", ResendError.__subclasses__())
 def test_error_is_answered_with_its_status_code_and_message(kind):
     error = error_of(kind)
 
     response = http.http_error(error)
 
-    message = "locale: Bad." if kind is InvalidRequest else "Bad."
+    message = "field: x" if kind is InvalidRequest else "x"
     assert (response["statusCode"], response["headers"]["Content-Type"]) == (kind.http_status, "application/json")
     assert json.loads(response["body"]) == {"errors": [{"code": error.code, "message": message}]}
 

@@ -1,7 +1,6 @@
 """Batches of the reminder queue: an order's own error delays no other order, an account-wide one loses no reminder."""
 
 import json
-from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
@@ -16,13 +15,11 @@ from dv_resend.core.resend import ReminderResult
 from dv_resend.errors import (
     ApiKeyRejected,
     CertCentralUnavailable,
-    InvalidRequest,
     OrderNotEligible,
     OrderNotFound,
     OutcomeUnknown,
     PermissionDenied,
     RateLimited,
-    RecipientNotAllowed,
     RequestRejected,
     ResendError,
     ResendInProgress,
@@ -30,15 +27,9 @@ from dv_resend.errors import (
 from dv_resend.handlers.audit import Audit
 from dv_resend.handlers.sqs import handle_batch
 from unit.fakes import FakeQueue
+from unit.samples import error_of
 
 OUTCOMES = ["sent", "duplicate", "already_reminded", "not_due", "stuck"]
-
-
-def error_of(kind: type[Any], **known: Any) -> ResendError:
-    if kind is RecipientNotAllowed:
-        return RecipientNotAllowed([("field", "x")])
-    error: ResendError = kind("field", "x") if kind in (InvalidRequest, OrderNotEligible) else kind("x", **known)
-    return error
 
 
 STOPPING = [kind for kind in ResendError.__subclasses__() if kind.scope == "account" or kind is ResendInProgress]
@@ -89,13 +80,6 @@ def handle(remind: Any, *records: dict[str, Any], queue: FakeQueue | None = None
 @pytest.fixture
 def queue() -> FakeQueue:
     return FakeQueue()
-
-
-@pytest.fixture(autouse=True)
-def _no_metrics_left() -> Iterator[None]:
-    yield
-    observability.metrics.clear_metrics()
-    observability.logger.remove_keys(["upstream_status"])
 
 
 def audits(output: Any) -> list[dict[str, Any]]:
@@ -345,14 +329,14 @@ BROKEN = CertCentralUnavailable("x", upstream_status=500)
 
 
 @pytest.mark.parametrize("error", [BROKEN, PermissionDenied("x", upstream_status=403)], ids=["500", "403"])
-def test_order_that_keeps_failing_is_dropped_if_the_next_succeeds(queue, error):
+def test_failing_order_is_dropped_if_the_next_succeeds(queue, error):
     returned = handle(FakeRemind({1: error}), *messages(3, receives=6), queue=queue)
 
     assert (returned, queue.delayed) == ([], [])
 
 
 @pytest.mark.parametrize("error", [error_of(OrderNotEligible), OrderNotFound("x"), RequestRejected("x")], ids=ascii)
-def test_order_that_keeps_failing_is_dropped_if_the_next_is_refused(queue, error):
+def test_failing_order_is_dropped_if_the_next_is_refused(queue, error):
     """A refusal shows too that CertCentral answers for other orders."""
     returned = handle(FakeRemind({1: BROKEN, 2: error}), *messages(2, receives=6), queue=queue)
 
@@ -371,7 +355,7 @@ def test_order_that_keeps_failing_is_dropped_if_the_next_is_refused(queue, error
         ({1: ApiKeyRejected("x", upstream_status=403), 2: "sent"}, 6),
     ],
 )
-def test_order_is_not_dropped_in_an_outage(queue, outcomes, receives):
+def test_failing_order_is_kept_in_an_outage(queue, outcomes, receives):
     returned = handle(FakeRemind(outcomes), *messages(3, receives=receives), queue=queue)
 
     assert returned[0] == 1
