@@ -268,7 +268,7 @@ def test_any_environment_is_valid_or_rejected_by_name(values):
     try:
         found = Config.from_environment(REQUIRED | values)
     except ConfigurationError as error:
-        message: str | None = error.message
+        message = error.message
     else:
         assert found.certcentral_base_url.lower().startswith(("https://", "http://"))
         assert 3600 <= found.cool_down_seconds <= 86400
