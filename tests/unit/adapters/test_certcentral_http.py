@@ -191,12 +191,12 @@ def test_rate_limit_is_returned_at_once(make_http: MakeHttp, emulator: CertCentr
 
 def test_exchange_is_observed_with_status_and_seconds(make_http: MakeHttp, emulator: CertCentralEmulator) -> None:
     seen: list[tuple[int | None, float]] = []
-    ticks = iter(range(1000))
+    ticks = iter(range(1000, 2000))
     http = make_http(observe=lambda *observed: seen.append(observed), clock=lambda: float(next(ticks)))
-    http.call(GET, 900)
+    http.call(GET, 1900)
     emulator.inject({"fault": "reset", "method": "PUT"})
     with pytest.raises(OutcomeUnknown):
-        http.call(PUT, 900)
+        http.call(PUT, 1900)
 
     assert [status for status, _ in seen] == [200, None]
     assert all(0 < seconds < 20 for _, seconds in seen)
@@ -246,9 +246,12 @@ def test_dripping_body_ends_with_the_time(
     monkeypatch.setattr(certcentral_http, "CONNECT_TIMEOUT_SECONDS", 0.2)
     emulator.inject({"fault": "drip", "status": 200, "seconds_per_byte": 0.05, "body": "x" * 2000})
 
-    answer = make_http(timeout_seconds=0.5).call(PUT, later(certcentral_http.MARGIN_SECONDS + 0.2 + 0.5 + 0.3))
+    deadline = later(certcentral_http.MARGIN_SECONDS + 0.2 + 0.5 + 0.3)
+
+    answer = make_http(timeout_seconds=0.5).call(PUT, deadline)
 
     assert answer.body is None
+    assert time.time() < deadline
 
 
 # A request that was surely not sent
@@ -482,12 +485,12 @@ def test_get_and_put_share_a_connection(http: CertCentralHttp, emulator: CertCen
 def test_connection_idle_for_long_is_dropped(make_http: MakeHttp, emulator: CertCentralEmulator) -> None:
     now = time.time()
     http = make_http(clock=lambda: now)
-    for wait in (0, certcentral_http.IDLE_LIMIT_SECONDS, certcentral_http.IDLE_LIMIT_SECONDS + 1, -1):
+    for wait in (0, 0, certcentral_http.IDLE_LIMIT_SECONDS, certcentral_http.IDLE_LIMIT_SECONDS + 1, -1):
         now += wait
         http.call(GET, now + 60)
 
-    first, kept, dropped, clock_set_back = (call["client_port"] for call in emulator.calls)
-    assert first == kept
+    first, reused, kept, dropped, clock_set_back = (call["client_port"] for call in emulator.calls)
+    assert first == reused == kept
     assert len({kept, dropped, clock_set_back}) == 3
 
 
@@ -506,6 +509,7 @@ def test_connection_idle_for_long_is_dropped(make_http: MakeHttp, emulator: Cert
         (b'{"errors": [{"code": "a|b"}, {"code": 5}, "x", {"code": "c"}]}', ["a|b", "c"]),
         (b'{"errors": [{"errors": [{"code": "nested"}]}]}', ["nested"]),
         (b'{"errors": [{"code": "outer", "errors": []}]}', ["outer"]),
+        (b'{"errors": [{"code": "%s"}]}' % (b"x" * 129), ["x" * 128]),
         (b"<html>", []),
         (b'{"errors": [' + b'{"code": "e"},' * 99 + b'{"code": "e"}]}', ["e"] * 5),
         (b"[" * 100_000, []),
