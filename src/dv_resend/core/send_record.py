@@ -78,6 +78,10 @@ class Claim:
         """When the owner has ended, by every clock."""
         return self.deadline + CLOCK_MARGIN_SECONDS
 
+    def is_live(self, now: int) -> bool:
+        """Whether the owner may still send and write."""
+        return now < self.live_until
+
 
 @dataclass(frozen=True)
 class SendRecord:
@@ -87,8 +91,8 @@ class SendRecord:
     ids of forced calls and their deadlines. ``revision`` is ``None`` if nothing is stored.
 
     Example:
-        >>> SendRecord("order#7").subject
-        'order 7'
+        >>> SendRecord("order#7").revision is None
+        True
     """
 
     id: str
@@ -99,11 +103,6 @@ class SendRecord:
     forced_by: Mapping[str, int] = field(default_factory=dict)
     expiration: int = 0
 
-    @property
-    def subject(self) -> str:
-        """What the record is about, for messages."""
-        return self.id.replace("#", " ")
-
     def attempted_reminders(self) -> list[str]:
         """Return the reminders whose outcome nobody has reported yet; unknown, unless a claim is live."""
         return [reminder for reminder, mark in self.reminders.items() if mark == "attempted"]
@@ -111,11 +110,6 @@ class SendRecord:
     def with_done(self, reminders: Iterable[str], revision: str, now: int) -> "SendRecord":
         """Return the next record, in which these reminders are done. Never store it while a claim is live."""
         return _next(self, revision, now, reminders={**self.reminders, **dict.fromkeys(reminders, "done")})
-
-
-def record_id(order_id: int) -> str:
-    """Return the id of an order's record."""
-    return f"order#{order_id}"
 
 
 # ---------------------------------------------------------------- decisions
@@ -218,7 +212,7 @@ type Decision = Send | Duplicate | Unknown | InProgress | TooManyPeople | NoRemi
 
 def decide(record: SendRecord, attempt: Attempt, now: int, cool_down: int) -> Decision:
     """Decide whom ``attempt`` mails at ``now``. This is all that a dry run needs; before sending, `claim` the order."""
-    if record.claim is not None and now < record.claim.live_until:
+    if record.claim is not None and record.claim.is_live(now):
         return InProgress(record.claim.live_until)
     if attempt.reminder is not None and (answer := _answer_reminder(record, attempt.reminder, now, cool_down)):
         return answer

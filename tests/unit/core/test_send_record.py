@@ -24,7 +24,6 @@ from dv_resend.core.send_record import (
     Unknown,
     claim,
     decide,
-    record_id,
 )
 
 COOL_DOWN = 3600
@@ -559,11 +558,6 @@ def test_reminder_is_not_needed_if_somebody_else_was_surely_mailed(order):
 
 
 # ---------------------------------------------------------------- the record as a whole
-
-
-def test_record_is_named_after_its_order():
-    assert record_id(123456789) == "order#123456789"
-    assert SendRecord(record_id(123456789)).subject == "order 123456789"
 
 
 def test_decision_changes_nothing(order):
