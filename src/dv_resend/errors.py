@@ -18,6 +18,7 @@ The tree is flat on purpose; what callers need to decide is carried by attribute
      ├─ CertCentralUnavailable     account  yes     no
      ├─ SecretUnavailable          account  yes     no
      ├─ ClaimsUnavailable          account  yes     no
+     ├─ SendRecordUnavailable      account  yes     no
      ├─ QueueUnavailable           account  yes     no
      ├─ SendingPaused              account  yes     no
      └─ ConfigurationError         account  no      no
@@ -247,6 +248,12 @@ class ClaimsUnavailable(ResendError):
     """DynamoDB is throttled or unavailable, so nothing could be claimed. Nothing was sent; repeating later is safe."""
 
     http_status, base_code, retryable, scope = 503, "claims_unavailable", True, "account"
+
+
+class SendRecordUnavailable(ResendError):
+    """DynamoDB is throttled or unavailable, so the order could not be claimed. Nothing was sent; repeating is safe."""
+
+    http_status, base_code, retryable, scope = 503, "send_record_unavailable", True, "account"
 
 
 class QueueUnavailable(ResendError):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dv_resend.core.orders import ListedOrder, Order, OrderStatus
     from dv_resend.core.recipients import Contacts
     from dv_resend.core.requests import Reminder
+    from dv_resend.core.send_record import SendRecord
 
 
 class CertCentral(Protocol):
@@ -88,6 +89,29 @@ class Claims(Protocol):
 
     def forget_reminder(self, record_id: str) -> bool:
         """Remove the record, because the email was certainly not sent; return whether it is gone."""
+        ...
+
+
+class SendRecords(Protocol):
+    """The store of send records. Every write is conditional: it counts only if nobody else has written meanwhile."""
+
+    def load(self, record_id: str) -> "SendRecord":
+        """Return the record, an empty one without revision if none is stored.
+
+        Raises `SendRecordUnavailable` or `ConfigurationError`.
+        """
+        ...
+
+    def store(self, record: "SendRecord", instead_of: "SendRecord") -> "SendRecord":
+        """Store ``record`` if ``instead_of`` is still the latest; return the record that is now the latest.
+
+        If its revision is another than that of ``record``, nothing was stored. Raises `SendRecordUnavailable` or
+        `ConfigurationError`; ``record`` is then not stored, as far as anybody can tell.
+        """
+        ...
+
+    def settle(self, record: "SendRecord", instead_of: "SendRecord") -> None:
+        """Store as `store` does, but log whatever goes wrong. Never raises."""
         ...
 
 
