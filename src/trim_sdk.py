@@ -14,7 +14,7 @@ from typing import Any
 
 # Everything that src/dv_resend calls; a test compares the two.
 OPERATIONS = {
-    "dynamodb": {"DeleteItem", "GetItem", "PutItem", "UpdateItem"},
+    "dynamodb": {"GetItem", "PutItem"},
     "secretsmanager": {"GetSecretValue"},
     "sqs": {"ChangeMessageVisibilityBatch", "SendMessageBatch"},
 }

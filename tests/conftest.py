@@ -125,7 +125,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Set the function's environment variables, valid ones first; call it again to change some."""
     for name, value in {
         "API_KEY_SECRET_ID": SECRET_ID,
-        "CLAIMS_TABLE": TABLE,
+        "SEND_RECORDS_TABLE": TABLE,
         "CERTCENTRAL_BASE_URL": BASE_URL,
         # Nothing listens there, so that a test without a DNS server of its own never queries this machine's resolvers.
         "DNS_SERVERS": "127.0.0.1:9",
@@ -144,7 +144,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def aws(settings: Callable[..., None]) -> Iterator[None]:  # noqa: ARG001
     """Stand in for AWS in this process, with the claims table and the canary key in its secret."""
     with mock_aws():
-        create_claims_table(boto3.client("dynamodb"))
+        create_send_records_table(boto3.client("dynamodb"))
         boto3.client("secretsmanager").create_secret(Name=SECRET_ID, SecretString=CANARY)
         yield
         assert CANARY not in str(boto3.client("dynamodb").scan(TableName=TABLE))
@@ -157,7 +157,7 @@ def http(aws: None) -> Iterator[responses.RequestsMock]:  # noqa: ARG001
         yield mock
 
 
-def create_claims_table(client: Any) -> None:
+def create_send_records_table(client: Any) -> None:
     client.create_table(
         TableName=TABLE,
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
@@ -204,5 +204,5 @@ def settings_read() -> set[str]:
             names.add(name)
             return super().get(name, default)
 
-    Config.from_environment(Recording(API_KEY_SECRET_ID="a-secret", CLAIMS_TABLE="a-table"))
+    Config.from_environment(Recording(API_KEY_SECRET_ID="a-secret", SEND_RECORDS_TABLE="a-table"))
     return names

@@ -59,7 +59,7 @@ class Services:
         return {
             "CERTCENTRAL_BASE_URL": f"https://127.0.0.1:{proxy.port}/services/v2",
             "API_KEY_SECRET_ID": "dv-resend/api-key",
-            "CLAIMS_TABLE": "claims",
+            "SEND_RECORDS_TABLE": "send-records",
             "POWERTOOLS_SERVICE_NAME": "bench",
             "AWS_ENDPOINT_URL": self.aws.url,
             "AWS_REGION": "eu-west-1",

@@ -120,7 +120,7 @@ def _one_sweep(stack: LocalStack, queue_url: str) -> dict[str, Any]:
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_DEFAULT_REGION": stack.region,
         "API_KEY_SECRET_ID": stack.secret,
-        "CLAIMS_TABLE": stack.claims_table,
+        "SEND_RECORDS_TABLE": stack.send_records_table,
         "CERTCENTRAL_BASE_URL": f"{stack.emulator_url}/services/v2",
         "SWEEP_QUEUE_URL": queue_url,
         "SWEEP_REQUESTS_PER_SECOND": str(RATE),

@@ -68,7 +68,7 @@ class LocalStack:
     sweep_function: str
     sweep_function_alias: str
     event_bus: str
-    claims_table: str
+    send_records_table: str
     secret: str
     failed_events_queue_url: str
     dead_letter_queue_url: str
@@ -268,7 +268,7 @@ def start(
         sweep_function=sweep_alias.partition(":")[0],
         sweep_function_alias=sweep_alias,
         event_bus=outputs["EventBusName"],
-        claims_table=outputs["ClaimsTableName"],
+        send_records_table=outputs["SendRecordsTableName"],
         secret=outputs["ApiKeySecretArn"],
         failed_events_queue_url=outputs["FailedEventsQueueUrl"],
         dead_letter_queue_url=outputs["DeadLetterQueueUrl"],

@@ -198,11 +198,11 @@ class Soak:
         return 1 if result.differences else 0
 
     def _leaks(self) -> list[str]:
-        items = str(self._stack.client("dynamodb").scan(TableName=self._stack.claims_table)["Items"])
+        items = str(self._stack.client("dynamodb").scan(TableName=self._stack.send_records_table)["Items"])
         checks: list[tuple[str, Callable[[], bool]]] = [
             ("a key is in the log", lambda: any(key in text for text in self._messages() for key in self._keys)),
-            ("a key is in the claims table", lambda: any(key in items for key in self._keys)),
-            ("an address is in the claims table", lambda: "@" in items),
+            ("a key is in the send records", lambda: any(key in items for key in self._keys)),
+            ("an address is in the send records", lambda: "@" in items),
         ]
         return [leak for leak, has_leaked in checks if has_leaked()]
 

@@ -29,7 +29,7 @@ OUTCOMES = {
     "request_limit_exceeded": "RateLimited",
     "certcentral_unavailable": "CertCentralUnavailable",
     "secret_unavailable": "SecretUnavailable",
-    "claims_unavailable": "ClaimsUnavailable",
+    "send_record_unavailable": "SendRecordUnavailable",
     "configuration_error": "ConfigurationError",
     "internal_error": "InternalError",
 }
@@ -40,7 +40,7 @@ class Orders:
 
     def __init__(self, emulator: CertCentralEmulator, random: random.Random) -> None:
         self._emulator, self._random = emulator, random
-        # New in each soak, in case claims of an earlier one still exist.
+        # New in each soak, in case send records of an earlier one still exist.
         self._ids = count(int(time.time() * 1000) % 10**12)
         self._recent: list[int] = []
         self._lock = threading.Lock()

@@ -10,9 +10,9 @@ from dv_resend.adapters import aws
 from dv_resend.adapters.api_key import ApiKey
 from dv_resend.adapters.certcentral import CertCentralClient
 from dv_resend.adapters.certcentral_http import CertCentralHttp
-from dv_resend.adapters.claims_table import ClaimsTable
 from dv_resend.adapters.dns_contacts import DnsContacts
 from dv_resend.adapters.reminder_queue import SqsReminderQueue
+from dv_resend.adapters.send_records import SendRecordsTable
 from dv_resend.adapters.token_bucket import TokenBucket
 from dv_resend.config import Config
 from dv_resend.core.requests import Invocation, ResendRequest, StatusRequest, SweepRequest
@@ -71,7 +71,8 @@ def _handle_batch(event: dict[str, Any], context: "LambdaContext") -> dict[str, 
     deadline = _deadline(context)
 
     def remind(reminder: "Reminder", audit: Audit) -> "ReminderResult":
-        return parts.resender.remind(reminder, Invocation(deadline, context.aws_request_id, audit.before_send))
+        invocation = Invocation(deadline, context.aws_request_id, audit.before_send, audit.failed)
+        return parts.resender.remind(reminder, invocation)
 
     return handle_batch(event, remind, parts.queue)
 
@@ -112,7 +113,7 @@ class _Parts:
     @cached_property
     def resender(self) -> Resender:
         return Resender(
-            self.certcentral, self.claims, partial(DnsContacts, self.config.dns_servers), settings=self.config
+            self.certcentral, self.records, partial(DnsContacts, self.config.dns_servers), settings=self.config
         )
 
     @cached_property
@@ -130,8 +131,8 @@ class _Parts:
         return CertCentralClient(http_client)
 
     @cached_property
-    def claims(self) -> ClaimsTable:
-        return ClaimsTable(self.config.claims_table, self.config.cool_down_seconds, aws.client("dynamodb"))
+    def records(self) -> SendRecordsTable:
+        return SendRecordsTable(self.config.send_records_table, aws.client("dynamodb"))
 
     @cached_property
     def queue(self) -> SqsReminderQueue:

@@ -26,12 +26,12 @@ class Config:
     """The settings of one deployment. Build it with `from_environment`, which validates.
 
     Example:
-        >>> Config.from_environment({"API_KEY_SECRET_ID": "dv-resend/api-key", "CLAIMS_TABLE": "claims"}).sending
+        >>> Config.from_environment({"API_KEY_SECRET_ID": "dv-resend/api-key", "SEND_RECORDS_TABLE": "claims"}).sending
         True
     """
 
     api_key_secret_id: str
-    claims_table: str
+    send_records_table: str
     certcentral_base_url: str
     certcentral_timeout_seconds: float
     cool_down_seconds: int
@@ -62,7 +62,7 @@ class Config:
 
         return cls(
             api_key_secret_id=read("API_KEY_SECRET_ID", str, "the name or ARN of the secret with the API key"),
-            claims_table=read("CLAIMS_TABLE", str, "the name of the claims table"),
+            send_records_table=read("SEND_RECORDS_TABLE", str, "the name of the table of send records"),
             certcentral_base_url=read(
                 "CERTCENTRAL_BASE_URL",
                 _base_url,

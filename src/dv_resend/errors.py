@@ -17,7 +17,6 @@ The tree is flat on purpose; what callers need to decide is carried by attribute
      ├─ RateLimited                account  yes     no
      ├─ CertCentralUnavailable     account  yes     no
      ├─ SecretUnavailable          account  yes     no
-     ├─ ClaimsUnavailable          account  yes     no
      ├─ SendRecordUnavailable      account  yes     no
      ├─ QueueUnavailable           account  yes     no
      ├─ SendingPaused              account  yes     no
@@ -242,12 +241,6 @@ class SecretUnavailable(ResendError):
     """Secrets Manager is throttled or unavailable. Nothing was sent; repeating later is safe."""
 
     http_status, base_code, retryable, scope = 503, "secret_unavailable", True, "account"
-
-
-class ClaimsUnavailable(ResendError):
-    """DynamoDB is throttled or unavailable, so nothing could be claimed. Nothing was sent; repeating later is safe."""
-
-    http_status, base_code, retryable, scope = 503, "claims_unavailable", True, "account"
 
 
 class SendRecordUnavailable(ResendError):

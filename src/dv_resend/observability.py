@@ -38,6 +38,7 @@ class MetricName(StrEnum):
     UPSTREAM_LATENCY = "UpstreamLatency"
     PENDING_ORDERS = "PendingOrders"
     REMINDERS_ENQUEUED = "RemindersEnqueued"
+    REMINDERS_MISSED = "RemindersMissed"
     STUCK_ORDERS = "StuckOrders"
     OLDEST_PENDING_DAYS = "OldestPendingDays"
 

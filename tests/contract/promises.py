@@ -13,7 +13,7 @@ from contract.template import as_list, name_of, of_type, statements
 # ---------------------------------------------------------------- permissions
 
 _FUNCTIONS_OWN = {
-    "ClaimsTable.Arn": {"dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
+    "SendRecordsTable.Arn": {"dynamodb:GetItem", "dynamodb:PutItem"},
     "ApiKeySecret.Id or ApiKeySecretArn": {"secretsmanager:GetSecretValue"},
     "ApiKeySecretKmsKeyArn": {"kms:Decrypt"},  # only when the secret has a customer key
     "*": {  # only in a VPC

@@ -24,7 +24,7 @@ INIT = {
     *("dv_resend.app", "dv_resend.config", "dv_resend.errors", "dv_resend.observability"),
     *(f"dv_resend.{room}" for room in ("adapters", "core", "handlers")),
     *(f"dv_resend.adapters.{name}" for name in ("api_key", "aws", "certcentral", "certcentral_connection")),
-    *(f"dv_resend.adapters.{name}" for name in ("certcentral_http", "claims_table", "dns_contacts", "reminder_queue")),
+    *(f"dv_resend.adapters.{name}" for name in ("certcentral_http", "send_records_table", "dns_contacts", "reminder_queue")),
     *("dv_resend.adapters.token_bucket", "dv_resend.core.addresses", "dv_resend.core.claims"),
     *(f"dv_resend.core.{name}" for name in ("eligibility", "orders", "recipients", "reminders", "requests", "resend")),
     *(f"dv_resend.core.{name}" for name in ("status", "sweep", "timestamps", "untrusted")),
@@ -120,7 +120,7 @@ def run(event: dict[str, Any]) -> tuple[set[str], set[str], Any]:
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
             "API_KEY_SECRET_ID": "secret",
-            "CLAIMS_TABLE": "claims",
+            "SEND_RECORDS_TABLE": "claims",
             "SWEEP_QUEUE_URL": "https://sqs.test/queue",
             "CERTCENTRAL_BASE_URL": emulator.base_url,
             "DNS_SERVERS": emulator.dns_server,
@@ -155,7 +155,7 @@ def test_aws_clients_are_created_on_first_use(monkeypatch: pytest.MonkeyPatch) -
     made: list[str] = []
     monkeypatch.setattr(aws, "client", lambda service: made.append(service))
     monkeypatch.setenv("API_KEY_SECRET_ID", "secret")
-    monkeypatch.setenv("CLAIMS_TABLE", "claims")
+    monkeypatch.setenv("SEND_RECORDS_TABLE", "claims")
 
     parts = app._parts()
     assert made == []

@@ -242,7 +242,7 @@ def test_irreplaceable_resources_outlive_the_stack() -> None:
     kept = {name for name, r in RESOURCES.items() if r.get("DeletionPolicy") == "RetainExceptOnCreate"}
 
     assert kept == {
-        "ClaimsTable",  # losing it could cause duplicate emails
+        "SendRecordsTable",  # losing it could cause duplicate emails
         "ApiKeySecret",
         "FailedEventsQueue",
         "DeadLetterQueue",

@@ -406,7 +406,7 @@ def test_queues_are_encrypted_retained_and_require_tls() -> None:
         ]
 
 
-def test_claims_table_matches_the_code() -> None:
+def test_send_records_table_matches_the_code() -> None:
     (table,) = of_type("AWS::DynamoDB::Table").values()
 
     assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
@@ -475,7 +475,7 @@ def test_environment_matches_the_settings_that_code_reads() -> None:
     ],
 )
 def test_parameter_bounds_are_accepted_by_the_code(parameter: str, variable: str) -> None:
-    environment = {"API_KEY_SECRET_ID": "a-secret", "CLAIMS_TABLE": "a-table"}
+    environment = {"API_KEY_SECRET_ID": "a-secret", "SEND_RECORDS_TABLE": "a-table"}
 
     for bound in ("MinValue", "MaxValue", "Default"):
         config.Config.from_environment(environment | {variable: str(PARAMETERS[parameter][bound])})
@@ -487,7 +487,7 @@ def test_parameter_bounds_are_accepted_by_the_code(parameter: str, variable: str
 def test_reminder_days_pattern_matches_the_code(days: str) -> None:
     """Except for the ascending order, which a pattern cannot express."""
     parameter = PARAMETERS["ReminderDays"]
-    environment = {"API_KEY_SECRET_ID": "a-secret", "CLAIMS_TABLE": "a-table", "REMINDER_DAYS": days}
+    environment = {"API_KEY_SECRET_ID": "a-secret", "SEND_RECORDS_TABLE": "a-table", "REMINDER_DAYS": days}
 
     if re.fullmatch(parameter["AllowedPattern"], days) and len(days) <= parameter["MaxLength"]:
         assert ",".join(map(str, config.Config.from_environment(environment).reminder_days)) == days
@@ -525,7 +525,7 @@ def test_reminder_days_pattern_matches_the_code(days: str) -> None:
 )
 def test_dns_servers_pattern_matches_the_code(servers: str, is_allowed: bool) -> None:
     parameter = PARAMETERS["DnsServers"]
-    environment = {"API_KEY_SECRET_ID": "a-secret", "CLAIMS_TABLE": "a-table", "DNS_SERVERS": servers}
+    environment = {"API_KEY_SECRET_ID": "a-secret", "SEND_RECORDS_TABLE": "a-table", "DNS_SERVERS": servers}
 
     fits = bool(re.fullmatch(parameter["AllowedPattern"], servers)) and len(servers) <= parameter["MaxLength"]
     assert fits is is_allowed
@@ -538,7 +538,7 @@ def test_recipient_check_is_on_by_default() -> None:
     parameter = PARAMETERS["RecipientCheck"]
     checks = {
         value: config.Config.from_environment(
-            {"API_KEY_SECRET_ID": "a-secret", "CLAIMS_TABLE": "a-table", "RECIPIENT_CHECK": value}
+            {"API_KEY_SECRET_ID": "a-secret", "SEND_RECORDS_TABLE": "a-table", "RECIPIENT_CHECK": value}
         ).check_recipients
         for value in parameter["AllowedValues"]
     }

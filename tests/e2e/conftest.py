@@ -63,7 +63,7 @@ def stack() -> Iterator[LocalStack]:
         yield stack
         logs = stack.client("logs")
         log = str([logs.filter_log_events(logGroupName=log_group)["events"] for log_group in stack.log_groups])
-        claims = str(stack.client("dynamodb").scan(TableName=stack.claims_table)["Items"])
+        claims = str(stack.client("dynamodb").scan(TableName=stack.send_records_table)["Items"])
         assert "audit" in log
         assert CANARY not in log
         assert CANARY not in claims
@@ -112,7 +112,7 @@ def own_process(stack: LocalStack) -> Callable[..., Any]:
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_DEFAULT_REGION": stack.region,
         "API_KEY_SECRET_ID": stack.secret,
-        "CLAIMS_TABLE": stack.claims_table,
+        "SEND_RECORDS_TABLE": stack.send_records_table,
         "CERTCENTRAL_BASE_URL": f"{stack.emulator_url}/services/v2",
         "CERTCENTRAL_TIMEOUT_SECONDS": "2",
         "SWEEP_QUEUE_URL": stack.queue_url,

@@ -20,7 +20,7 @@ _time = time.time
 time.time = lambda: _time() + later
 
 from dv_resend.adapters.certcentral import CertCentralClient
-from dv_resend.adapters.claims_table import ClaimsTable
+from dv_resend.adapters.send_records_table import SendRecordsTable
 from dv_resend.app import lambda_handler
 from dv_resend.errors import ResendError
 
@@ -43,10 +43,10 @@ def kill_around(owner: type, method: str, before: str | None, after: str | None)
     setattr(owner, method, call)
 
 
-kill_around(ClaimsTable, "acquire", "before-claim", "after-claim")
+kill_around(SendRecordsTable, "acquire", "before-claim", "after-claim")
 kill_around(CertCentralClient, "resend_emails", None, "after-put")
-kill_around(ClaimsTable, "record_reminder", "before-reminder-record", "after-reminder-record")
-kill_around(ClaimsTable, "record_sent", None, "before-answer")
+kill_around(SendRecordsTable, "record_reminder", "before-reminder-record", "after-reminder-record")
+kill_around(SendRecordsTable, "record_sent", None, "before-answer")
 
 context: Any = types.SimpleNamespace(
     function_name="resend",

@@ -40,8 +40,8 @@ def fresh(stack: LocalStack, emulator: Emulator) -> None:
     """The emulator's first orders, with no resend of other tests remembered."""
     emulator("PUT", "limits", None)
     table = stack.client("dynamodb")
-    for item in table.scan(TableName=stack.claims_table)["Items"]:
-        table.delete_item(TableName=stack.claims_table, Key={"id": item["id"]})
+    for item in table.scan(TableName=stack.send_records_table)["Items"]:
+        table.delete_item(TableName=stack.send_records_table, Key={"id": item["id"]})
 
 
 @pytest.mark.usefixtures("fresh")

@@ -222,20 +222,20 @@ class Proof:
 
 RESEND, SWEEP = "ResendFunctionRole", "SweepFunctionRole"
 PROOFS: dict[Permission, Proof] = {
-    (RESEND, "KeepClaims", "dynamodb:GetItem"): Proof(a_dry_run, "planned", "ConfigurationError"),
-    (RESEND, "KeepClaims", "dynamodb:PutItem"): Proof(a_resend, "sent", "ConfigurationError"),
+    (RESEND, "KeepSendRecords", "dynamodb:GetItem"): Proof(a_dry_run, "planned", "ConfigurationError"),
+    (RESEND, "KeepSendRecords", "dynamodb:PutItem"): Proof(a_resend, "sent", "ConfigurationError"),
     # A claim that cannot be updated or released stays as it was made: in doubt, nothing is sent.
-    (RESEND, "KeepClaims", "dynamodb:UpdateItem"): Proof(a_repeat, "duplicate", "ResendInProgress"),
-    (RESEND, "KeepClaims", "dynamodb:DeleteItem"): Proof(
+    (RESEND, "KeepSendRecords", "dynamodb:UpdateItem"): Proof(a_repeat, "duplicate", "ResendInProgress"),
+    (RESEND, "KeepSendRecords", "dynamodb:DeleteItem"): Proof(
         a_repeat_of_what_was_refused, "RequestRejected", "ResendInProgress"
     ),
     (RESEND, "ReadApiKey", "secretsmanager:GetSecretValue"): Proof(
         a_resend_with_a_rejected_key, "ApiKeyRejected", "ConfigurationError"
     ),
-    (SWEEP, "KeepClaims", "dynamodb:GetItem"): Proof(a_reminder, "sent", "ConfigurationError"),
-    (SWEEP, "KeepClaims", "dynamodb:PutItem"): Proof(a_reminder, "sent", "ConfigurationError"),
-    (SWEEP, "KeepClaims", "dynamodb:UpdateItem"): Proof(a_resend_after_a_reminder, "duplicate", "ResendInProgress"),
-    (SWEEP, "KeepClaims", "dynamodb:DeleteItem"): Proof(
+    (SWEEP, "KeepSendRecords", "dynamodb:GetItem"): Proof(a_reminder, "sent", "ConfigurationError"),
+    (SWEEP, "KeepSendRecords", "dynamodb:PutItem"): Proof(a_reminder, "sent", "ConfigurationError"),
+    (SWEEP, "KeepSendRecords", "dynamodb:UpdateItem"): Proof(a_resend_after_a_reminder, "duplicate", "ResendInProgress"),
+    (SWEEP, "KeepSendRecords", "dynamodb:DeleteItem"): Proof(
         a_repeat_of_a_reminder_that_was_refused, "RequestRejected", "ResendInProgress"
     ),
     (SWEEP, "ReadApiKey", "secretsmanager:GetSecretValue"): Proof(

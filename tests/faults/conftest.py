@@ -15,7 +15,7 @@ import boto3
 import pytest
 import requests
 import trustme
-from conftest import CANARY, SECRET_ID, TABLE, create_claims_table
+from conftest import CANARY, SECRET_ID, TABLE, create_send_records_table
 from moto import mock_aws
 
 from dev.emulator import CertCentralEmulator
@@ -89,7 +89,7 @@ def _self_signed(folder: Path) -> Path:
 def _one_aws() -> Iterator[str]:
     """One AWS for a whole file, because creating one for each test is slow; yields the queue's URL."""
     with mock_aws():
-        create_claims_table(boto3.client("dynamodb"))
+        create_send_records_table(boto3.client("dynamodb"))
         boto3.client("secretsmanager").create_secret(Name=SECRET_ID, SecretString=CANARY)
         attributes: Any = {"FifoQueue": "true"}
         yield boto3.client("sqs").create_queue(QueueName="reminders.fifo", Attributes=attributes)["QueueUrl"]

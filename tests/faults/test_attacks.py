@@ -81,7 +81,7 @@ def test_clock_jump_after_a_kill_mails_nobody(
     with monkeypatch.context() as killing:
         killing.setattr(certcentral.CertCentralClient, "resend_emails", _kill)
         # A killed call does not record the outcome either.
-        killing.setattr("dv_resend.adapters.claims_table.ClaimsTable.record_unknown", lambda *_: None)
+        killing.setattr("dv_resend.adapters.send_records_table.SendRecordsTable.record_unknown", lambda *_: None)
         with pytest.raises(KeyboardInterrupt):
             invoke(direct(order_id))
 

@@ -76,7 +76,7 @@ class Case:
 
 # A claim that can be neither settled nor released stays as it is: in progress, then unknown.
 CLAIM_STAYS = ("ResendInProgress", "OutcomeUnknown")
-UNKNOWN_REMINDER = ("ClaimsUnavailable", "OutcomeUnknown", "OutcomeUnknown")
+UNKNOWN_REMINDER = ("SendRecordUnavailable", "OutcomeUnknown", "OutcomeUnknown")
 REMINDED = ("sent", "already_reminded")
 # Outcomes that acknowledge a message.
 DONE = ("sent", "already_reminded", "OutcomeUnknown")
@@ -84,14 +84,14 @@ CLAIM, RECORD = "owner", '"{}#'
 CASES = [
     Case("read the key", "GetSecretValue", plain, ("SecretUnavailable", "sent", "duplicate"), (0, 1, 1)),
     Case("read the key again", "GetSecretValue", rotated, ("SecretUnavailable", "sent", "duplicate"), (0, 1, 1), nth=2),
-    Case("claim", "PutItem", plain, ("ClaimsUnavailable", "sent", "duplicate"), (0, 1, 1)),
+    Case("claim", "PutItem", plain, ("SendRecordUnavailable", "sent", "duplicate"), (0, 1, 1)),
     Case("record what was sent", "UpdateItem", plain, ("sent", *CLAIM_STAYS), (1, 1, 1)),
     Case("record what is unknown", "UpdateItem", with_lost_response, ("OutcomeUnknown", *CLAIM_STAYS), (1, 1, 1)),
     Case("release the claim", "DeleteItem", limited, ("RateLimited", *CLAIM_STAYS), (0, 0, 0)),
-    Case("read the claim", "GetItem", plan, ("ClaimsUnavailable", "planned", "planned"), (0, 0, 0)),
-    Case("read the reminder record", "GetItem", reminder, ("ClaimsUnavailable", *REMINDED), (0, 1, 1)),
-    Case("claim a reminder", "PutItem", reminder, ("ClaimsUnavailable", *REMINDED), (0, 1, 1), about=CLAIM),
-    Case("record a reminder", "PutItem", reminder, ("ClaimsUnavailable", *REMINDED), (0, 1, 1), about=RECORD),
+    Case("read the claim", "GetItem", plan, ("SendRecordUnavailable", "planned", "planned"), (0, 0, 0)),
+    Case("read the reminder record", "GetItem", reminder, ("SendRecordUnavailable", *REMINDED), (0, 1, 1)),
+    Case("claim a reminder", "PutItem", reminder, ("SendRecordUnavailable", *REMINDED), (0, 1, 1), about=CLAIM),
+    Case("record a reminder", "PutItem", reminder, ("SendRecordUnavailable", *REMINDED), (0, 1, 1), about=RECORD),
     Case(
         "record an unknown reminder",
         "PutItem",

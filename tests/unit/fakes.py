@@ -14,7 +14,7 @@ from dv_resend.core.orders import ListedOrder, NameStatus, Order, OrderStatus
 from dv_resend.core.recipients import Contacts
 from dv_resend.core.requests import Invocation, Reminder, ResendRequest
 from dv_resend.core.resend import Resender
-from dv_resend.errors import ClaimsUnavailable
+from dv_resend.errors import SendRecordUnavailable
 
 # The two queries about an order that precede each send.
 QUERIES = ["get_order_status", "get_order"]
@@ -88,9 +88,9 @@ class FakeCertCentral(ports.CertCentral):
 
 
 class FakeClaims(ports.Claims):
-    """Claims and reminder records, by the same rules as those of `ClaimsTable`.
+    """Claims and reminder records, by the same rules as those of `SendRecordsTable`.
 
-    ``down`` names methods that fail: they raise `ClaimsUnavailable`, or change nothing if they never raise.
+    ``down`` names methods that fail: they raise `SendRecordUnavailable`, or change nothing if they never raise.
     """
 
     def __init__(self, journal: Journal | None = None, cool_down_seconds: int = 3600) -> None:
@@ -155,7 +155,7 @@ class FakeClaims(ports.Claims):
     def _called(self, method: str, *arguments: object) -> None:
         self.journal.append((method, *arguments))
         if method in self.down:
-            raise ClaimsUnavailable("DynamoDB did not answer.")
+            raise SendRecordUnavailable("DynamoDB did not answer.")
 
     def _settle(self, method: str, claim: HeldClaim) -> None:
         if method not in self.down and self._is_current(claim):
@@ -262,5 +262,5 @@ def resend_request(*recipients: tuple[str, ...], order_id: int = 7, **fields: ob
 
 def config(**settings: Any) -> Config:
     """Return the default settings, with some changed."""
-    required = {"API_KEY_SECRET_ID": "a-secret", "CLAIMS_TABLE": "a-table"}
+    required = {"API_KEY_SECRET_ID": "a-secret", "SEND_RECORDS_TABLE": "a-table"}
     return replace(Config.from_environment(required), **settings)

@@ -14,19 +14,19 @@ import boto3
 import botocore.client
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from conftest import CANARY, SECRET_ID, SERVICE, TABLE, Output, create_claims_table
+from conftest import CANARY, SECRET_ID, SERVICE, TABLE, Output, create_send_records_table
 from moto import mock_aws
 
 from dev.emulator import CertCentralEmulator
 from dev.emulator.orders import SEED_IDS
 from dv_resend import app
 from dv_resend.adapters.certcentral import CertCentralClient
-from dv_resend.adapters.claims_table import ClaimsTable
+from dv_resend.adapters.send_records_table import SendRecordsTable
 from dv_resend.core.requests import ResendRequest
 from dv_resend.errors import (
     ApiKeyRejected,
     CertCentralUnavailable,
-    ClaimsUnavailable,
+    SendRecordUnavailable,
     ConfigurationError,
     InvalidRequest,
     OrderNotEligible,
@@ -124,7 +124,7 @@ def named(*recipients: tuple[str, str]) -> dict[str, Any]:
 def _one_aws() -> Iterator[None]:
     """One AWS for the whole file: a new one for each test would take most of the time."""
     with mock_aws():
-        create_claims_table(boto3.client("dynamodb"))
+        create_send_records_table(boto3.client("dynamodb"))
         boto3.client("secretsmanager").create_secret(Name=SECRET_ID, SecretString=CANARY)
         yield
 
@@ -347,7 +347,7 @@ class Scene:
 
     def claim(self) -> None:
         now = time.time()
-        claims = ClaimsTable(TABLE, 3600, boto3.client("dynamodb"))
+        claims = SendRecordsTable(TABLE, 3600, boto3.client("dynamodb"))
         claims.acquire(ResendRequest(self.order_id).claim_key, now=now, deadline=now + 60, force_id=None)
 
     def unverifiable(self) -> None:
@@ -392,7 +392,7 @@ ERRORS: list[tuple[type[ResendError], int, str, Callable[[Scene], object]]] = [
         lambda scene: scene.emulator.inject({"fault": "html", "status": 503}),
     ),
     (SecretUnavailable, 503, "secret_unavailable", lambda scene: scene.fail_aws("GetSecretValue", THROTTLED)),
-    (ClaimsUnavailable, 503, "claims_unavailable", lambda scene: scene.fail_aws("PutItem", NO_CONNECTION)),
+    (SendRecordUnavailable, 503, "send_record_unavailable", lambda scene: scene.fail_aws("PutItem", NO_CONNECTION)),
     (SendingPaused, 503, "sending_paused", lambda scene: scene.settings(SENDING="off")),
     (ConfigurationError, 500, "configuration_error", lambda scene: scene.settings(COOL_DOWN_MINUTES="soon")),
 ]

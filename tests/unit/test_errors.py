@@ -29,7 +29,7 @@ CONTRACT = {
     "RateLimited": (429, "request_limit_exceeded", True, "account"),
     "CertCentralUnavailable": (503, "certcentral_unavailable", True, "account"),
     "SecretUnavailable": (503, "secret_unavailable", True, "account"),
-    "ClaimsUnavailable": (503, "claims_unavailable", True, "account"),
+    "SendRecordUnavailable": (503, "send_record_unavailable", True, "account"),
     "SendRecordUnavailable": (503, "send_record_unavailable", True, "account"),
     "QueueUnavailable": (503, "queue_unavailable", True, "account"),
     "SendingPaused": (503, "sending_paused", True, "account"),

@@ -6,12 +6,12 @@ from typing import Any
 
 import boto3
 import pytest
-from conftest import TABLE, create_claims_table
+from conftest import TABLE, create_send_records_table
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from dv_resend.adapters.claims_table import ClaimsTable
+from dv_resend.adapters.send_records_table import SendRecordsTable
 from dv_resend.core.claims import Claim, HeldClaim
 from dv_resend.core.ports import Claims
 from unit.fakes import FakeClaims
@@ -33,7 +33,7 @@ STEPS = st.lists(
 def dynamodb() -> Iterator[Any]:
     with mock_aws():
         client = boto3.client("dynamodb")
-        create_claims_table(client)
+        create_send_records_table(client)
         yield client
 
 
@@ -73,4 +73,4 @@ def test_fake_claims_behave_as_the_table(dynamodb: Any, steps: list[Step]) -> No
     for item in dynamodb.scan(TableName=TABLE)["Items"]:
         dynamodb.delete_item(TableName=TABLE, Key={"id": item["id"]})
 
-    assert run(FakeClaims(), steps) == run(ClaimsTable(TABLE, 3600, dynamodb), steps)
+    assert run(FakeClaims(), steps) == run(SendRecordsTable(TABLE, 3600, dynamodb), steps)

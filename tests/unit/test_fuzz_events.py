@@ -69,7 +69,7 @@ class Function:
 def function(request: pytest.FixtureRequest) -> Iterator[Function]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("API_KEY_SECRET_ID", "a-secret")
-        patch.setenv("CLAIMS_TABLE", "a-table")
+        patch.setenv("SEND_RECORDS_TABLE", "a-table")
         patch.setenv("RECIPIENT_CHECK", request.param)
         function = Function()
         # Contacts in DNS are public: if the personal address were published, it might be shown.

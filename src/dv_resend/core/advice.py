@@ -51,14 +51,16 @@ def _obstacles(plan: "ResendPlan") -> Iterator[str]:
     until = utc(plan.blocked_until) if plan.blocked_until is not None else ""
     match plan.would_be:
         case "duplicate":
-            yield f"The same emails were already sent. Until {until}, a repeat sends nothing unless it is forced."
+            yield f"Everybody was already mailed. Until {until}, a repeat sends nothing unless it is forced."
         case "OutcomeUnknown":
             yield (
                 f"An earlier resend may or may not have been sent. Until {until}, it is not repeated unless it is "
                 "forced. Ask the recipients first."
             )
         case "ResendInProgress":
-            yield "The same emails are being sent right now. Check again shortly."
+            yield "Emails of this order are being sent right now. Check again shortly."
+        case "InvalidRequest":
+            yield "Too many people were mailed about this order within two days. Leave the recipients out."
 
 
 def _reasons(refusal: "Refusal | None") -> list[str]:

@@ -7,36 +7,38 @@ from typing import TYPE_CHECKING, Literal
 from dv_resend.core.addresses import authorization_domains, constructed_addresses, without_wildcard
 from dv_resend.core.advice import advise
 from dv_resend.core.eligibility import check_eligible, without_validated
+from dv_resend.core.people import attempt_of, narrowed, people_of
 from dv_resend.core.plan import NameReport, ResendPlan
 from dv_resend.core.recipients import MAX_SHOWN, Contacts, check_recipients, domains_to_look_up
-from dv_resend.errors import OrderNotEligible, RecipientNotAllowed, RecipientUnverified, SendingPaused
+from dv_resend.core.send_record import Duplicate, InProgress, Send, Unknown
+from dv_resend.errors import InvalidRequest, OrderNotEligible, RecipientNotAllowed, RecipientUnverified, SendingPaused
 
 if TYPE_CHECKING:
     from dv_resend.config import Config
-    from dv_resend.core.claims import Claim
     from dv_resend.core.orders import Order, OrderStatus
-    from dv_resend.core.ports import CertCentral, Claims, ContactLookup
+    from dv_resend.core.ports import CertCentral, ContactLookup
     from dv_resend.core.requests import Invocation, Recipient, ResendRequest
+    from dv_resend.core.send_guard import SendGuard
 
 
 class DryRun:
-    """Plans resends. Takes what `Resender` takes.
+    """Plans resends, with what `Resender` has.
 
     Example:
-        ``DryRun(certcentral, claims, contacts, settings, time.time).plan(request, invocation)``
+        ``DryRun(certcentral, guard, contacts, settings, time.time).plan(request, invocation)``
     """
 
     def __init__(
         self,
         certcentral: "CertCentral",
-        claims: "Claims",
+        guard: "SendGuard",
         contacts: "Callable[[], ContactLookup]",
         settings: "Config",
         clock: Callable[[], float],
     ) -> None:
         """Keep what is needed; nothing is called yet."""
         self._certcentral = certcentral
-        self._claims = claims
+        self._guard = guard
         self._contacts = contacts
         self._settings = settings
         self._clock = clock
@@ -45,7 +47,7 @@ class DryRun:
         """Find out what a resend would do, and everything that would keep an email from helping. Safe to repeat.
 
         If a resend would refuse the order or its recipients, the plan says so. All other errors of `CertCentral` and
-        `Claims` are raised.
+        `SendRecords` are raised.
         """
         validation = self._certcentral.get_order_status(request.order_id, invocation.deadline)
         order = self._certcentral.get_order(request.order_id, invocation.deadline)
@@ -75,24 +77,41 @@ class DryRun:
         contacts = lookup.contacts(domains)
         objection = _objection(remaining.recipients, validation, contacts)
         refusal = objection if self._settings.check_recipients else None
-        reports = _report(remaining if refusal is None else None, names, contacts, lookup)
-        now = self._clock()
-        would_be, blocked_until = _repeat(remaining, self._claims.read(remaining.claim_key), invocation, now)
+        planned, would_be, blocked_until = self._repeat(remaining, validation, invocation)
+        reports = _report(planned if refusal is None else None, names, contacts, lookup)
         if refusal is not None:
             would_be, blocked_until = type(refusal).__name__, None
         elif paused and would_be == "sent":
             would_be = SendingPaused.__name__
         return ResendPlan(
-            remaining,
+            planned,
             order,
             reports,
-            now,
+            self._clock(),
             would_be,
             refusal,
             unenforced_refusal=None if self._settings.check_recipients else objection,
             blocked_until=blocked_until,
             paused=paused,
         )
+
+    def _repeat(
+        self, request: "ResendRequest", validation: "OrderStatus", invocation: "Invocation"
+    ) -> "tuple[ResendRequest, str, int | None]":
+        """Return whom a resend would mail, what it would come to, and until when, as far as earlier ones matter."""
+        people = people_of(request.recipients, validation)
+        attempt = attempt_of(request, people, invocation, owner="a dry run")
+        match self._guard.decide(self._guard.load(request.order_id), attempt):
+            case Send(people=mail, skipped=skip):
+                return narrowed(request, people, mail, skip), "sent", None
+            case Duplicate(until=until):
+                return request, "duplicate", until
+            case Unknown(until=until):
+                return request, "OutcomeUnknown", until
+            case InProgress(until=until):
+                return request, "ResendInProgress", until
+            case _:  # too many people
+                return request, InvalidRequest.__name__, None
 
 
 def _names(validation: "OrderStatus") -> list[NameReport]:
@@ -149,17 +168,3 @@ def _objection(
     except (RecipientNotAllowed, RecipientUnverified) as objection:
         return objection
     return None
-
-
-def _repeat(
-    request: "ResendRequest", claim: "Claim | None", invocation: "Invocation", now: float
-) -> tuple[str, int | None]:
-    """Return what a resend would come to as far as earlier ones matter, and until when they do."""
-    state = "expired" if claim is None else claim.state(now)
-    if claim is None or state == "expired":
-        return "sent", None
-    if state == "sending":
-        return "ResendInProgress", claim.deadline
-    if request.force and invocation.delivery_id not in claim.forced_by:
-        return "sent", None
-    return "duplicate" if state == "sent" else "OutcomeUnknown", claim.expiration

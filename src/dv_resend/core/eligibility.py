@@ -1,9 +1,9 @@
 """Which orders an email can help, and which of their names still need one. Pure."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dv_resend.core.recipients import shortened
+from dv_resend.core.requests import Skipped
 from dv_resend.errors import OrderNotEligible
 
 if TYPE_CHECKING:
@@ -51,21 +51,21 @@ def check_eligible(order: "Order") -> None:
 
 def without_validated(request: "ResendRequest", validation: "OrderStatus") -> "ResendRequest":
     """Skip the named recipients whose name is validated; raise `OrderNotEligible` if nothing is left to validate."""
-    skipped = tuple(recipient for recipient in request.recipients if validation.validated(recipient.domain))
+    validated = [recipient for recipient in request.recipients if validation.validated(recipient.domain)]
     if validation.all_validated:
         raise OrderNotEligible(
             "already_validated",
             f"All names of order {request.order_id} are already validated: no email is needed. CertCentral issues the "
             "certificate next; if it does not, look at the order there.",
         )
-    if skipped and len(skipped) == len(request.recipients):
+    if validated and len(validated) == len(request.recipients):
         raise OrderNotEligible(
             "already_validated",
             f"The requested names are already validated. Order {request.order_id} is still waiting for "
             f"{_unvalidated(validation)}: name recipients for those, or leave the recipients out.",
         )
-    remaining = tuple(recipient for recipient in request.recipients if recipient not in skipped)
-    return replace(request, recipients=remaining, skipped=skipped)
+    remaining = [recipient for recipient in request.recipients if recipient not in validated]
+    return request.narrowed_to(remaining, [Skipped(recipient, "validated") for recipient in validated])
 
 
 def _unvalidated(validation: "OrderStatus") -> str:

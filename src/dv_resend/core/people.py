@@ -1,31 +1,51 @@
 """Persons: whose mailbox an email lands in, however the request was written. The send record knows them by key."""
 
 import hashlib
+import math
 from typing import TYPE_CHECKING
 
 from dv_resend.core.addresses import without_wildcard
+from dv_resend.core.requests import Skipped
+from dv_resend.core.send_record import DEFAULT, Attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from dv_resend.core.orders import OrderStatus
-    from dv_resend.core.requests import Recipient
+    from dv_resend.core.requests import Invocation, Recipient, ResendRequest
+    from dv_resend.core.send_record import Mailed
 
-DEFAULT = "default"
-"""The key of DigiCert's default recipients, who may be anybody."""
+# The key of each person, and the entries of the request that ask for an email to them.
+type People = dict[str, tuple[Recipient, ...]]
 
 
-def people_of(recipients: "Sequence[Recipient]", validation: "OrderStatus") -> "dict[str, tuple[Recipient, ...]]":
-    """Return the persons among ``recipients``: the key of each, and the entries that ask for an email to them.
+def people_of(recipients: "Sequence[Recipient]", validation: "OrderStatus") -> People:
+    """Return the persons among ``recipients``.
 
     A person is an address together with the scope at which the name is validated, so several entries may ask for the
     same email. Without recipients, the only person is `DEFAULT`. Keys are hashes: they show no address.
     """
-    people: dict[str, tuple[Recipient, ...]] = {}
+    people: People = {}
     for recipient in recipients:
         key = _key(_scope(recipient.domain, validation), recipient.email)
         people[key] = (*people.get(key, ()), recipient)
     return people or {DEFAULT: ()}
+
+
+def attempt_of(request: "ResendRequest", people: People, invocation: "Invocation", owner: str) -> Attempt:
+    """Return what the send record decides about: the ``people`` whom the ``request`` wants to mail."""
+    force_id = invocation.delivery_id if request.force else None
+    return Attempt(tuple(people), math.ceil(invocation.deadline), owner, force_id)
+
+
+def narrowed(
+    request: "ResendRequest", people: People, mail: "Iterable[str]", skip: "Mapping[str, Mailed]"
+) -> "ResendRequest":
+    """Return the ``request`` with one entry for each person to ``mail``, and with those to ``skip`` as skipped."""
+    return request.narrowed_to(
+        [entries[0] for person in mail if (entries := people[person])],
+        [Skipped(recipient, earlier.reason) for person, earlier in skip.items() for recipient in people[person]],
+    )
 
 
 def _key(scope: str, email: str) -> str:

@@ -127,6 +127,7 @@ class ResendPlan:
             "names": [name.to_json() for name in sorted(self.names, key=attrgetter("validated"))[:MAX_NAMES]],
             "email_validation_ends": EMAIL_VALIDATION_ENDS.isoformat(),
             "recipients": self.request.addresses,
+            "skipped": [skipped.to_json() for skipped in self.request.skipped],
         }
         if len(self.names) > MAX_NAMES:
             plan["more_names"] = len(self.names) - MAX_NAMES

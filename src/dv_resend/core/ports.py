@@ -8,7 +8,6 @@ from datetime import date
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from dv_resend.core.claims import Claim, HeldClaim
     from dv_resend.core.orders import ListedOrder, Order, OrderStatus
     from dv_resend.core.recipients import Contacts
     from dv_resend.core.requests import Reminder
@@ -42,53 +41,6 @@ class CertCentral(Protocol):
 
         Raises `OutcomeUnknown` if the email may or may not have been sent.
         """
-        ...
-
-
-class Claims(Protocol):
-    """The store of claims and of reminder records.
-
-    `acquire`, `read`, `reminded` and `record_reminder` raise `ClaimsUnavailable` or `ConfigurationError`; nothing may
-    be sent then. The other methods never raise: a write that failed leaves a claim that errs on the side of not mailing
-    twice.
-
-    Example:
-        ``claims.acquire(request.claim_key, now=time.time(), deadline=deadline, force_id=None)``
-    """
-
-    def read(self, key: str) -> "Claim | None":
-        """Return the claim on ``key``, expired or not."""
-        ...
-
-    def acquire(self, key: str, *, now: float, deadline: float, force_id: str | None) -> "Claim":
-        """Claim ``key`` until ``deadline``: return a `HeldClaim`, or else the claim that stands in the way.
-
-        ``force_id`` identifies a forced call. It replaces a sent or unknown claim, but only once for each id.
-        """
-        ...
-
-    def record_sent(self, claim: "HeldClaim", sent_at: int) -> None:
-        """Record that the email was sent: from now on, a repeat is a duplicate."""
-        ...
-
-    def record_unknown(self, claim: "HeldClaim") -> None:
-        """Record that the outcome is unknown: a repeat is answered so too."""
-        ...
-
-    def release(self, claim: "HeldClaim") -> None:
-        """Release the claim, because the email was certainly not sent; a claim that it replaced is restored."""
-        ...
-
-    def reminded(self, record_id: str) -> bool:
-        """Whether the reminder was recorded (`record_reminder`)."""
-        ...
-
-    def record_reminder(self, record_id: str, now: float) -> None:
-        """Record, for ten days, that the reminder was dealt with. Safe to repeat."""
-        ...
-
-    def forget_reminder(self, record_id: str) -> bool:
-        """Remove the record, because the email was certainly not sent; return whether it is gone."""
         ...
 
 

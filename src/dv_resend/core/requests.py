@@ -1,16 +1,14 @@
 """What callers ask for: frozen, and valid once built. Untrusted input is validated here and nowhere else."""
 
-import hashlib
-import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Literal
 
 from dv_resend.core.addresses import parse_domain, parse_email, without_wildcard
 from dv_resend.core.untrusted import reject_unknown_fields
-from dv_resend.errors import InvalidRequest
+from dv_resend.errors import InvalidRequest, OutcomeUnknown
 
 MAX_RECIPIENTS = 250
 MAX_REQUESTED_BY = 256
@@ -65,10 +63,29 @@ class Recipient:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """A named recipient who is not mailed.
+
+    ``validated``: the name needs no email. ``already_mailed`` and ``maybe_mailed``: inside the cool-down.
+
+    Example:
+        >>> Skipped(Recipient("example.com", "admin@example.com"), "validated").to_json()["reason"]
+        'validated'
+    """
+
+    recipient: Recipient
+    reason: Literal["validated", "already_mailed", "maybe_mailed"]
+
+    def to_json(self) -> dict[str, str]:
+        """Return the recipient as the caller named it, with the reason."""
+        return self.recipient.to_json() | {"reason": self.reason}
+
+
+@dataclass(frozen=True)
 class ResendRequest:
     """One resend. Without ``recipients``, DigiCert mails its default recipients; only the caller can choose that.
 
-    ``skipped`` are named recipients who are not mailed, because their name is validated already.
+    ``skipped`` are named recipients who are not mailed.
 
     Example:
         >>> ResendRequest.from_input({"order_id": "123456789"}).upstream_body
@@ -81,7 +98,7 @@ class ResendRequest:
     dry_run: bool = False
     force: bool = False
     requested_by: str | None = None
-    skipped: tuple[Recipient, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
     @classmethod
     def from_input(cls, fields: Mapping[str, object]) -> "ResendRequest":
@@ -126,16 +143,14 @@ class ResendRequest:
             body["locale"] = self.locale
         return body
 
-    @property
-    def claim_key(self) -> str:
-        """SHA-256 over order, recipients and locale: equal for equal requests, in any order and case, and anonymous.
+    def narrowed_to(self, recipients: Sequence[Recipient], skipped: Iterable[Skipped]) -> "ResendRequest":
+        """Return the request for some of its recipients; the others are added to those who are skipped.
 
-        Skipped recipients count too: the same request is still a repeat after one more name was validated.
+        Raises `ValueError` if nobody is left of named recipients: without any, DigiCert would mail everybody.
         """
-        recipients = sorted({recipient.identity for recipient in self.recipients + self.skipped})
-        locale = (self.locale or "").casefold().replace("-", "_")
-        identity = json.dumps([self.order_id, recipients, locale])
-        return hashlib.sha256(identity.encode()).hexdigest()
+        if self.recipients and not recipients:
+            raise ValueError("no named recipient is left")
+        return replace(self, recipients=tuple(recipients), skipped=(*self.skipped, *skipped))
 
     @property
     def addresses(self) -> Literal["default"] | list[str]:
@@ -196,11 +211,11 @@ class Reminder:
     day: int | None = None
 
     @property
-    def record_id(self) -> str | None:
-        """The id of the record of this reminder (`reminder_record_id`), if it is known which one it is."""
+    def mark(self) -> str | None:
+        """The reminder's mark in the send record (`reminder_mark`), if it is known which reminder it is."""
         if self.waiting_since is None or self.day is None:
             return None
-        return reminder_record_id(self.order_id, self.waiting_since, self.day)
+        return reminder_mark(self.waiting_since, self.day)
 
     def to_json(self) -> dict[str, object]:
         """Return the message's body."""
@@ -226,32 +241,28 @@ class Reminder:
             raise InvalidRequest("waiting_since", "must be a date such as 2026-11-23, together with a day.") from None
 
 
-def _no_hook(_request: ResendRequest) -> None:
-    """Do nothing before a send."""
-
-
 @dataclass(frozen=True)
 class Invocation:
     """The Lambda invocation that a use case runs in.
 
     ``deadline`` is its end, in seconds since the epoch. ``delivery_id`` is the id that redeliveries of the same call
     share. ``before_send`` is called with what is about to be sent: if the function is killed while sending, what the
-    hook wrote is the only trace; if the hook raises a `ResendError`, nothing is sent. ``on_not_sent`` is called when it
-    is certain that nothing was sent, before the claim is released; if it returns false, the claim is kept.
+    hook wrote is the only trace. ``on_unknown`` is called with the unknown outcome of a reminder, before it is recorded
+    as done: a report may come twice, but it is never missing.
 
     Example:
-        ``Invocation(deadline, context.aws_request_id, before_send=audit.before_send)``
+        ``Invocation(deadline=time.time() + 29, delivery_id=context.aws_request_id, before_send=audit.before_send)``
     """
 
     deadline: float
     delivery_id: str
-    before_send: Callable[[ResendRequest], None] = _no_hook
-    on_not_sent: Callable[[], bool] = lambda: True
+    before_send: Callable[[ResendRequest], None] = lambda _request: None
+    on_unknown: Callable[[OutcomeUnknown], None] = lambda _error: None
 
 
-def reminder_record_id(order_id: int, waiting_since: date, day: int) -> str:
-    """Return the id of the record that a reminder was dealt with: ``<order id>#<waiting since>#<day>``."""
-    return f"{order_id}#{waiting_since.isoformat()}#{day}"
+def reminder_mark(waiting_since: date, day: int) -> str:
+    """Return the name of a reminder in the send record: ``<waiting since>#<day>``."""
+    return f"{waiting_since.isoformat()}#{day}"
 
 
 # ---------------------------------------------------------------- fields

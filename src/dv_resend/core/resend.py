@@ -1,40 +1,51 @@
-"""The use cases that send: one resend, from a valid request to a recorded outcome, and one reminder."""
+"""The use cases that send: one resend, from a valid request to a settled outcome, and one reminder."""
 
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from dv_resend.core.claims import Claim, HeldClaim
 from dv_resend.core.eligibility import check_eligible, without_validated
+from dv_resend.core.people import attempt_of, narrowed, people_of
 from dv_resend.core.recipients import check_recipients, domains_to_look_up
 from dv_resend.core.reminders import due_day, is_stuck
-from dv_resend.core.requests import Invocation, Reminder, ResendRequest, reminder_record_id
+from dv_resend.core.requests import Reminder, ResendRequest, reminder_mark
+from dv_resend.core.send_guard import SendGuard, Sent
+from dv_resend.core.send_record import DEFAULT, Attempt, Duplicate, NoReminder, Send
 from dv_resend.core.timestamps import utc
-from dv_resend.errors import OutcomeUnknown, ResendError, ResendInProgress, SendingPaused
+from dv_resend.errors import SendingPaused
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dv_resend.config import Config
+    from dv_resend.core.orders import OrderStatus
+    from dv_resend.core.people import People
     from dv_resend.core.plan import ResendPlan
-    from dv_resend.core.ports import CertCentral, Claims, ContactLookup
+    from dv_resend.core.ports import CertCentral, ContactLookup, SendRecords
+    from dv_resend.core.requests import Invocation
+    from dv_resend.core.send_record import Mailed
 
 
 @dataclass(frozen=True)
 class ResendResult:
-    """A resend that was sent now, or earlier inside the cool-down.
+    """A resend that was sent now, or that mailed nobody because everybody was mailed inside the cool-down.
 
-    ``sent_at`` is in seconds since the epoch, ``cool_down_left`` in seconds.
+    ``sent_at`` is when the last of them was mailed, and before ``until`` a repeat sends nothing; both are in seconds
+    since the epoch. ``earlier`` says of a duplicate when each recipient was mailed.
 
     Example:
-        >>> ResendResult(ResendRequest(7), "sent", sent_at=0, cool_down_left=3600).to_json()["sent_at"]
+        >>> ResendResult(ResendRequest(7), "sent", sent_at=0, until=3720).to_json()["sent_at"]
         '1970-01-01T00:00:00Z'
     """
 
     request: ResendRequest
     outcome: Literal["sent", "duplicate"]
     sent_at: int
-    cool_down_left: int
+    until: int
+    earlier: "tuple[tuple[str, int], ...]" = ()
 
     def to_json(self) -> dict[str, object]:
         """Return the result as direct callers get it."""
@@ -42,6 +53,7 @@ class ResendResult:
             "order_id": self.request.order_id,
             "outcome": self.outcome,
             "recipients": self.request.addresses,
+            "skipped": [skipped.to_json() for skipped in self.request.skipped],
             "sent_at": utc(self.sent_at),
         }
 
@@ -56,37 +68,37 @@ class ReminderResult:
     """
 
     order_id: int
-    outcome: Literal["sent", "duplicate", "already_reminded", "not_due", "stuck"]
+    outcome: Literal["sent", "already_reminded", "already_mailed", "not_due", "missed", "stuck"]
 
 
 class Resender:
-    """Sends the DCV emails of orders again, at most once inside a cool-down.
+    """Sends the DCV emails of orders again, to nobody twice inside a cool-down.
 
     ``contacts`` starts the DNS lookups of one request. ``clock`` gives seconds since the epoch.
 
     Example:
-        ``Resender(certcentral, claims, contacts, settings).resend(ResendRequest(123456789), invocation)``
+        ``Resender(certcentral, records, contacts, settings).resend(ResendRequest(123456789), invocation)``
     """
 
     def __init__(
         self,
         certcentral: "CertCentral",
-        claims: "Claims",
+        records: "SendRecords",
         contacts: "Callable[[], ContactLookup]",
         settings: "Config",
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Keep what is needed; nothing is called yet."""
         self._certcentral = certcentral
-        self._claims = claims
+        self._guard = SendGuard(records, settings.cool_down_seconds, clock)
         self._contacts = contacts
         self._settings = settings
         self._clock = clock
 
-    def resend(self, request: ResendRequest, invocation: Invocation) -> ResendResult:
-        """Have the emails of ``request`` sent again, unless that happened inside the cool-down.
+    def resend(self, request: ResendRequest, invocation: "Invocation") -> ResendResult:
+        """Have the emails of ``request`` sent again, to those who were not mailed inside the cool-down.
 
-        Named recipients whose name is already validated are skipped. Repeating is safe: a repeat is answered as a
+        Named recipients whose name is already validated are skipped too. Repeating is safe: a repeat is answered as a
         duplicate, or with the same unknown outcome. Raises any `ResendError`; only `OutcomeUnknown` means that the
         email may have been sent.
         """
@@ -96,7 +108,7 @@ class Resender:
         check = self._settings.check_recipients
         domains = domains_to_look_up(unvalidated, validation) if check else []
         contacts = self._contacts().contacts(domains) if domains else {}
-        # The last call before the PUT.
+        # The last call to CertCentral before the PUT.
         order = self._certcentral.get_order(request.order_id, invocation.deadline)
         validation = validation.with_names_of(order)
         # What is wrong with the order as a whole is reported before what is wrong with a recipient.
@@ -104,25 +116,27 @@ class Resender:
         remaining = without_validated(request, validation)
         if check:
             check_recipients(remaining.recipients, validation, contacts)
-        return self._send(remaining, invocation)
+        return self._send(remaining, validation, invocation)
 
-    def dry_run(self, request: ResendRequest, invocation: Invocation) -> "ResendPlan":
+    def dry_run(self, request: ResendRequest, invocation: "Invocation") -> "ResendPlan":
         """Find out what `resend` would do and why an email may not help, without sending (`DryRun.plan`)."""
         # Only a dry run pays for the import.
         from dv_resend.core.dry_run import DryRun
 
-        dry_run = DryRun(self._certcentral, self._claims, self._contacts, self._settings, self._clock)
+        dry_run = DryRun(self._certcentral, self._guard, self._contacts, self._settings, self._clock)
         return dry_run.plan(request, invocation)
 
-    def remind(self, reminder: Reminder, invocation: Invocation) -> ReminderResult:
+    def remind(self, reminder: Reminder, invocation: "Invocation") -> ReminderResult:
         """Have the emails of one order sent again to the default recipients, if a reminder is due.
 
-        Safe to repeat, however late: a reminder is recorded before it is sent, and the record is removed only if the
-        emails were certainly not sent. Raises as `resend`.
+        Safe to repeat, however late: a reminder is marked in the same write that claims the order, and its unknown
+        outcome is reported (`Invocation.on_unknown`) before it counts as done. Raises as `resend`.
         """
-        request = ResendRequest(reminder.order_id)
-        if reminder.record_id is not None and self._claims.reminded(reminder.record_id):
-            return self._already_reminded(request)
+        record = self._guard.load(reminder.order_id)
+        # First of all: a worker that was killed may have left an email that nobody knows of.
+        record = self._guard.report_attempted(record, invocation.on_unknown)
+        if reminder.mark in record.reminders:
+            return ReminderResult(reminder.order_id, "already_reminded")
         self._require_sending("The reminder waits in the queue.")
         validation = self._certcentral.get_order_status(reminder.order_id, invocation.deadline)
         order = self._certcentral.get_order(reminder.order_id, invocation.deadline)
@@ -133,95 +147,41 @@ class Resender:
             return ReminderResult(reminder.order_id, "stuck")  # nobody can tell when to remind
         day = due_day(order.waiting_since, now, self._settings.reminder_days)
         if day is None:
-            stuck = is_stuck(order.waiting_since, now, self._settings.reminder_days)
-            return ReminderResult(reminder.order_id, "stuck" if stuck else "not_due")
-        request = without_validated(request, validation.with_names_of(order))
-        record_id = reminder_record_id(reminder.order_id, order.waiting_since.astimezone(UTC).date(), day)
-        if record_id != reminder.record_id and self._claims.reminded(record_id):
-            return self._already_reminded(request)
-        return ReminderResult(reminder.order_id, self._send_recorded(request, record_id, invocation))
+            if is_stuck(order.waiting_since, now, self._settings.reminder_days):
+                return ReminderResult(reminder.order_id, "stuck")
+            return ReminderResult(reminder.order_id, "not_due" if reminder.day is None else "missed")
+        request = without_validated(ResendRequest(reminder.order_id), validation.with_names_of(order))
+        mark = reminder_mark(order.waiting_since.astimezone(UTC).date(), day)
+        attempt = Attempt((DEFAULT,), math.ceil(invocation.deadline), self._guard.draw(), reminder=mark)
+        answer = self._guard.send(record, attempt, lambda _send: self._put(request, invocation), invocation.on_unknown)
+        return ReminderResult(reminder.order_id, answer.outcome if isinstance(answer, NoReminder) else "sent")
 
     def _require_sending(self, consequence: str) -> None:
         if not self._settings.sending:
             raise SendingPaused(f"Sending is switched off (SENDING=off). {consequence}")
 
-    def _send(self, request: ResendRequest, invocation: Invocation) -> ResendResult:
-        """Claim the emails of ``request``, send them and record the outcome; or answer a repeat."""
-        now = self._clock()
-        claim = self._claims.acquire(
-            request.claim_key,
-            now=now,
-            deadline=invocation.deadline,
-            force_id=invocation.delivery_id if request.force else None,
-        )
-        if not isinstance(claim, HeldClaim):
-            return _answer_repeat(request, claim, now)
-        try:
-            invocation.before_send(request)
-            self._certcentral.resend_emails(request.order_id, request.upstream_body, invocation.deadline)
-        except OutcomeUnknown as error:
-            self._claims.record_unknown(claim)
-            error.retry_after = _seconds_until(claim.expiration, self._clock())
-            raise
-        except ResendError:
-            if invocation.on_not_sent():
-                self._claims.release(claim)
-            raise
-        # Any other exception may have come after the PUT.
-        except BaseException:
-            self._claims.record_unknown(claim)
-            raise
-        sent_at = int(self._clock())
-        self._claims.record_sent(claim, sent_at)
-        return ResendResult(request, "sent", sent_at, _seconds_until(claim.expiration, sent_at))
+    def _send(self, request: ResendRequest, validation: "OrderStatus", invocation: "Invocation") -> ResendResult:
+        """Mail those of the ``request`` who were not mailed inside the cool-down."""
+        people = people_of(request.recipients, validation)
+        attempt = attempt_of(request, people, invocation, self._guard.draw())
 
-    def _send_recorded(
-        self, request: ResendRequest, record_id: str, invocation: Invocation
-    ) -> Literal["sent", "duplicate"]:
-        """Send a reminder: its record is written before, and removed if the emails were certainly not sent."""
+        def put(send: Send) -> None:
+            self._put(narrowed(request, people, send.people, send.skipped), invocation)
 
-        def before_send(request: ResendRequest) -> None:
-            self._claims.record_reminder(record_id, self._clock())
-            invocation.before_send(request)
+        match self._guard.send(self._guard.load(request.order_id), attempt, put):
+            case Sent() as sent:
+                mailed = narrowed(request, people, sent.people, sent.skipped)
+                return ResendResult(mailed, "sent", sent.sent_at, sent.until)
+            case Duplicate(earlier=earlier, until=until, sent_at=sent_at):
+                return ResendResult(request, "duplicate", sent_at, until, _addresses(people, earlier))
+            case NoReminder():
+                raise AssertionError("only a reminder is answered so")
 
-        # If the record stayed without a claim, the reminder would wrongly count as dealt with.
-        recorded = replace(
-            invocation, before_send=before_send, on_not_sent=lambda: self._claims.forget_reminder(record_id)
-        )
-        try:
-            result = self._send(request, recorded)
-        except OutcomeUnknown:
-            self._claims.record_reminder(record_id, self._clock())
-            raise
-        if result.outcome == "duplicate":
-            self._claims.record_reminder(record_id, self._clock())
-        return result.outcome
-
-    def _already_reminded(self, request: ResendRequest) -> ReminderResult:
-        """Answer for a reminder that has a record; report it if a killed worker left its outcome open."""
-        claim, now = self._claims.read(request.claim_key), self._clock()
-        if claim is not None and claim.state(now) in ("sending", "unknown"):
-            _answer_repeat(request, claim, now)
-        return ReminderResult(request.order_id, "already_reminded")
+    def _put(self, request: ResendRequest, invocation: "Invocation") -> None:
+        invocation.before_send(request)
+        self._certcentral.resend_emails(request.order_id, request.upstream_body, invocation.deadline)
 
 
-def _answer_repeat(request: ResendRequest, claim: Claim, now: float) -> ResendResult:
-    """Answer a call that found ``claim`` in its way: a duplicate, or raise `ResendInProgress` or `OutcomeUnknown`."""
-    match claim.state(now):
-        case "sent" if claim.sent_at is not None:
-            return ResendResult(request, "duplicate", claim.sent_at, _seconds_until(claim.expiration, now))
-        case "sending":
-            raise ResendInProgress(
-                f"The same emails of order {request.order_id} are being sent right now. Try again shortly.",
-                retry_after=_seconds_until(claim.deadline, now),
-            )
-        case _:
-            raise OutcomeUnknown(
-                f"An earlier resend of order {request.order_id} may or may not have been sent. It is not repeated "
-                f"before {utc(claim.expiration)}. Check whether the email arrived before you force another one.",
-                retry_after=_seconds_until(claim.expiration, now),
-            )
-
-
-def _seconds_until(moment: int, now: float) -> int:
-    return max(1, round(moment - now))
+def _addresses(people: "People", earlier: "Mapping[str, Mailed]") -> tuple[tuple[str, int], ...]:
+    """Return when each of the recipients whom the caller named was mailed."""
+    return tuple((recipient.email, mailed.at) for person, mailed in earlier.items() for recipient in people[person])

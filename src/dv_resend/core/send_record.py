@@ -21,8 +21,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from dv_resend.core.people import DEFAULT
-
+# The key of DigiCert's default recipients, who may be anybody.
+DEFAULT = "default"
 CLOCK_MARGIN_SECONDS = 120
 MAX_FORCED_SENDS = 3
 MAX_PEOPLE = 2000

@@ -32,6 +32,7 @@ _OF_ERROR: dict[type[Exception], MetricName] = {
 _OF_OUTCOME = {
     "sent": MetricName.RESEND_SENT,
     "duplicate": MetricName.RESEND_DUPLICATE,
+    "missed": MetricName.REMINDERS_MISSED,
     "stuck": MetricName.STUCK_ORDERS,
 }
 
@@ -57,7 +58,7 @@ class Audit:
         """Write a line before the emails are sent. It is all that is left if the function is killed while sending."""
         if isinstance(self.request, ResendRequest):
             self.request = request  # without those who are skipped
-        self._write("sending", {"claim": request.claim_key}, "sending")
+        self._write("sending", message="sending")
 
     def succeeded(self, result: "Result | ReminderResult") -> None:
         """Count a result and write the line."""
@@ -112,7 +113,9 @@ class Audit:
             line["recipients"] = addresses if isinstance(addresses, str) else [mask_address(a) for a in addresses]
             line |= {"force": self.request.force or None, "dry_run": self.request.dry_run or None}
             line["requested_by"] = self.request.requested_by
-            line["skipped"] = [mask_address(recipient.email) for recipient in self.request.skipped] or None
+            line["skipped"] = [
+                f"{mask_address(each.recipient.email)}: {each.reason}" for each in self.request.skipped
+            ] or None
         if isinstance(self.request, Reminder):
             line |= {"recipients": "default", "reminder_day": self.request.day}
         logger.info(message, extra={name: value for name, value in line.items() if value is not None})

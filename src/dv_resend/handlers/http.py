@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from dv_resend.core.addresses import mask_address
+from dv_resend.core.recipients import shortened
 from dv_resend.core.requests import ResendRequest
 from dv_resend.core.resend import ResendResult
 from dv_resend.core.timestamps import utc
@@ -51,9 +53,17 @@ def http_answer(result: "Result") -> HttpResponse:
     if not isinstance(result, ResendResult):
         return _json(200, result.to_json(), {"Resend-Outcome": "planned"})
     if result.outcome == "sent":
-        return {"statusCode": 204, "headers": {"Resend-Outcome": "sent"}, "body": ""}
-    message = f"These emails were sent at {utc(result.sent_at)}. Wait for the cool-down, or add ?force=true."
-    return _errors(409, [("cool_down", message)], {"Retry-After": str(result.cool_down_left)})
+        skipped = result.request.skipped
+        headers = {"Resend-Outcome": "sent"} | ({"Resend-Skipped": str(len(skipped))} if skipped else {})
+        return {"statusCode": 204, "headers": headers, "body": ""}
+    # Without Retry-After: a client that repeats the request then would mail again.
+    return _errors(409, [("cool_down", _duplicate_message(result))])
+
+
+def _duplicate_message(result: ResendResult) -> str:
+    mailed = [f"{mask_address(email)} at {utc(sent_at)}" for email, sent_at in result.earlier]
+    who = shortened(mailed) or f"DigiCert's default recipients at {utc(result.sent_at)}"
+    return f"Already mailed: {who}. Until {utc(result.until)}, a repeat sends nothing; ?force=true sends again."
 
 
 def http_error(error: Exception) -> HttpResponse:

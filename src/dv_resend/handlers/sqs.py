@@ -17,6 +17,7 @@ from dv_resend.errors import (
     InvalidRequest,
     OrderNotEligible,
     OrderNotFound,
+    OutcomeUnknown,
     PermissionDenied,
     RequestRejected,
     ResendError,
@@ -82,6 +83,8 @@ class _FifoBatch:
             audit.succeeded(result)
             if result.outcome != "already_reminded":
                 self.poison_candidate = None
+        except OutcomeUnknown:
+            pass  # reported already, before it was recorded (`Invocation.on_unknown`)
         except ResendError as error:
             audit.failed(error)
             if error.scope == "account" or isinstance(error, ResendInProgress):

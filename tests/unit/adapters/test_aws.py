@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from dv_resend.adapters import aws
-from dv_resend.errors import ClaimsUnavailable, ConfigurationError, QueueUnavailable
+from dv_resend.errors import SendRecordUnavailable, ConfigurationError, QueueUnavailable
 from unit.adapters.conftest import refusal
 
 MESSAGES = {"permanent": "Cannot be used ({code}).", "transient": "Did not answer ({code})."}
@@ -43,7 +43,7 @@ def test_clients_share_one_session(monkeypatch):
     ],
 )
 def test_permanent_code_is_a_configuration_error(code):
-    error = aws.translate(refusal(code), ClaimsUnavailable, **MESSAGES)
+    error = aws.translate(refusal(code), SendRecordUnavailable, **MESSAGES)
 
     assert type(error) is ConfigurationError
     assert str(error) == f"Cannot be used ({code})."
@@ -67,7 +67,7 @@ def test_permanent_code_is_a_configuration_error(code):
     ],
     ids=ascii,
 )
-@pytest.mark.parametrize("unavailable", [ClaimsUnavailable, QueueUnavailable])
+@pytest.mark.parametrize("unavailable", [SendRecordUnavailable, QueueUnavailable])
 def test_other_code_is_the_given_unavailable_error(cause, code, unavailable):
     error = aws.translate(cause, unavailable, **MESSAGES)
 

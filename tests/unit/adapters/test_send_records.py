@@ -6,7 +6,7 @@ from dataclasses import replace
 import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
-from conftest import TABLE, create_claims_table
+from conftest import TABLE, create_send_records_table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
@@ -75,7 +75,7 @@ def dynamodb():
     """One table for the whole file: a new one per test would take most of the time."""
     with mock_aws():
         client = boto3.client("dynamodb")
-        create_claims_table(client)
+        create_send_records_table(client)
         yield client
 
 

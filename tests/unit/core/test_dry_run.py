@@ -19,7 +19,7 @@ from dv_resend.core.resend import ResendResult
 from dv_resend.errors import (
     ApiKeyRejected,
     CertCentralUnavailable,
-    ClaimsUnavailable,
+    SendRecordUnavailable,
     OrderNotFound,
     RateLimited,
     RecipientNotAllowed,
@@ -153,7 +153,7 @@ def test_query_error_is_raised(fakes: Fakes, query: str, error: Exception) -> No
 def test_claims_error_is_raised(fakes: Fakes) -> None:
     fakes.claims.down = {"read"}
 
-    with pytest.raises(ClaimsUnavailable):
+    with pytest.raises(SendRecordUnavailable):
         dry_run(fakes)
 
 

@@ -14,7 +14,7 @@ from dv_resend.core.sweep import Sweeper
 from dv_resend.errors import (
     ApiKeyRejected,
     CertCentralUnavailable,
-    ClaimsUnavailable,
+    SendRecordUnavailable,
     OrderNotEligible,
     OrderNotFound,
     OutcomeUnknown,
@@ -353,7 +353,7 @@ def test_unsent_reminder_whose_record_stays_keeps_its_claim_too(fakes: Fakes) ->
 
 def test_unrecorded_reminder_is_not_sent_until_redelivery(fakes: Fakes) -> None:
     fakes.claims.down = {"record_reminder"}
-    with pytest.raises(ClaimsUnavailable):
+    with pytest.raises(SendRecordUnavailable):
         remind(fakes)
     assert (fakes.certcentral.puts, records(fakes)) == ([], [])
     fakes.claims.down.clear()
@@ -366,7 +366,7 @@ def test_unrecorded_reminder_is_not_sent_until_redelivery(fakes: Fakes) -> None:
 def test_unavailable_claims_prevent_the_reminder(fakes: Fakes) -> None:
     fakes.claims.down = {"acquire"}
 
-    with pytest.raises(ClaimsUnavailable):
+    with pytest.raises(SendRecordUnavailable):
         remind(fakes)
 
     assert fakes.certcentral.puts == []
@@ -445,7 +445,7 @@ def test_sweeps_and_deliveries_in_any_order_mail_a_reminder_once(
         fakes.certcentral.approve(*(["example.com", "www.example.com"] if fault == "validated" else []))
         fakes.claims.down = {"record_reminder"} if fault == "unrecorded" else set()
         before = len(fakes.certcentral.puts)
-        with contextlib.suppress(OutcomeUnknown, RateLimited, ClaimsUnavailable, OrderNotEligible):
+        with contextlib.suppress(OutcomeUnknown, RateLimited, SendRecordUnavailable, OrderNotEligible):
             if step == "sweep":
                 messages += sweep(ListedOrder(7, status, DV, waiting_since), at)
             elif step == "by hand":

@@ -15,7 +15,7 @@ from dv_resend.core.resend import ResendResult
 from dv_resend.errors import (
     ApiKeyRejected,
     CertCentralUnavailable,
-    ClaimsUnavailable,
+    SendRecordUnavailable,
     ConfigurationError,
     OrderNotEligible,
     OrderNotFound,
@@ -140,7 +140,7 @@ def test_ineligible_order_is_neither_claimed_nor_sent(fakes: Fakes) -> None:
 def test_unavailable_claims_prevent_the_send(fakes: Fakes) -> None:
     fakes.claims.down = {"acquire"}
 
-    failure(ClaimsUnavailable, fakes)
+    failure(SendRecordUnavailable, fakes)
 
     assert fakes.certcentral.puts == []
 
