@@ -270,7 +270,7 @@ def test_echoed_key_and_addresses_do_not_reach_the_error(status: int) -> None:
 @pytest.mark.parametrize(
     ("status", "body"),
     [
-        *((status, b"{}") for status in (199, 302, 500, 503)),
+        *((status, b"{}") for status in (199, 300, 302, 500, 503)),
         *((200, body) for body in (None, b"", b"<html>", b'{"id": ', b"[]", b"null", b'"text"')),
         (204, b""),
     ],

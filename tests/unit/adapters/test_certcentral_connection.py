@@ -77,17 +77,33 @@ def test_connection_closed_by_the_server_is_replaced(session: requests.Session) 
         assert len(server.requests) == 2
 
 
-def test_session_trusts_a_good_certificate(session: requests.Session) -> None:
+@pytest.fixture
+def tls_emulator() -> Iterator[tuple[CertCentralEmulator, str]]:
+    """Run an emulator with TLS; give it together with the path of its authority's certificate."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     with CertCentralEmulator(ssl_context=context) as emulator, authority.cert_pem.tempfile() as bundle:
+        yield emulator, bundle
+
+
+def test_session_trusts_a_good_certificate(tls_emulator: tuple[CertCentralEmulator, str]) -> None:
+    emulator, bundle = tls_emulator
+    with new_session(lambda: TIMEOUT_SECONDS) as session:
         session.verify = bundle
 
         read(session, emulator.base_url)
-        session.close()
 
-        assert len(emulator.calls) == 1
+    assert len(emulator.calls) == 1
+
+
+def test_response_over_tls_is_read_until_no_time_is_left(tls_emulator: tuple[CertCentralEmulator, str]) -> None:
+    emulator, bundle = tls_emulator
+    with new_session(seconds_left_for(0)) as session:
+        session.verify = bundle
+
+        with pytest.raises(requests.ReadTimeout):
+            send(session, emulator.base_url)
 
 
 # The response
