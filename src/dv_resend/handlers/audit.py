@@ -113,9 +113,8 @@ class Audit:
             line["recipients"] = addresses if isinstance(addresses, str) else [mask_address(a) for a in addresses]
             line |= {"force": self.request.force or None, "dry_run": self.request.dry_run or None}
             line["requested_by"] = self.request.requested_by
-            line["skipped"] = [
-                f"{mask_address(each.recipient.email)}: {each.reason}" for each in self.request.skipped
-            ] or None
+            skipped = [f"{mask_address(each.recipient.email)}: {each.reason}" for each in self.request.skipped]
+            line["skipped"] = skipped or None
         if isinstance(self.request, Reminder):
             line |= {"recipients": "default", "reminder_day": self.request.day}
         logger.info(message, extra={name: value for name, value in line.items() if value is not None})
