@@ -248,7 +248,7 @@ PROOFS: dict[Permission, Proof] = {
 }
 
 # AWS itself uses these permissions on behalf of the function; the local AWS does not check them. Only
-# `contract.promises` does, as for the statements of a VPC or a customer-managed key (JoinVpc, DecryptApiKey).
+# `contract.test_permissions` does, as for the statements of a VPC or a customer-managed key (JoinVpc, DecryptApiKey).
 LOGS = "Lambda writes the function's output."
 HAND_OVER = "Lambda delivers an event that failed every attempt."
 POLL = "Lambda feeds the worker from the queue."
