@@ -540,36 +540,10 @@ def test_example_tasks_send_fields_of_the_sample_event(name: str, arguments: str
 # ---------------------------------------------------------------- validator
 
 
-def broken(change: Callable[[dict[str, Any]], object]) -> str:
-    workflow = json.loads(TEXT)
-    change(workflow)
-    return json.dumps(workflow)
-
-
-def validate(path: Path) -> subprocess.CompletedProcess[str]:
-    program = TOOLS / "asl-validator/dist/bin/asl-validator.js"
-    return subprocess.run([NODE, program, "--json-path", path], check=False, capture_output=True, text=True)
-
-
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_workflow_passes_the_validator(path: Path) -> None:
-    validated = validate(path)
+    program = TOOLS / "asl-validator/dist/bin/asl-validator.js"
+
+    validated = subprocess.run([NODE, program, "--json-path", path], check=False, capture_output=True, text=True)
 
     assert validated.returncode == 0, validated.stdout + validated.stderr
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        broken(lambda workflow: workflow["States"]["NextReminder"].update(Next="Nowhere")),
-        broken(lambda workflow: workflow["States"]["Prepare"].update(Parameters={})),
-        broken(lambda workflow: workflow["States"]["Prepare"]["Assign"].update(order_id="{% $states.input. %}")),
-        broken(lambda workflow: workflow["States"]["Issued"].update(Type="Success")),
-    ],
-    ids=["no such state", "JSONPath's field", "no JSONata", "no such type"],
-)
-def test_validator_rejects_broken_workflows(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "broken.asl.json"
-    path.write_text(text)
-
-    assert validate(path).returncode != 0

@@ -74,14 +74,6 @@ def test_page_lines_are_short(name: str) -> None:
     assert [number for number, line in enumerate(lines, 1) if len(line) > 160] == []
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_page_speaks_of_event_sources(name: str) -> None:
-    # SECURITY.md names tests, in code.
-    text = re.sub(r"`[^`\n]*`", "", pages.read(name))
-
-    assert re.findall(r"\bdoors?\b", text, re.IGNORECASE) == []
-
-
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("docs/")])
 def test_page_starts_with_its_contents(name: str) -> None:
     before = pages.prose(name).partition("\n## ")[0]

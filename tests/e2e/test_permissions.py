@@ -18,7 +18,7 @@ import pytest
 
 from dev.local.localize import BATCHES
 from dev.local.stack import LocalStack
-from e2e.conftest import Emulator, audit_lines, eventually
+from e2e.conftest import Emulator, audit_lines, cancel_first_orders, drained, eventually
 
 type Permission = tuple[str, str, str]
 """Role, statement and action, by their names in the template."""
@@ -248,7 +248,7 @@ PROOFS: dict[Permission, Proof] = {
 }
 
 # AWS itself uses these permissions on behalf of the function; the local AWS does not check them. Only
-# `contract.promises` does, as for the statements of a VPC or a customer-managed key (JoinVpc, DecryptApiKey).
+# `contract.test_permissions` does, as for the statements of a VPC or a customer-managed key (JoinVpc, DecryptApiKey).
 LOGS = "Lambda writes the function's output."
 HAND_OVER = "Lambda delivers an event that failed every attempt."
 POLL = "Lambda feeds the worker from the queue."
@@ -281,23 +281,10 @@ def roles(stack: LocalStack) -> Roles:
 @pytest.fixture
 def call(stack: LocalStack, emulator: Emulator) -> Iterator[Caller]:
     """A caller whose orders are the only pending ones, so that a sweep finds no others."""
-    for order in emulator("GET", "orders"):
-        if order["status"] in ("pending", "reissue_pending"):
-            emulator("PATCH", f"orders/{order['id']}", {"status": "canceled"})
+    cancel_first_orders(emulator)
     yield Caller(stack, emulator)
     emulator("DELETE", "faults")
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    sqs = stack.client("sqs")
-    eventually(
-        lambda: (
-            not any(
-                int(count)
-                for count in sqs.get_queue_attributes(QueueUrl=stack.queue_url, AttributeNames=names)[
-                    "Attributes"
-                ].values()
-            )
-        )
-    )
+    drained(stack)
 
 
 def test_permissions_are_all_proved_or_listed_elsewhere(roles: Roles) -> None:

@@ -15,7 +15,7 @@ import boto3
 import pytest
 import requests
 import trustme
-from conftest import CANARY, SECRET_ID, TABLE, create_send_records_table
+from conftest import CANARY, SECRET_ID, TABLE, Output, create_send_records_table
 from moto import mock_aws
 
 from dev.emulator import CertCentralEmulator
@@ -24,6 +24,10 @@ from faults.network import Names
 
 PATH = "/services/v2/order/certificate/{}/resend-emails"
 HOST = "127.0.0.1"
+
+type Invoke = Callable[..., Any]
+type ReadOutput = Callable[[], Output]
+type Settings = Callable[..., None]
 
 type Step = Literal["validation", "order", "put"]
 STEPS: tuple[Step, ...] = ("validation", "order", "put")
@@ -96,7 +100,7 @@ def _one_aws() -> Iterator[str]:
 
 
 @pytest.fixture
-def aws(_one_aws: str, settings: Callable[..., None]) -> Iterator[str]:
+def aws(_one_aws: str, settings: Settings) -> Iterator[str]:
     """An AWS with an empty table and the canary key in its secret; yields the queue's URL."""
     table = boto3.client("dynamodb")
     for item in table.scan(TableName=TABLE)["Items"]:
@@ -131,7 +135,7 @@ def _one_upstream() -> Iterator[CertCentralEmulator]:
 def upstream(
     aws: str,  # noqa: ARG001
     _one_upstream: CertCentralEmulator,
-    settings: Callable[..., None],
+    settings: Settings,
 ) -> Iterator[CertCentralEmulator]:
     """The CertCentral that the function is configured with; it responds correctly until a test makes it fail."""
     _one_upstream.reset()
@@ -156,7 +160,7 @@ def _one_tls_upstream(certificates: Certificates) -> Iterator[CertCentralEmulato
 def tls_upstream(
     aws: str,  # noqa: ARG001
     _one_tls_upstream: CertCentralEmulator,
-    settings: Callable[..., None],
+    settings: Settings,
     certificates: Certificates,
 ) -> Iterator[CertCentralEmulator]:
     """The same over TLS, with a certificate authority that the function trusts."""

@@ -1,8 +1,7 @@
 """The fault matrix: the effect of each CertCentral fault on a resend, by step and event source.
 
 Each cell has two calls: one that meets the fault, and the same call again without the fault. Their results, the number
-of PUTs that CertCentral received, and the number of mailings must be those in the tables below. `faults.report` prints
-the matrix at the end of the run.
+of PUTs that CertCentral received, and the number of mailings must be those in the tables below.
 """
 
 import gc
@@ -13,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from itertools import groupby, repeat
+from itertools import repeat
 from typing import Any
 
 import pytest
-from conftest import CANARY, Output
+from conftest import CANARY
 
 from dev.emulator import CertCentralEmulator
 from dv_resend import observability
@@ -26,6 +25,8 @@ from dv_resend.errors import ResendError
 from faults.conftest import (
     EARLIER,
     Certificates,
+    Invoke,
+    ReadOutput,
     Step,
     direct,
     event,
@@ -39,7 +40,6 @@ from faults.conftest import (
     stored_key,
 )
 from faults.network import Names, deaf, refusing, resetting
-from faults.report import PROPERTY
 
 type Answer = dict[str, Any] | ResendError
 type Port = Callable[[], AbstractContextManager[int]]
@@ -144,8 +144,12 @@ def emulated(**fault: Any) -> Strike:
     )
 
 
-def refused(status: int, code: str) -> Strike:
-    return emulated(fault="status", status=status, body={"errors": [{"code": code, "message": "No."}]})
+def status(status: int, **more: Any) -> Strike:
+    return emulated(fault="status", status=status, **more)
+
+
+def refused(code: int, error: str) -> Strike:
+    return status(code, body={"errors": [{"code": error, "message": "No."}]})
 
 
 def raw(data: bytes, slowly: bytes = b"", closes: bool = True) -> Strike:
@@ -175,10 +179,15 @@ def rotated(world: World) -> None:
 
 
 NOT_REACHED: dict[str, Any] = {"put": "CertCentralUnavailable", "puts": 0, "effects": (False,)}
-REFUSED: dict[str, Any] = {"effects": (False,)}
 # Any 2xx is a success; nothing is read from it.
 ACCEPTED: dict[str, Any] = {"put": "sent", "effects": (True,)}
 UNKNOWN: dict[str, Any] = {"put": "OutcomeUnknown", "puts": 0, "effects": (False,)}
+
+
+def refusal(error: str) -> dict[str, Any]:
+    """The outcome of a GET and of the PUT, which has no effect."""
+    return {"get": error, "put": error, "effects": (False,)}
+
 
 FAULTS = [
     # No connection
@@ -220,44 +229,28 @@ FAULTS = [
     Fault("unrequested encoding", raw(whole(b"{}", "Content-Encoding: br"))),
     Fault("web page with 200", emulated(fault="html", status=200)),
     Fault("redirect", emulated(fault="redirect", status=302, location="http://127.0.0.1:9/")),
-    Fault("not modified", emulated(fault="status", status=304, body=None)),
+    Fault("not modified", status(304)),
     Fault("bad JSON with 200", emulated(fault="bad_json", status=200), **ACCEPTED),
     Fault("deep JSON with 200", raw(whole(b"[" * 400_000)), **ACCEPTED),
     Fault("a number of 9999 digits", raw(whole(b'{"id": %s}' % (b"9" * 9999))), **ACCEPTED),
     Fault("204 with a body", raw(b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n{}"), **ACCEPTED),
     Fault("204 in chunks", raw(b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n"), **ACCEPTED),
     # A refusal
-    Fault("500", emulated(fault="status", status=500)),
+    Fault("500", status(500)),
     Fault("500 with bad JSON", emulated(fault="bad_json", status=500)),
-    Fault("503, maintenance", emulated(fault="status", status=503)),
-    Fault("429", emulated(fault="status", status=429), "RateLimited", "RateLimited", **REFUSED, retry_after="30"),
-    Fault(
-        "429 with Retry-After",
-        emulated(fault="status", status=429, headers={"Retry-After": "7"}),
-        *("RateLimited", "RateLimited"),
-        **REFUSED,
-        retry_after="7",
-    ),
-    Fault(
-        "403, invalid key",
-        refused(403, "access_denied|access_denied_invalid_key"),
-        *("ApiKeyRejected", "ApiKeyRejected"),
-        **REFUSED,
-    ),
-    Fault("401", refused(401, "unauthorized"), "ApiKeyRejected", "ApiKeyRejected", **REFUSED),
+    Fault("503, maintenance", status(503)),
+    Fault("429", status(429), **refusal("RateLimited"), retry_after="30"),
+    Fault("429 with Retry-After", status(429, headers={"Retry-After": "7"}), **refusal("RateLimited"), retry_after="7"),
+    Fault("403, invalid key", refused(403, "access_denied|access_denied_invalid_key"), **refusal("ApiKeyRejected")),
+    Fault("401", refused(401, "unauthorized"), **refusal("ApiKeyRejected")),
     Fault("403, key rotated", rotated, "sent", "sent", puts=2, effects=(True,)),
-    Fault(
-        "403, missing permission",
-        refused(403, "access_denied|missing_permission"),
-        *("PermissionDenied", "PermissionDenied"),
-        **REFUSED,
-    ),
-    Fault("403, web page", emulated(fault="html", status=403), "PermissionDenied", "PermissionDenied", **REFUSED),
-    Fault("404, order", refused(404, "not_found|order"), "OrderNotFound", "OrderNotFound", **REFUSED),
-    Fault("404, route", refused(404, "not_found|route"), "ConfigurationError", "ConfigurationError", **REFUSED),
-    Fault("404, web page", emulated(fault="html", status=404), put="RequestRejected", **REFUSED),
-    Fault("400", refused(400, "invalid_request"), "RequestRejected", "RequestRejected", **REFUSED),
-    Fault("409", refused(409, "conflict"), "RequestRejected", "RequestRejected", **REFUSED),
+    Fault("403, missing permission", refused(403, "access_denied|missing_permission"), **refusal("PermissionDenied")),
+    Fault("403, web page", emulated(fault="html", status=403), **refusal("PermissionDenied")),
+    Fault("404, order", refused(404, "not_found|order"), **refusal("OrderNotFound")),
+    Fault("404, route", refused(404, "not_found|route"), **refusal("ConfigurationError")),
+    Fault("404, web page", emulated(fault="html", status=404), put="RequestRejected", effects=(False,)),
+    Fault("400", refused(400, "invalid_request"), **refusal("RequestRejected")),
+    Fault("409", refused(409, "conflict"), **refusal("RequestRejected")),
 ]
 
 
@@ -347,8 +340,8 @@ class Calls:
     names: Names
     certificates: Certificates
     ports: dict[Port, int]
-    invoke: Callable[..., Any]
-    output: Callable[[], Output]
+    invoke: Invoke
+    output: ReadOutput
 
     def struck(self, cell: Cell, order_id: int, seconds: float) -> Answer:
         """Make the call that meets the fault."""
@@ -407,13 +400,12 @@ class Calls:
 def test_fault_has_the_tabulated_effect(
     fault: Fault,
     request: pytest.FixtureRequest,
-    invoke: Callable[..., Any],
+    invoke: Invoke,
     names: Names,
     certificates: Certificates,
     ports: dict[Port, int],
-    output: Callable[[], Output],
+    output: ReadOutput,
     monkeypatch: pytest.MonkeyPatch,
-    record_property: Callable[[str, object], None],
 ) -> None:
     upstream: CertCentralEmulator = request.getfixturevalue("tls_upstream" if fault.tls else "upstream")
     monkeypatch.setattr(certcentral_http, "CONNECT_TIMEOUT_SECONDS", SECONDS_TO_CONNECT[fault.tls])
@@ -431,29 +423,6 @@ def test_fault_has_the_tabulated_effect(
     if fault.unclosed:
         gc.collect()
     seen = {cell: (first[cell], again[cell]) for cell in orders}
-    for row in rows(seen):
-        record_property(PROPERTY, {"position": FAULTS.index(fault), "fault": fault.name, **row})
     assert {f"{cell.strikes}, {cell.event_source}": both for cell, both in seen.items()} == {
         f"{cell.strikes}, {cell.event_source}": cell.expected for cell in seen
     }
-
-
-def rows(seen: dict[Cell, tuple[Result, Result]]) -> Iterator[dict[str, str]]:
-    """The printed row of each step where the fault struck."""
-    for strikes, struck in groupby(seen, key=lambda cell: cell.strikes):
-        at = {cell.event_source: seen[cell] for cell in struck}
-        seen_by_caller = {
-            source: [" ".join(map(str, result.response[:2])) for result in both] for source, both in at.items()
-        }
-        seen_by_caller["http"] = [str(result.response[0]) for result in at["http"]]
-        counts = {
-            name: {f"{getattr(a, name)} -> {getattr(b, name)}" for a, b in at.values()} for name in ("puts", "mailed")
-        }
-        raised = dict.fromkeys(" -> ".join(seen_by_caller[source]) for source in ("direct", "event"))
-        yield {
-            "strikes": strikes,
-            "http": " -> ".join(seen_by_caller["http"]),
-            "raised": " / ".join(raised),
-            "queue": " -> ".join(seen_by_caller["queue"]),
-            **{name: " / ".join(sorted(values)) for name, values in counts.items()},
-        }

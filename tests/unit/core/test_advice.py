@@ -310,6 +310,12 @@ def test_name_is_unreachable_if_neither_it_nor_its_scope_has_mx(
     assert all(warning.startswith(f"{NO_MX} www.example.com, so the default") for warning in warnings)
 
 
+def test_scope_that_is_no_mail_host_does_not_reach_a_name() -> None:
+    advice = advice_on(report("www.example.com", has_mx={"www.example.com": False}, scope="com"))
+
+    assert_sentences(advice, f"{NO_MX} www.example.com", CHOOSES, DELIVERY, ENDS)
+
+
 @pytest.mark.parametrize("scope", ["", "www.example.com", "*.www.example.com"])
 def test_parent_that_is_not_the_scope_is_only_a_remedy(scope: str) -> None:
     has_mx = {"www.example.com": False, "example.com": True}
@@ -474,7 +480,7 @@ BEGINNINGS = [
 
 
 def rank(sentence: str) -> int:
-    (found,) = [place for place, beginnings in enumerate(BEGINNINGS) if sentence.startswith(beginnings)]
+    (found,) = [index for index, beginnings in enumerate(BEGINNINGS) if sentence.startswith(beginnings)]
     return found
 
 

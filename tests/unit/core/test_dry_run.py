@@ -354,13 +354,15 @@ def test_name_that_not_even_the_order_lists_is_refused(fakes: Fakes) -> None:
     assert answer["code"] == "recipient_not_allowed|domain_approval_emails[0].domain"
 
 
-def test_unreadable_name_is_reported_as_unknown(fakes: Fakes) -> None:
-    fakes.certcentral.domains = (NameStatus("", "pending"), *validation("example.com"))
+@pytest.mark.parametrize(("status", "validated"), [("pending", False), ("approved", True)])
+def test_unreadable_name_is_reported_as_unknown(fakes: Fakes, status: str, validated: bool) -> None:
+    fakes.certcentral.domains = (NameStatus("", status), *validation("example.com"))
 
     plan = dry_run(fakes)
 
     assert plan.would_be == "sent"
-    assert report(plan, "unknown") == {"name": "unknown", "status": "pending", "accepted": [], "mailed": [], "mx": {}}
+    assert report(plan, "unknown") == {"name": "unknown", "status": status, "accepted": [], "mailed": [], "mx": {}}
+    assert plan.names[0].validated is validated
     assert report(plan)["accepted"] == constructed_addresses("example.com")
     assert looked_up(fakes) == ["example.com"]
     assert dry_run(fakes, ADMIN).would_be == "RecipientUnverified"

@@ -56,7 +56,7 @@ def fakes() -> Fakes:
 
 
 def resend(
-    fakes: Fakes, request: ResendRequest = REQUEST, *, at: int = 0, delivery_id: str = "call-1", **config: bool
+    fakes: Fakes, request: ResendRequest = REQUEST, *, at: float = 0, delivery_id: str = "call-1", **config: bool
 ) -> ResendResult:
     """Resend at ``NOW + at``, in an invocation of 29 seconds."""
     return fakes.resender(NOW + at, **config).resend(request, fakes.invocation(NOW + at, delivery_id))
@@ -67,7 +67,7 @@ def failure[E: BaseException](
     fakes: Fakes,
     request: ResendRequest = REQUEST,
     *,
-    at: int = 0,
+    at: float = 0,
     delivery_id: str = "call-1",
     **config: bool,
 ) -> E:
@@ -558,6 +558,12 @@ def test_repeat_of_a_call_in_progress_says_when_to_come_back(fakes: Fakes) -> No
 
     assert failure(ResendInProgress, fakes, at=9).retry_after == 20
     assert len(fakes.certcentral.puts) == 1
+
+
+def test_repeat_just_before_the_deadline_waits_for_a_second(fakes: Fakes) -> None:
+    leave(fakes, "sending")
+
+    assert failure(ResendInProgress, fakes, at=28.8).retry_after == 1
 
 
 @pytest.mark.parametrize(("state", "at"), [("unknown", 600), ("sending", 600), ("sending", 29)])
