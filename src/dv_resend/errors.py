@@ -181,7 +181,7 @@ class RequestRejected(ResendError):
 
 
 class ResendInProgress(ResendError):
-    """Another invocation is sending the same emails. Repeating later is safe: it will find the outcome."""
+    """Another invocation is sending emails of this order. Repeating later is safe: it will find the outcome."""
 
     http_status, base_code, retryable, scope = 409, "resend_in_progress", True, "order"
 
