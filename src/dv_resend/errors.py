@@ -189,7 +189,7 @@ class ResendInProgress(ResendError):
 class OutcomeUnknown(ResendError):
     """The email may or may not have been sent, now or by an earlier call. Repeating with ``force`` may mail twice.
 
-    ``retry_after`` is the rest of the cool-down, in seconds.
+    If it was an earlier call, ``retry_after`` is the rest of the cool-down, in seconds.
     """
 
     http_status, base_code, retryable, scope = 504, "outcome_unknown", False, "order"
