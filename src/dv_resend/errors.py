@@ -181,7 +181,7 @@ class RequestRejected(ResendError):
 
 
 class ResendInProgress(ResendError):
-    """Another invocation is sending the same emails. Repeating later is safe: it will find the outcome."""
+    """Another invocation is sending emails of this order. Repeating later is safe: it will find the outcome."""
 
     http_status, base_code, retryable, scope = 409, "resend_in_progress", True, "order"
 
@@ -189,7 +189,7 @@ class ResendInProgress(ResendError):
 class OutcomeUnknown(ResendError):
     """The email may or may not have been sent, now or by an earlier call. Repeating with ``force`` may mail twice.
 
-    ``retry_after`` is the rest of the cool-down, in seconds.
+    If it was an earlier call, ``retry_after`` is the rest of the cool-down, in seconds.
     """
 
     http_status, base_code, retryable, scope = 504, "outcome_unknown", False, "order"

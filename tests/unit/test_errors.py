@@ -30,7 +30,6 @@ CONTRACT = {
     "CertCentralUnavailable": (503, "certcentral_unavailable", True, "account"),
     "SecretUnavailable": (503, "secret_unavailable", True, "account"),
     "SendRecordUnavailable": (503, "send_record_unavailable", True, "account"),
-    "SendRecordUnavailable": (503, "send_record_unavailable", True, "account"),
     "QueueUnavailable": (503, "queue_unavailable", True, "account"),
     "SendingPaused": (503, "sending_paused", True, "account"),
     "ConfigurationError": (500, "configuration_error", False, "account"),

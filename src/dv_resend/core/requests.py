@@ -202,8 +202,8 @@ class Reminder:
     ``waiting_since`` and ``day`` say which reminder is due. Both are ``None`` if only the order itself can tell.
 
     Example:
-        >>> Reminder(123456789, date(2026, 11, 20), day=3).record_id
-        '123456789#2026-11-20#3'
+        >>> Reminder(123456789, date(2026, 11, 20), day=3).mark
+        '2026-11-20#3'
     """
 
     order_id: int

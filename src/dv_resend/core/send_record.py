@@ -192,7 +192,12 @@ class InProgress:
 
 @dataclass(frozen=True)
 class TooManyPeople:
-    """Mail nobody: the record would hold more than `MAX_PEOPLE`."""
+    """Mail nobody: the record would hold more than `MAX_PEOPLE`.
+
+    Example:
+        >>> TooManyPeople()
+        TooManyPeople()
+    """
 
 
 @dataclass(frozen=True)

@@ -115,5 +115,5 @@ def _is_sqs_message(record: Mapping[str, Any]) -> bool:
 
 
 def printable_identity(value: object) -> str | None:
-    """Return an id or ARN if it fits into a log line and into a claim, or else ``None``."""
+    """Return an id or ARN if it fits into a log line and into a send record, or else ``None``."""
     return value if isinstance(value, str) and 1 <= len(value) <= 256 and value.isprintable() else None

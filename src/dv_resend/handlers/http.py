@@ -12,7 +12,7 @@ from dv_resend.core.requests import ResendRequest
 from dv_resend.core.resend import ResendResult
 from dv_resend.core.timestamps import utc
 from dv_resend.core.untrusted import as_dict, printable_field_name, reject_unknown_fields
-from dv_resend.errors import InvalidRequest, RateLimited, ResendError
+from dv_resend.errors import InvalidRequest, OutcomeUnknown, RateLimited, ResendError
 from dv_resend.handlers.events import ParsedEvent, printable_identity
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def http_error(error: Exception) -> HttpResponse:
     """Return the response to an error; a bug is a 500 without detail."""
     if not isinstance(error, ResendError):
         return _errors(500, [("internal_error", "An internal error occurred.")])
-    retry_after = error.retry_after
+    # A client that repeats the request when the cool-down is over would mail again.
+    retry_after = None if isinstance(error, OutcomeUnknown) else error.retry_after
     if retry_after is None and isinstance(error, RateLimited):
         retry_after = DEFAULT_RETRY_AFTER_SECONDS
     upstream = [(entry.code, entry.message) for entry in error.upstream_errors if entry.code != error.code]

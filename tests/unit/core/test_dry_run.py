@@ -11,25 +11,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dv_resend.core.addresses import constructed_addresses, without_wildcard
-from dv_resend.core.claims import Claim
-from dv_resend.core.orders import NameStatus, Order
+from dv_resend.core.orders import NameStatus, Order, OrderStatus
+from dv_resend.core.people import people_of
 from dv_resend.core.plan import MAX_NAMES, ResendPlan
 from dv_resend.core.recipients import Contacts
 from dv_resend.core.resend import ResendResult
+from dv_resend.core.send_record import MAX_PEOPLE, Claim, Mailed, SendRecord
 from dv_resend.errors import (
     ApiKeyRejected,
     CertCentralUnavailable,
-    SendRecordUnavailable,
+    InvalidRequest,
     OrderNotFound,
     RateLimited,
     RecipientNotAllowed,
     ResendError,
     SendingPaused,
+    SendRecordUnavailable,
 )
 from unit.fakes import QUERIES, Fakes, resend_request
 
 NOW = int(datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp())
-COOL_DOWN = 3600
+# A cool-down, with the two minutes for the clocks.
+AGAIN = 3600 + 120
 DV = "dv_ssl_certificate"
 ADMIN, JANE = ("example.com", "admin@example.com"), ("example.com", "jane@mail.test")
 UNANSWERED = Contacts(failure="DNS did not answer for TXT (SERVFAIL)")
@@ -85,16 +88,21 @@ def resend(fakes: Fakes, *recipients: tuple[str, ...], force: bool = False, **co
 
 
 def leave(fakes: Fakes, state: State | None, *recipients: tuple[str, ...], forced_by: str | None = None) -> None:
-    """Leave the claim of a call that was made ten seconds ago, or whose cool-down is over."""
+    """Leave the record of a call that was made ten seconds ago, or whose cool-down is over."""
     if state is None:
         return
-    key, at = resend_request(*recipients).claim_key, NOW - (COOL_DOWN if state == "expired" else 10)
-    claim = Claim(key, "sending", "owner", at + 29, at + COOL_DOWN, forced_by=frozenset(filter(None, [forced_by])))
-    if state in ("sent", "expired"):
-        claim = replace(claim, status="sent", sent_at=at)
-    if state == "unknown":
-        claim = replace(claim, status="unknown")
-    fakes.claims.claims[key] = claim
+    at = NOW - (AGAIN if state == "expired" else 10)
+    deadline = at + 29
+    validation = OrderStatus(7, "pending", "email", fakes.certcentral.domains).with_names_of(fakes.certcentral.order)
+    people = people_of(resend_request(*recipients).recipients, validation)
+    mailed = Mailed(at, "sent") if state in ("sent", "expired") else Mailed(deadline, "unknown")
+    fakes.records.records["order#7"] = SendRecord(
+        "order#7",
+        "a revision",
+        claim=Claim("an owner", deadline) if state == "sending" else None,
+        mailed=dict.fromkeys(people, mailed),
+        forced_by={} if forced_by is None else {forced_by: deadline},
+    )
 
 
 def report(plan: ResendPlan, name: str = "example.com") -> dict[str, Any]:
@@ -115,7 +123,7 @@ def looked_up(fakes: Fakes) -> list[str]:
 def test_dry_run_only_reads(fakes: Fakes) -> None:
     plan = dry_run(fakes)
 
-    assert fakes.journal.methods == [*QUERIES, "contacts", "has_mx", "read"]
+    assert fakes.journal.methods == [*QUERIES, "contacts", "load", "has_mx"]
     assert fakes.journal[:2] == [("get_order_status", 7, NOW + 29), ("get_order", 7, NOW + 29)]
     # The lookups share one budget of time.
     assert fakes.contacts.lookups == 1
@@ -126,13 +134,13 @@ def test_dry_run_only_reads(fakes: Fakes) -> None:
 @pytest.mark.parametrize("force", [False, True])
 def test_dry_run_changes_nothing(fakes: Fakes, state: State | None, force: bool) -> None:
     leave(fakes, state, ADMIN)
-    before = dict(fakes.claims.claims)
+    before = fakes.records.of()
 
     first = dry_run(fakes, ADMIN, force=force)
     again = dry_run(fakes, ADMIN, force=force)
 
-    assert set(fakes.journal.methods) == {*QUERIES, "contacts", "has_mx", "read"}
-    assert fakes.claims.claims == before
+    assert set(fakes.journal.methods) == {*QUERIES, "contacts", "has_mx", "load"}
+    assert fakes.records.of() == before
     assert first == again
 
 
@@ -150,8 +158,8 @@ def test_query_error_is_raised(fakes: Fakes, query: str, error: Exception) -> No
     assert fakes.contacts.lookups == 0
 
 
-def test_claims_error_is_raised(fakes: Fakes) -> None:
-    fakes.claims.down = {"read"}
+def test_error_of_the_send_record_is_raised(fakes: Fakes) -> None:
+    fakes.records.errors["load"] = SendRecordUnavailable("x")
 
     with pytest.raises(SendRecordUnavailable):
         dry_run(fakes)
@@ -604,12 +612,12 @@ def test_names_that_are_not_on_the_order_are_not_looked_up(
     [
         (None, False, "sent", None),
         ("expired", False, "sent", None),
-        ("sent", False, "duplicate", "2026-11-24T12:59:50Z"),
-        ("unknown", False, "OutcomeUnknown", "2026-11-24T12:59:50Z"),
-        ("sending", False, "ResendInProgress", "2026-11-24T12:00:19Z"),
+        ("sent", False, "duplicate", "2026-11-24T13:01:50Z"),
+        ("unknown", False, "OutcomeUnknown", "2026-11-24T13:02:19Z"),
+        ("sending", False, "ResendInProgress", "2026-11-24T12:02:19Z"),
         ("sent", True, "sent", None),
         ("unknown", True, "sent", None),
-        ("sending", True, "ResendInProgress", "2026-11-24T12:00:19Z"),
+        ("sending", True, "ResendInProgress", "2026-11-24T12:02:19Z"),
     ],
 )
 def test_earlier_resend_is_considered(
@@ -631,10 +639,30 @@ def test_redelivered_forced_call_is_a_repeat(fakes: Fakes, state: State, would_b
     assert dry_run(fakes, force=True, delivery_id="call-3").would_be == "sent"
 
 
-def test_killed_call_is_an_unknown_outcome_after_its_deadline(fakes: Fakes) -> None:
-    leave(fakes, "sending")
+@pytest.mark.parametrize(("state", "reason"), [("sent", "already_mailed"), ("unknown", "maybe_mailed")])
+def test_recipient_of_an_earlier_resend_is_skipped(fakes: Fakes, state: State, reason: str) -> None:
+    leave(fakes, state, ADMIN)
+    webmaster = ("example.com", "webmaster@example.com")
 
-    assert dry_run(fakes, at=NOW + 19).would_be == "OutcomeUnknown"
+    plan = dry_run(fakes, ADMIN, webmaster)
+
+    answer = plan.to_json()
+    assert (answer["would_be"], answer["recipients"]) == ("sent", ["webmaster@example.com"])
+    assert answer["skipped"] == [{"domain": "example.com", "email": "admin@example.com", "reason": reason}]
+    assert answer["upstream_body"] == resend_request(webmaster).upstream_body
+    assert report(plan)["mailed"] == ["webmaster@example.com"]
+
+
+def test_more_people_than_the_record_holds_are_refused(fakes: Fakes) -> None:
+    people = {f"person {number}": Mailed(NOW, "sent") for number in range(MAX_PEOPLE)}
+    fakes.records.records["order#7"] = SendRecord("order#7", "a revision", mailed=people)
+
+    plan = dry_run(fakes, ADMIN)
+
+    assert (plan.would_be, plan.blocked_until, plan.refusal) == ("InvalidRequest", None, None)
+    assert plan.advice[0].startswith("Too many people")
+    with pytest.raises(InvalidRequest):
+        resend(fakes, ADMIN)
 
 
 def test_repeat_after_a_further_validation_is_a_duplicate(fakes: Fakes) -> None:
@@ -786,6 +814,7 @@ STATUSES = st.sampled_from(["pending", "pending", "approved", "unknown"])
         )
     ),
     state=st.sampled_from([None, None, "sent", "unknown", "sending", "expired"]),
+    earlier=st.lists(st.sampled_from(RECIPIENTS), max_size=3, unique_by=lambda recipient: recipient[:2]),
     forced_by=st.sampled_from([None, "call-2"]),
     force=st.booleans(),
     check_recipients=mostly(True, False),
@@ -796,6 +825,7 @@ def test_resend_does_what_its_dry_run_predicts(
     domains: tuple[NameStatus, ...],
     contacts: dict[str, Contacts],
     state: State | None,
+    earlier: list[tuple[str, ...]],
     forced_by: str | None,
     force: bool,
     check_recipients: bool,
@@ -803,33 +833,37 @@ def test_resend_does_what_its_dry_run_predicts(
     fakes = Fakes()
     fakes.certcentral.order, fakes.certcentral.domains = order, domains
     fakes.contacts.published = contacts
-    leave(fakes, state, *recipients, forced_by=forced_by)
+    leave(fakes, state, *earlier, forced_by=forced_by)
 
     plan = dry_run(fakes, *recipients, force=force, check_recipients=check_recipients)
     paused = dry_run(fakes, *recipients, force=force, check_recipients=check_recipients, sending=False)
     with pytest.raises(SendingPaused):
         resend(fakes, *recipients, force=force, check_recipients=check_recipients, sending=False)
-    assert set(fakes.journal.methods) <= {*QUERIES, "contacts", "has_mx", "read"}
+    assert set(fakes.journal.methods) <= {*QUERIES, "contacts", "has_mx", "load"}
 
     answer = plan.to_json()
     # Of all that prevents a send, the stop switch is reported last; only then would a resend raise it.
     would_be = "SendingPaused" if answer["would_be"] == "sent" else answer["would_be"]
     assert paused.to_json() | {"advice": 0} == answer | {"advice": 0, "paused": True, "would_be": would_be}
     code: str | None = None
+    retry_after: int | None = None
     try:
         result = resend(fakes, *recipients, force=force, check_recipients=check_recipients)
     except ResendError as error:
         outcome, code, retry_after = type(error).__name__, error.code, error.retry_after
     else:
-        outcome, retry_after = result.outcome, result.cool_down_left
-        assert answer["recipients"] == result.to_json()["recipients"]
+        outcome = result.outcome
+        assert [answer[name] for name in ("recipients", "skipped")] == [
+            result.to_json()[name] for name in ("recipients", "skipped")
+        ]
+        assert plan.blocked_until == (result.until if outcome == "duplicate" else None)
+    # A repeat may send again exactly when the resend says so.
+    assert outcome != "OutcomeUnknown" or retry_after == max(1, (plan.blocked_until or 0) - NOW)
     assert answer["would_be"] == outcome
     assert answer.get("code") == (code if "code" in answer else None)
     assert ("code" in answer) == (outcome in {"OrderNotEligible", "RecipientNotAllowed", "RecipientUnverified"})
     assert ("upstream_body" in answer) != ("code" in answer)
     assert fakes.certcentral.puts == ([answer["upstream_body"]] if outcome == "sent" else [])
-    # A repeat may send again exactly when the resend says so.
-    assert plan.blocked_until is None or plan.blocked_until - NOW == retry_after
     # Nobody else is reported as mailed.
     mailed = {address for name in plan.names if name.mailed != "default" for address in name.mailed}
     assert mailed <= set(plan.request.addresses)

@@ -7,7 +7,7 @@ import pytest
 
 from dv_resend.core.orders import Order
 from dv_resend.core.plan import MAX_NAMES, NameReport, ResendPlan
-from dv_resend.core.requests import Recipient, ResendRequest
+from dv_resend.core.requests import Recipient, ResendRequest, Skipped
 from dv_resend.errors import OrderNotEligible
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -110,7 +110,7 @@ def test_plan_as_json():
     found = plan(
         NameReport("example.com", "pending"),
         waiting_since=datetime(2026, 11, 23, 5, tzinfo=timezone(timedelta(hours=-7))),
-        request=ResendRequest(7, (recipient,), locale="en", dry_run=True),
+        request=ResendRequest(7, (recipient,), locale="en", dry_run=True, skipped=(Skipped(recipient, "validated"),)),
         advice=("Wait.",),
     )
 
@@ -130,6 +130,7 @@ def test_plan_as_json():
         "names": [{"name": "example.com", "status": "pending", "accepted": [], "mailed": [], "mx": {}}],
         "email_validation_ends": "2028-03-15",
         "recipients": ["admin@example.com"],
+        "skipped": [{"domain": "example.com", "email": "admin@example.com", "reason": "validated"}],
         "upstream_body": {"domain_approval_emails": [recipient.to_json()], "locale": "en"},
     }
 

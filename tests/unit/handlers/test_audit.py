@@ -10,7 +10,7 @@ from conftest import SERVICE
 from dv_resend import observability
 from dv_resend.core.orders import Order, OrderStatus
 from dv_resend.core.plan import ResendPlan
-from dv_resend.core.requests import Reminder, ResendRequest, StatusRequest, SweepRequest
+from dv_resend.core.requests import Reminder, ResendRequest, Skipped, StatusRequest, SweepRequest
 from dv_resend.core.resend import ReminderResult, ResendResult
 from dv_resend.core.sweep import SweepSummary
 from dv_resend.errors import (
@@ -38,10 +38,13 @@ REQUEST = ResendRequest.from_input(
         ],
     }
 )
-# The same request as it is sent if the name of the first recipient is validated already.
-REMAINING = replace(REQUEST, recipients=REQUEST.recipients[1:], skipped=REQUEST.recipients[:1])
-SENT = ResendResult(REQUEST, "sent", 1795446245, 3600)
-DUPLICATE = ResendResult(REQUEST, "duplicate", 1795446245, 60)
+# The same request as it is sent if the first recipient was mailed already.
+REMAINING = replace(
+    REQUEST, recipients=REQUEST.recipients[1:], skipped=(Skipped(REQUEST.recipients[0], "already_mailed"),)
+)
+SKIPPED = ["j***@example.com: already_mailed"]
+SENT = ResendResult(REQUEST, "sent", 1795446245, 1795449965)
+DUPLICATE = replace(SENT, outcome="duplicate")
 STATUS = OrderStatus(7, "pending", "email", ())
 ORDER = Order(7, "pending", "dv_ssl_certificate", "email")
 PLANS = [
@@ -109,10 +112,9 @@ def test_line_of_a_sent_resend_has_caller_and_recipients(output):
         *((plan, "planned", {}) for plan in PLANS),
         (STATUS, "status", {}),
         (ReminderResult(7, "sent"), "sent", {"ResendSent": [one()]}),
-        (ReminderResult(7, "duplicate"), "duplicate", {"ResendDuplicate": [one()]}),
+        (ReminderResult(7, "missed"), "missed", {"RemindersMissed": [one()]}),
         (ReminderResult(7, "stuck"), "stuck", {"StuckOrders": [one()]}),
-        (ReminderResult(7, "already_reminded"), "already_reminded", {}),
-        (ReminderResult(7, "not_due"), "not_due", {}),
+        *((ReminderResult(7, outcome), outcome, {}) for outcome in ("already_reminded", "already_mailed", "not_due")),
         (
             SUMMARY,
             "swept",
@@ -200,12 +202,12 @@ def test_unknown_fields_are_left_out(output):
 # The line before a send
 
 
-def test_line_before_a_send_has_the_claim_and_counts_nothing(output):
+def test_line_before_a_send_has_the_recipients_and_counts_nothing(output):
     audit().before_send(REQUEST)
 
     observability.flush()
     (line,) = output().lines
-    assert (line["message"], line["outcome"], line["claim"]) == ("sending", "sending", REQUEST.claim_key)
+    assert (line["message"], line["outcome"]) == ("sending", "sending")
     assert line["recipients"] == ["j***@example.com", "Hostmaster@example.com"]
     assert "skipped" not in line
     assert (line["order_id"], line["caller"]) == (7, CALLER)
@@ -225,15 +227,15 @@ def test_skipped_recipients_are_logged_before_a_send(output):
     audit().before_send(REMAINING)
 
     (line,) = output().lines
-    assert (line["recipients"], line["skipped"]) == (["Hostmaster@example.com"], ["j***@example.com"])
+    assert (line["recipients"], line["skipped"]) == (["Hostmaster@example.com"], SKIPPED)
 
 
 @pytest.mark.parametrize("outcome", ["sent", "duplicate"])
 def test_skipped_recipients_are_logged_with_the_result(output, outcome):
-    audit().succeeded(ResendResult(REMAINING, outcome, 1795446245, 60))
+    audit().succeeded(replace(SENT, request=REMAINING, outcome=outcome))
 
     line = output().audit
-    assert (line["recipients"], line["skipped"]) == (["Hostmaster@example.com"], ["j***@example.com"])
+    assert (line["recipients"], line["skipped"]) == (["Hostmaster@example.com"], SKIPPED)
 
 
 def test_skipped_recipients_are_logged_with_an_unknown_outcome(output):
@@ -243,7 +245,7 @@ def test_skipped_recipients_are_logged_with_an_unknown_outcome(output):
     line.failed(OutcomeUnknown("x"))
 
     logged = output().audit
-    assert (logged["recipients"], logged["skipped"]) == (["Hostmaster@example.com"], ["j***@example.com"])
+    assert (logged["recipients"], logged["skipped"]) == (["Hostmaster@example.com"], SKIPPED)
 
 
 # Errors

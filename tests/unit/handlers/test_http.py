@@ -3,6 +3,7 @@
 import base64
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from dv_resend.core import requests, untrusted
 from dv_resend.core.orders import Order
 from dv_resend.core.plan import ResendPlan
-from dv_resend.core.requests import ResendRequest
+from dv_resend.core.requests import ResendRequest, Skipped
 from dv_resend.core.resend import ResendResult
 from dv_resend.errors import (
     CertCentralUnavailable,
@@ -371,20 +372,45 @@ def test_caller_of_payload_1_is_what_the_gateway_says(identity, authorizer, call
 
 
 SENT_AT = 1795446245  # 2026-11-23T15:04:05Z
+UNTIL = SENT_AT + 3720
 
 
 def test_sent_resend_is_answered_204_without_a_body():
-    response = http.http_answer(ResendResult(EXAMPLE, "sent", SENT_AT, 3600))
+    response = http.http_answer(ResendResult(EXAMPLE, "sent", SENT_AT, UNTIL))
 
     assert response == {"statusCode": 204, "headers": {"Resend-Outcome": "sent"}, "body": ""}
 
 
-def test_duplicate_is_answered_409_with_when_it_was_sent():
-    response = http.http_answer(ResendResult(EXAMPLE, "duplicate", SENT_AT, 1234))
+def test_sent_resend_counts_those_who_were_skipped():
+    skipped = tuple(Skipped(recipient, "already_mailed") for recipient in EXAMPLE.recipients)
 
-    assert (response["statusCode"], response["headers"]["Retry-After"]) == (409, "1234")
-    assert error_codes(response) == ["cool_down"]
-    assert "2026-11-23T15:04:05Z" in response["body"]
+    response = http.http_answer(ResendResult(replace(EXAMPLE, skipped=skipped), "sent", SENT_AT, UNTIL))
+
+    assert response["headers"] == {"Resend-Outcome": "sent", "Resend-Skipped": "2"}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "who"),
+    [
+        ((), "DigiCert's default recipients at 2026-11-23T15:04:05Z"),
+        (
+            (("jane@example.com", SENT_AT - 60), ("admin@example.com", SENT_AT)),
+            "j***@example.com at 2026-11-23T15:03:05Z, admin@example.com at 2026-11-23T15:04:05Z",
+        ),
+        (
+            tuple((f"admin@n{number}.test", SENT_AT) for number in range(11)),
+            ", ".join(f"admin@n{number}.test at 2026-11-23T15:04:05Z" for number in range(10)) + " …",
+        ),
+    ],
+    ids=["default", "named", "many"],
+)
+def test_duplicate_is_answered_409_with_who_was_mailed_when(earlier, who):
+    response = http.http_answer(ResendResult(EXAMPLE, "duplicate", SENT_AT, UNTIL, earlier))
+
+    # Without Retry-After: a client that waits and repeats would mail again.
+    assert (response["statusCode"], response["headers"]) == (409, {"Content-Type": "application/json"})
+    message = f"Already mailed: {who}. Until 2026-11-23T16:06:05Z, a repeat sends nothing; ?force=true sends again."
+    assert json.loads(response["body"]) == {"errors": [{"code": "cool_down", "message": message}]}
 
 
 def test_dry_run_is_answered_200_with_the_plan():
@@ -440,16 +466,16 @@ def test_each_refused_recipient_has_its_own_entry(count):
     [
         (RateLimited("Slow."), "30"),
         (RateLimited("Slow.", retry_after=7), "7"),
-        (OutcomeUnknown("Perhaps.", retry_after=3599), "3599"),
+        # A client that waits and repeats would mail again.
+        (OutcomeUnknown("Perhaps.", retry_after=3599), None),
         (ResendInProgress("Busy.", retry_after=12), "12"),
-        (OutcomeUnknown("Perhaps."), None),
         (CertCentralUnavailable("Away."), None),
         (CertCentralUnavailable("Away.", retry_after=600), "600"),
         (RequestRejected("No."), None),
     ],
     ids=ascii,
 )
-def test_retry_after_is_sent_if_known_or_rate_limited(error, retry_after):
+def test_retry_after_is_sent_if_repeating_is_right(error, retry_after):
     assert http.http_error(error)["headers"].get("Retry-After") == retry_after
 
 
@@ -523,8 +549,8 @@ def test_any_error_becomes_a_response_that_the_gateway_accepts(error):
 
 @PURE
 @given(st.sampled_from(["sent", "duplicate"]), st.integers(0, 4 * 10**9), st.integers(1, 10**6))
-def test_any_result_becomes_a_response_that_the_gateway_accepts(outcome, sent_at, cool_down_left):
-    response = http.http_answer(ResendResult(EXAMPLE, outcome, sent_at, cool_down_left))
+def test_any_result_becomes_a_response_that_the_gateway_accepts(outcome, sent_at, cool_down):
+    response = http.http_answer(ResendResult(EXAMPLE, outcome, sent_at, sent_at + cool_down))
 
     assert_gateway_accepts(response)
     assert (response["statusCode"] == 204) == (outcome == "sent")
