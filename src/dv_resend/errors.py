@@ -38,7 +38,7 @@ _MAX_MESSAGE = 8000
 
 @dataclass(frozen=True)
 class UpstreamError:
-    """One entry of CertCentral's ``errors``: its code, unchanged, and its message, shortened and masked.
+    """One entry of CertCentral's ``errors``: its code and its message, shortened and masked. One may be empty.
 
     Example:
         >>> UpstreamError("not_found|order", "No such order.").code
@@ -95,7 +95,7 @@ class ResendError(Exception):
         """Return the message, followed by CertCentral's own, for callers who see only the exception's text."""
         if not self.upstream_errors:
             return self.message
-        entries = "; ".join(f"{e.code}: {e.message}" if e.message else e.code for e in self.upstream_errors)
+        entries = "; ".join(": ".join(filter(None, (entry.code, entry.message))) for entry in self.upstream_errors)
         return f"{self.message} (CertCentral said: {entries})"
 
 

@@ -124,6 +124,12 @@ def test_error_text_includes_certcentrals_own_messages():
     assert error.message == "CertCentral refused the request."
 
 
+def test_entry_without_a_code_is_shown_by_its_message():
+    error = RequestRejected("Refused.", upstream_errors=(UpstreamError("", "Bad locale."), UpstreamError("a", "")))
+
+    assert str(error) == "Refused. (CertCentral said: Bad locale.; a)"
+
+
 def test_unknown_details_are_none():
     error = RateLimited("Too many requests.")
 

@@ -19,8 +19,18 @@ ROLE_LOCAL_PARTS = frozenset({"admin", "administrator", "hostmaster", "postmaste
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.ASCII)
 # A dot-atom (RFC 5322). Quoted local parts are rejected: no CA constructs them and nobody publishes them.
 _LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
-_ADDRESS = re.compile(r"[^\s@<>\"'(),:;]+@[^\s@<>\"'(),:;]+")
 
+# An at-sign as upstream may write it: full-width, percent-encoded (also twice), or as a character reference of HTML.
+# Before it may be what shows as a space, or not at all.
+_SPACE = r"[\s\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]{0,5}"
+_AT = r"(?:[@\uff20\ufe6b]|%(?:25)*40|&[#]0*64;|&[#]x0*40;|&commat;)"
+# A text between separators, or a quoted local part; and the at-sign after it, if there is one. Each character is read a
+# bounded number of times: a text without at-signs must not be slow.
+_BEFORE_AT = re.compile(
+    rf"""(?P<local>"(?:[^"\\]|\\.){{0,256}}+"(?={_SPACE}{_AT}) | (?:(?!{_AT})[^\s<>"(),:;@\uff20\ufe6b])++)
+    (?P<at>["']?(?:\([^()]{{0,100}}\))?{_SPACE}{_AT})?""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
 
 # ---------------------------------------------------------------- valid forms
 
@@ -95,8 +105,17 @@ def mask_address(address: str) -> str:
 
 
 def mask_addresses(text: str) -> str:
-    """Mask every address in a text."""
-    return _ADDRESS.sub(lambda match: mask_address(match[0]), text)
+    """Mask every address in a text, however its at-sign is written: whatever stands before one is hidden."""
+    return _BEFORE_AT.sub(_masked, text)
+
+
+def _masked(match: re.Match[str]) -> str:
+    # Quotes around a whole address belong to the text.
+    local_part = match["local"].strip("\"'")
+    if match["at"] is None or local_part.casefold() in ROLE_LOCAL_PARTS:
+        return match[0]
+    mark = match["local"][: len(match["local"]) - len(match["local"].lstrip("'"))]
+    return f"{mark}{local_part[:1]}***{match['at']}"
 
 
 # ---------------------------------------------------------------- what a CA may construct

@@ -90,7 +90,7 @@ class Audit:
             count(specific)
         if isinstance(error, ResendError):
             reason = type(error).__name__
-            codes = [entry.code for entry in error.upstream_errors]
+            codes = [entry.code or entry.message for entry in error.upstream_errors]
             offset = error.offset if isinstance(error, CertCentralUnavailable) else None
             self._write(reason, {"code": error.code, "upstream_codes": codes or None, "offset": offset})
         else:

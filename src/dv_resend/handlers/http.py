@@ -74,7 +74,10 @@ def http_error(error: Exception) -> HttpResponse:
     retry_after = None if isinstance(error, OutcomeUnknown) else error.retry_after
     if retry_after is None and isinstance(error, RateLimited):
         retry_after = DEFAULT_RETRY_AFTER_SECONDS
-    upstream = [(entry.code, entry.message) for entry in error.upstream_errors if entry.code != error.code]
+    # An entry without a code of its own explains ours.
+    upstream = [
+        (entry.code or error.code, entry.message) for entry in error.upstream_errors if entry.code != error.code
+    ]
     return _errors(
         error.http_status,
         [*error.entries, *upstream],

@@ -36,6 +36,32 @@ def test_text_is_short_and_printable_or_none(value, limit, text):
     assert printable_text(value, limit) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "limit", "text"),
+    [
+        ("jane.doe@example.com", 64, "j***@example.com"),
+        ("jane.doe@example.com", 9, "j***@exam"),
+        ("jane.doe\u200b @ example.com", 64, "j*** @ example.com"),
+        ("jane.doe \u200b@example.com", 64, "j***  @example.com"),
+        ("admin@example.com", 64, "admin@example.com"),
+        ("x" * 5000 + "@example.com", 64, "x" * 64),
+    ],
+    ids=lambda value: ascii(value)[:30],
+)
+def test_text_is_masked_before_it_is_cut(value, limit, text):
+    assert printable_text(value, limit) == text
+
+
+@PURE
+@given(st.integers(0, 9000), st.sampled_from(["@", "%40", "\uff20", " @ "]), st.sampled_from([1, 64, 300, 9000]))
+def test_address_is_masked_wherever_it_is_cut(length, at_sign, limit):
+    text = printable_text(f"{'x. ' * (length // 3)}jane.doe{at_sign}example.com {'y ' * 3000}", limit)
+
+    assert "jane" not in text
+    assert "doe" not in text
+    assert len(text) <= limit
+
+
 def test_text_is_cut_at_64_characters_by_default():
     assert printable_text("x" * 65) == "x" * 64
 
@@ -47,6 +73,7 @@ def test_text_is_cut_at_64_characters_by_default():
         ("locale", "locale"),
         ("jane.doe@example.com", "j***@example.com"),
         ("admin@example.com", "admin@example.com"),
+        ("jane.doe\uff20example.com", "j***\\uff20example.com"),
         ("é\n\u202e", "\\xe9\\n\\u202e"),
         ("x" * 65, "x" * 64),
     ],
@@ -57,7 +84,8 @@ def test_field_name_is_printable_and_masked(name, shown):
 
 
 def test_address_in_a_long_field_name_is_masked_before_the_cut():
-    assert "jane.doe" not in printable_field_name("y" * 49 + " jane.doe.mayr@example.com")
+    for length in (49, 310, 4090):
+        assert "jane" not in printable_field_name("y" * length + " jane.doe.mayr@example.com")
 
 
 @PURE

@@ -299,6 +299,14 @@ def test_upstream_status_and_codes_are_logged_without_messages(output):
     assert "Bad locale" not in str(logged)
 
 
+def test_upstream_error_without_a_code_is_logged_by_its_message(output):
+    entries = (UpstreamError("", "Bad locale."), UpstreamError("odd", "Odd."))
+
+    audit().failed(RequestRejected("Refused.", upstream_errors=entries))
+
+    assert output().audit["upstream_codes"] == ["Bad locale.", "odd"]
+
+
 def test_upstream_status_is_not_logged_for_the_next_call(output):
     first = audit(REMINDER)
     observability.observe_upstream(204, 0.5)

@@ -491,6 +491,15 @@ def test_upstream_codes_follow_ours_unchanged():
     ]
 
 
+def test_upstream_message_without_a_code_follows_under_ours():
+    response = http.http_error(RequestRejected("Refused.", upstream_errors=(UpstreamError("", "Bad locale."),)))
+
+    assert json.loads(response["body"])["errors"] == [
+        {"code": "request_rejected", "message": "Refused."},
+        {"code": "request_rejected", "message": "Bad locale."},
+    ]
+
+
 @pytest.mark.parametrize(
     ("kind", "code"), [(OrderNotFound, "not_found|order"), (RateLimited, "request_limit_exceeded")]
 )
