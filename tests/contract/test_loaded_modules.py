@@ -24,10 +24,10 @@ INIT = {
     *("dv_resend.app", "dv_resend.config", "dv_resend.errors", "dv_resend.observability"),
     *(f"dv_resend.{room}" for room in ("adapters", "core", "handlers")),
     *(f"dv_resend.adapters.{name}" for name in ("api_key", "aws", "certcentral", "certcentral_connection")),
-    *(f"dv_resend.adapters.{name}" for name in ("certcentral_http", "send_records_table", "dns_contacts", "reminder_queue")),
-    *("dv_resend.adapters.token_bucket", "dv_resend.core.addresses", "dv_resend.core.claims"),
+    *(f"dv_resend.adapters.{name}" for name in ("certcentral_http", "dns_contacts", "reminder_queue", "send_records")),
+    *("dv_resend.adapters.token_bucket", "dv_resend.core.addresses", "dv_resend.core.people"),
     *(f"dv_resend.core.{name}" for name in ("eligibility", "orders", "recipients", "reminders", "requests", "resend")),
-    *(f"dv_resend.core.{name}" for name in ("status", "sweep", "timestamps", "untrusted")),
+    *(f"dv_resend.core.{name}" for name in ("send_guard", "send_record", "status", "sweep", "timestamps", "untrusted")),
     *("dv_resend.handlers.audit", "dv_resend.handlers.events", "dv_resend.handlers.http"),
 }
 DRY_RUN = {"dv_resend.core.dry_run", "dv_resend.core.plan", "dv_resend.core.advice", "dns", "publicsuffixlist"}
@@ -120,7 +120,7 @@ def run(event: dict[str, Any]) -> tuple[set[str], set[str], Any]:
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
             "API_KEY_SECRET_ID": "secret",
-            "SEND_RECORDS_TABLE": "claims",
+            "SEND_RECORDS_TABLE": "send-records",
             "SWEEP_QUEUE_URL": "https://sqs.test/queue",
             "CERTCENTRAL_BASE_URL": emulator.base_url,
             "DNS_SERVERS": emulator.dns_server,
@@ -155,11 +155,11 @@ def test_aws_clients_are_created_on_first_use(monkeypatch: pytest.MonkeyPatch) -
     made: list[str] = []
     monkeypatch.setattr(aws, "client", lambda service: made.append(service))
     monkeypatch.setenv("API_KEY_SECRET_ID", "secret")
-    monkeypatch.setenv("SEND_RECORDS_TABLE", "claims")
+    monkeypatch.setenv("SEND_RECORDS_TABLE", "send-records")
 
     parts = app._parts()
     assert made == []
     assert parts.certcentral is parts.certcentral
     assert made == ["secretsmanager"]
-    assert parts.claims is parts.claims
+    assert parts.records is parts.records
     assert made == ["secretsmanager", "dynamodb"]
