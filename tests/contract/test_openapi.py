@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from jsonschema_rs import Draft202012Validator
 from dev.emulator import CertCentralEmulator
 from dev.local.template import load
 from dv_resend import __version__, errors
-from dv_resend.core.requests import MAX_RECIPIENTS, ResendRequest
+from dv_resend.core.requests import MAX_RECIPIENTS, Recipient, ResendRequest, Skipped
 from dv_resend.core.resend import ResendResult
 from dv_resend.errors import InvalidRequest, OrderNotEligible, QueueUnavailable, RecipientNotAllowed, UpstreamError
 from dv_resend.handlers import http
@@ -303,9 +304,12 @@ def instances(cls: type[errors.ResendError]) -> list[errors.ResendError]:
         return [RecipientNotAllowed([(path, "No."), (paths[0], "No.")]) for path in paths]
     said = (UpstreamError("invalid_thing", ""), UpstreamError("not_found|order", "No such order."))
     wait = 60 if cls.__name__ in WAITING else None
-    # These two always have a Retry-After.
-    always = wait if cls in (errors.OutcomeUnknown, errors.ResendInProgress) else None
+    # This one always has a Retry-After.
+    always = wait if cls is errors.ResendInProgress else None
     return [cls("It failed.", retry_after=always), cls("It failed.", retry_after=wait, upstream_errors=said)]
+
+
+SKIPPED = Skipped(Recipient("example.com", "admin@example.com"), "already_mailed")
 
 
 def produced() -> list[http.HttpResponse]:
@@ -317,6 +321,7 @@ def produced() -> list[http.HttpResponse]:
     ]
     return [
         http.http_answer(ResendResult(request, "sent", 0, 3600)),
+        http.http_answer(ResendResult(replace(request, skipped=(SKIPPED,)), "sent", 0, 3600)),
         http.http_answer(ResendResult(request, "duplicate", 0, 1)),
         http.http_error(ZeroDivisionError()),
         *(answer for answer in not_routed if answer is not None),
@@ -338,7 +343,7 @@ def differences(answer: http.HttpResponse) -> list[str]:
             continue
         value = headers.pop(name)
         schema = header["schema"]
-        typed = int(value) if schema == {"$ref": "#/components/schemas/Seconds"} else value
+        typed = int(value) if "$ref" in schema else value
         found += [error.message for error in validator(schema).iter_errors(typed)]
     if content(answer["statusCode"]) is None:
         return found + [f"{name} is not documented" for name in headers] + ["a body"] * bool(answer["body"])
@@ -436,6 +441,11 @@ def test_dry_run_responses_match_openapi(
     assert dry_run(event(recipients("admin@example.com"), order_id=order_id, dry_run="true")) == "sent"
     assert invoke(event(order_id=order_id))["statusCode"] == 204
     assert dry_run(event(order_id=order_id, dry_run="true")) == "duplicate"
+    part = str(emulator.add_order(names=["example.com"])["id"])
+    assert invoke(event(recipients("admin@example.com"), order_id=part))["statusCode"] == 204
+    both = json.loads(recipients("admin@example.com"))
+    both["domain_approval_emails"].append({"domain": "example.com", "email": "webmaster@example.com"})
+    assert dry_run(event(json.dumps(both), order_id=part, dry_run="true")) == "sent"
     assert dry_run(event(recipients("jane@example.org"), order_id=order_id, dry_run="true")) == "RecipientNotAllowed"
     assert dry_run(event(order_id=ov, dry_run="true")) == "OrderNotEligible"
     emulator.dns.fault("_validation-contactemail.example.com", "servfail")
@@ -455,6 +465,7 @@ def test_dry_run_responses_match_openapi(
     assert (
         set().union(*(plan["order"] for plan in plans)) == SCHEMAS["Plan"]["properties"]["order"]["properties"].keys()
     )
+    assert [entry["reason"] for plan in plans for entry in plan["skipped"]] == ["already_mailed"]
     names = [name for plan in plans for name in plan["names"]]
     assert set().union(*names) == SCHEMAS["NameReport"]["properties"].keys()
 
@@ -464,7 +475,7 @@ def test_dry_run_outcomes_match_openapi() -> None:
     source = (ROOT / "src/dv_resend/core/dry_run.py").read_text()
     strings = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
     # The code names these by their classes.
-    refusals = {"OrderNotEligible", "RecipientNotAllowed", "RecipientUnverified", "SendingPaused"}
+    refusals = {"InvalidRequest", "OrderNotEligible", "RecipientNotAllowed", "RecipientUnverified", "SendingPaused"}
     outcomes = {"sent", "duplicate"} | {cls.__name__ for cls in ERRORS}
 
     assert set(SCHEMAS["Plan"]["properties"]["would_be"]["enum"]) == (outcomes & strings) | refusals

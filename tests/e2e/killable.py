@@ -19,8 +19,9 @@ moment, later, event, request_id = sys.argv[1], float(sys.argv[2]), json.loads(s
 _time = time.time
 time.time = lambda: _time() + later
 
-from dv_resend.adapters.certcentral import CertCentralClient
 from dv_resend.adapters.send_records_table import SendRecordsTable
+
+from dv_resend.adapters.certcentral import CertCentralClient
 from dv_resend.app import lambda_handler
 from dv_resend.errors import ResendError
 

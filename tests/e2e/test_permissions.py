@@ -234,7 +234,9 @@ PROOFS: dict[Permission, Proof] = {
     ),
     (SWEEP, "KeepSendRecords", "dynamodb:GetItem"): Proof(a_reminder, "sent", "ConfigurationError"),
     (SWEEP, "KeepSendRecords", "dynamodb:PutItem"): Proof(a_reminder, "sent", "ConfigurationError"),
-    (SWEEP, "KeepSendRecords", "dynamodb:UpdateItem"): Proof(a_resend_after_a_reminder, "duplicate", "ResendInProgress"),
+    (SWEEP, "KeepSendRecords", "dynamodb:UpdateItem"): Proof(
+        a_resend_after_a_reminder, "duplicate", "ResendInProgress"
+    ),
     (SWEEP, "KeepSendRecords", "dynamodb:DeleteItem"): Proof(
         a_repeat_of_a_reminder_that_was_refused, "RequestRejected", "ResendInProgress"
     ),

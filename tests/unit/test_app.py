@@ -15,18 +15,17 @@ import botocore.client
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from conftest import CANARY, SECRET_ID, SERVICE, TABLE, Output, create_send_records_table
+from dv_resend.adapters.send_records_table import SendRecordsTable
 from moto import mock_aws
 
 from dev.emulator import CertCentralEmulator
 from dev.emulator.orders import SEED_IDS
 from dv_resend import app
 from dv_resend.adapters.certcentral import CertCentralClient
-from dv_resend.adapters.send_records_table import SendRecordsTable
 from dv_resend.core.requests import ResendRequest
 from dv_resend.errors import (
     ApiKeyRejected,
     CertCentralUnavailable,
-    SendRecordUnavailable,
     ConfigurationError,
     InvalidRequest,
     OrderNotEligible,
@@ -42,6 +41,7 @@ from dv_resend.errors import (
     ResendInProgress,
     SecretUnavailable,
     SendingPaused,
+    SendRecordUnavailable,
 )
 from unit.samples import SAMPLES, SOURCES
 

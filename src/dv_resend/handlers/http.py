@@ -12,7 +12,7 @@ from dv_resend.core.requests import ResendRequest
 from dv_resend.core.resend import ResendResult
 from dv_resend.core.timestamps import utc
 from dv_resend.core.untrusted import as_dict, printable_field_name, reject_unknown_fields
-from dv_resend.errors import InvalidRequest, OutcomeUnknown, RateLimited, ResendError
+from dv_resend.errors import InvalidRequest, RateLimited, ResendError
 from dv_resend.handlers.events import ParsedEvent, printable_identity
 
 if TYPE_CHECKING:
@@ -62,27 +62,33 @@ def http_answer(result: "Result") -> HttpResponse:
 
 def _duplicate_message(result: ResendResult) -> str:
     mailed = [f"{mask_address(email)} at {utc(sent_at)}" for email, sent_at in result.earlier]
-    who = shortened(mailed) or f"DigiCert's default recipients at {utc(result.sent_at)}"
-    return f"Already mailed: {who}. Until {utc(result.until)}, a repeat sends nothing; ?force=true sends again."
+    # The caller of a default send named nobody, and an earlier send to anybody is enough to make it a duplicate.
+    who = f"Already mailed: {shortened(mailed)}." if mailed else f"Emails were already sent at {utc(result.sent_at)}."
+    return f"{who} Until {utc(result.until)}, a repeat sends nothing; ?force=true sends again."
 
 
 def http_error(error: Exception) -> HttpResponse:
-    """Return the response to an error; a bug is a 500 without detail."""
+    """Return the response to an error; a bug is a 500 without detail.
+
+    ``Retry-After`` is sent only with errors that are retryable. After an unknown outcome, a client that obeyed it might
+    mail a second time.
+    """
     if not isinstance(error, ResendError):
         return _errors(500, [("internal_error", "An internal error occurred.")])
-    # A client that repeats the request when the cool-down is over would mail again.
-    retry_after = None if isinstance(error, OutcomeUnknown) else error.retry_after
-    if retry_after is None and isinstance(error, RateLimited):
-        retry_after = DEFAULT_RETRY_AFTER_SECONDS
     # An entry without a code of its own explains ours.
     upstream = [
         (entry.code or error.code, entry.message) for entry in error.upstream_errors if entry.code != error.code
     ]
-    return _errors(
-        error.http_status,
-        [*error.entries, *upstream],
-        {} if retry_after is None else {"Retry-After": str(retry_after)},
-    )
+    return _errors(error.http_status, [*error.entries, *upstream], _retry_after(error))
+
+
+def _retry_after(error: ResendError) -> dict[str, str]:
+    if not error.retryable:
+        return {}
+    seconds = error.retry_after
+    if seconds is None and isinstance(error, RateLimited):
+        seconds = DEFAULT_RETRY_AFTER_SECONDS
+    return {} if seconds is None else {"Retry-After": str(seconds)}
 
 
 def _parse_query(event: Mapping[str, Any]) -> dict[str, bool]:

@@ -4,9 +4,8 @@ import itertools
 
 import pytest
 
-from dv_resend.core.people import DEFAULT
 from dv_resend.core.send_guard import MAX_DECISIONS, SendGuard, Sent
-from dv_resend.core.send_record import Attempt, Claim, Duplicate, Mailed, NoReminder, Send, SendRecord, Unknown
+from dv_resend.core.send_record import DEFAULT, Attempt, Claim, Duplicate, Mailed, NoReminder, Send, SendRecord, Unknown
 from dv_resend.errors import (
     CertCentralUnavailable,
     InvalidRequest,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dv_resend.core.people import DEFAULT
 from dv_resend.core.send_record import (
+    DEFAULT,
     Attempt,
     Claim,
     Duplicate,
