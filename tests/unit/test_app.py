@@ -22,7 +22,8 @@ from dev.emulator import CertCentralEmulator
 from dev.emulator.orders import SEED_IDS
 from dv_resend import app
 from dv_resend.adapters.certcentral import CertCentralClient
-from dv_resend.core.requests import ResendRequest
+from dv_resend.adapters.send_records import SendRecordsTable
+from dv_resend.core.send_record import Claim, SendRecord
 from dv_resend.errors import (
     ApiKeyRejected,
     CertCentralUnavailable,
@@ -51,7 +52,7 @@ type MakeEvent = Callable[..., dict[str, Any]]
 ORDER = SEED_IDS["plain"]
 # The order of DigiCert's example. Both addresses are contacts that the emulator publishes in DNS.
 EXAMPLE = 123456789
-BODY = {
+BODY: dict[str, Any] = {
     "domain_approval_emails": [
         {"domain": "example.com", "email": "someone@example.com"},
         {"domain": "sub.example2.com", "email": "someone@example2.com", "email_domain": "example2.com"},
@@ -203,7 +204,7 @@ def test_sent_request_is_answered(invoke: Invoke, make: MakeEvent) -> None:
         assert answer == {"statusCode": 204, "headers": {"Resend-Outcome": "sent"}, "body": ""}
     else:
         assert answer.pop("sent_at").endswith("Z")
-        assert answer == {"order_id": EXAMPLE, "outcome": "sent", "recipients": ADDRESSES}
+        assert answer == {"order_id": EXAMPLE, "outcome": "sent", "recipients": ADDRESSES, "skipped": []}
 
 
 @pytest.mark.usefixtures("emulator")
@@ -251,6 +252,25 @@ def test_repeat_is_answered_as_a_duplicate(
     printed = output()
     assert (printed.audit["outcome"], values(printed)) == ("duplicate", {"ResendDuplicate": [1]})
     assert len(puts(emulator)) == 1
+
+
+@each_source
+def test_recipient_who_was_mailed_is_skipped(
+    emulator: CertCentralEmulator, invoke: Invoke, output: Callable[[], Output], make: MakeEvent
+) -> None:
+    first = BODY["domain_approval_emails"][0]
+    invoke(direct(EXAMPLE, {"domain_approval_emails": [first]}))
+    output()
+
+    answer = invoke(make(EXAMPLE, BODY))
+
+    if is_http(make):
+        assert answer["headers"] == {"Resend-Outcome": "sent", "Resend-Skipped": "1"}
+    else:
+        assert (answer["recipients"], answer["skipped"]) == (ADDRESSES[1:], [first | {"reason": "already_mailed"}])
+    line = output().audit
+    assert (line["recipients"], line["skipped"]) == (MASKED[1:], [f"{MASKED[0]}: already_mailed"])
+    assert [mail["to"] for mail in emulator.outbox] == ADDRESSES
 
 
 @each_source
@@ -346,9 +366,9 @@ class Scene:
         self.monkeypatch.setattr(client_class, "_make_api_call", call)
 
     def claim(self) -> None:
-        now = time.time()
-        claims = SendRecordsTable(TABLE, 3600, boto3.client("dynamodb"))
-        claims.acquire(ResendRequest(self.order_id).claim_key, now=now, deadline=now + 60, force_id=None)
+        record_id = f"order#{self.order_id}"
+        claimed = SendRecord(record_id, "a revision", claim=Claim("another", int(time.time()) + 60))
+        SendRecordsTable(TABLE, boto3.client("dynamodb")).store(claimed, instead_of=SendRecord(record_id))
 
     def unverifiable(self) -> None:
         self.body = named(("example.com", "jane.doe@example.net"))
@@ -402,7 +422,7 @@ UPSTREAM_CODES: dict[type[ResendError], list[str]] = {
     PermissionDenied: ["access_denied|missing_permission"],
 }
 AFTER_THE_PUT = (OutcomeUnknown, RequestRejected, PermissionDenied)
-WITH_RETRY_AFTER = (OutcomeUnknown, RateLimited, ResendInProgress)
+WITH_RETRY_AFTER = (RateLimited, ResendInProgress)
 
 
 def test_errors_below_are_all_but_those_of_a_sweep() -> None:
@@ -502,7 +522,6 @@ def test_function_killed_while_sending_leaves_a_line(
 
     (line,) = [line for line in output().lines if "message" in line]
     assert (line["message"], line["outcome"], line["order_id"]) == ("sending", "sending", EXAMPLE)
-    assert line["claim"] == ResendRequest.from_input(direct(EXAMPLE, BODY)).claim_key
     assert (line["recipients"], line["caller"], line["requested_by"]) == (MASKED, EVENT_ID, "the web team")
 
 
@@ -628,6 +647,39 @@ def test_reminders_are_sent_to_default_recipients(
         ("queue", SEED_IDS["wildcard"], "sent"),
     ]
     assert values(printed) == {"AlreadyValidated": [1], "ResendSent": [[1, 1]]}
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_unknown_reminder_is_audited_once_and_acknowledged(
+    emulator: CertCentralEmulator,
+    queue_url: str,
+    invoke: Invoke,
+    output: Callable[[], Output],
+    monkeypatch: pytest.MonkeyPatch,
+    is_killed: bool,
+) -> None:
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    enqueue(queue_url, ORDER)
+    records = receive(queue_url)
+    emulator.inject({"fault": "reset", "method": "PUT", "mails": True})
+    if is_killed:
+        with monkeypatch.context() as patch:
+            patch.setattr(CertCentralClient, "resend_emails", kill)
+            with pytest.raises(KeyboardInterrupt):
+                invoke({"Records": records})
+        # Nothing is audited before the redelivery.
+        assert [line for line in output().lines if line.get("message") == "audit"] == []
+
+    assert invoke({"Records": records}) == {"batchItemFailures": []}
+    assert invoke({"Records": records}) == {"batchItemFailures": []}
+
+    printed = output()
+    outcomes = [line["outcome"] for line in printed.lines if line.get("message") == "audit"]
+    repeats = ["already_reminded"] * (1 + is_killed)
+    assert outcomes == ["OutcomeUnknown", *repeats]
+    assert values(printed) == {"OutcomeUnknown": [1], "ResendFailed": [1, 1]}
 
 
 def test_reminders_after_an_account_error_are_delayed(

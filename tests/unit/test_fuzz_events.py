@@ -24,7 +24,7 @@ from dv_resend import app
 from dv_resend.core.orders import ListedOrder, NameStatus
 from dv_resend.errors import InvalidRequest, ResendError
 from dv_resend.handlers.events import source_of
-from unit.fakes import FakeCertCentral, FakeClaims, FakeContacts, FakeQueue
+from unit.fakes import FakeCertCentral, FakeContacts, FakeQueue, FakeSendRecords
 from unit.samples import SAMPLES as ORIGINALS
 from unit.samples import SOURCES
 
@@ -52,13 +52,12 @@ class Function:
             NameStatus("example2.com", "pending", ("sub.example2.com",)),
         )
         self.parts = app._Parts()
-        self.claims = FakeClaims()
-        vars(self.parts).update(certcentral=self.certcentral, claims=self.claims, queue=FakeQueue())
+        self.records = FakeSendRecords()
+        vars(self.parts).update(certcentral=self.certcentral, records=self.records, queue=FakeQueue())
 
     def start_anew(self) -> None:
         self.certcentral.journal.clear()
-        self.claims.claims.clear()
-        self.claims.reminders.clear()
+        self.records.records.clear()
 
     @property
     def sent(self) -> list[tuple[int, dict[str, Any]]]:
