@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +12,7 @@ import requests
 from conftest import CANARY
 
 from dev.local.stack import LocalStack
-from e2e.conftest import Emulator, audit_lines, eventually
-
-SOURCE = Path(__file__).parents[2] / "src"
+from e2e.conftest import Emulator, OwnProcess, audit_lines, eventually
 
 
 @pytest.fixture
@@ -31,7 +28,7 @@ def emulator(stack: LocalStack, emulator: Emulator) -> Iterator[Emulator]:
 
 
 def new_ids(count: int) -> list[int]:
-    """Unused order IDs, because claims and reminder records outlive the emulator's reset."""
+    """Unused order IDs, because send records outlive the emulator's reset."""
     first = int(time.time() * 1000) % 10**12
     time.sleep(0.01 + count / 1000)
     return list(range(first, first + count))
@@ -115,7 +112,7 @@ def test_sweeps_run_in_parallel_mail_once(stack: LocalStack, emulator: Emulator,
     assert mailed(emulator) == orders
 
 
-def test_manual_default_resend_counts_as_the_reminder(
+def test_manual_resend_to_anybody_counts_as_the_reminder(
     stack: LocalStack,
     emulator: Emulator,
     due: Callable[..., list[int]],
@@ -130,8 +127,8 @@ def test_manual_default_resend_counts_as_the_reminder(
     sweep(stack)
     drained(stack)
 
-    assert mailed(emulator) == sorted([by_default, to_somebody, to_somebody])
-    assert outcomes(stack, by_default) == ["sent", "duplicate"]
+    assert mailed(emulator) == sorted([by_default, to_somebody])
+    assert outcomes(stack, by_default) == outcomes(stack, to_somebody) == ["sent", "already_mailed"]
 
 
 def test_sweep_during_a_manual_resend_mails_once(
@@ -151,7 +148,7 @@ def test_sweep_during_a_manual_resend_mails_once(
 
     assert manual.result().status_code in (204, 409)
     assert mailed(emulator) == orders
-    assert set(outcomes(stack, orders[0])) <= {"sent", "ResendInProgress", "duplicate"}
+    assert set(outcomes(stack, orders[0])) <= {"sent", "ResendInProgress", "already_mailed", "duplicate"}
 
 
 def test_failing_order_does_not_block_the_next_ones(
@@ -220,11 +217,14 @@ def test_schedule_starts_the_sweep(stack: LocalStack, emulator: Emulator, due: C
     assert mailed(emulator) == orders
 
 
+type Work = Callable[..., list[dict[str, str]] | None]
+
+
 @pytest.fixture
-def work(own_process: Callable[..., Any]) -> Callable[..., Any]:
+def work(own_process: OwnProcess) -> Work:
     """Handle a batch in a new process; ``None`` if it was killed."""
 
-    def call(orders: list[int], kill: str = "never", later: float = 0) -> Any:
+    def call(orders: list[int], kill: str = "never", later: float = 0) -> list[dict[str, str]] | None:
         records = [
             {
                 "messageId": str(order),
@@ -237,46 +237,74 @@ def work(own_process: Callable[..., Any]) -> Callable[..., Any]:
             for order in orders
         ]
         answer = own_process({"Records": records}, kill=kill, later=later)
-        return None if answer is None else answer["batchItemFailures"]
+        failures: list[dict[str, str]] | None = answer and answer["batchItemFailures"]
+        return failures
 
     return call
 
 
+# The queue redelivers a batch after its visibility timeout, and again after a lost response. An outage may block it for
+# longer than the cool-down, and a reminder may come back from the dead-letter queue.
+@pytest.mark.parametrize("redelivered", [(600, 1200, 7200), (7200, 14_400)], ids=["soon", "late"])
 @pytest.mark.parametrize(
-    ("kill", "mails"),
+    ("kill", "first_is_mailed", "first_is_reported"),
     [
-        ("before-claim", 2),
-        ("after-claim", 1),
-        ("after-put", 2),
-        ("before-reminder-record", 1),
-        ("after-reminder-record", 1),
-        ("before-answer", 2),
+        ("before-store", True, False),
+        ("after-store", False, True),
+        ("after-put", True, True),
+        ("after-settle", True, False),
     ],
 )
-def test_killed_worker_never_mails_twice(
-    work: Callable[..., Any], emulator: Emulator, due: Callable[..., list[int]], kill: str, mails: int
+def test_killed_worker_mails_once_and_loses_nothing_silently(
+    work: Work,
+    own_process: OwnProcess,
+    emulator: Emulator,
+    due: Callable[..., list[int]],
+    kill: str,
+    first_is_mailed: bool,
+    first_is_reported: bool,
+    redelivered: tuple[int, ...],
 ) -> None:
-    orders = due(2)
+    first, second = due(2)
 
-    work(orders, kill=kill)
-    # The queue redelivers the batch after its visibility timeout, and again after a lost response.
-    assert work(orders, later=600) == []
-    assert work(orders, later=1200) == []
-    # And once more after the cool-down, as if an outage had blocked the queue.
-    assert work(orders, later=7200) == []
+    work([first, second], kill=kill)
+    for later in redelivered:
+        assert work([first, second], later=later) == []
 
-    assert sorted(set(mailed(emulator))) == mailed(emulator)
-    assert len(mailed(emulator)) == mails
+    assert mailed(emulator) == ([first] if first_is_mailed else []) + [second]
+    assert reported(own_process, first) == (1 if first_is_reported else 0)
+    assert reported(own_process, second) == 0
+
+
+def test_worker_killed_while_reporting_reports_again(
+    work: Work, own_process: OwnProcess, emulator: Emulator, due: Callable[..., list[int]]
+) -> None:
+    (order,) = due(1)
+    work([order], kill="after-store")
+
+    # It has written the audit line, and not yet recorded that.
+    work([order], kill="before-store", later=600)
+    assert reported(own_process, order) == 1
+    assert work([order], later=1200) == []
+    assert work([order], later=1800) == []
+
+    assert reported(own_process, order) == 2
+    assert mailed(emulator) == []
 
 
 def test_reminder_lost_to_a_kill_is_followed_by_the_next(
-    work: Callable[..., Any], emulator: Emulator, due: Callable[..., list[int]]
+    work: Work, emulator: Emulator, due: Callable[..., list[int]]
 ) -> None:
     orders = due(1)
-    work(orders, kill="after-claim")
+    work(orders, kill="after-store")
     work(orders, later=600)
     assert mailed(emulator) == []
 
     work(orders, later=4 * 24 * 3600)
 
     assert mailed(emulator) == orders
+
+
+def reported(processes: OwnProcess, order_id: int) -> int:
+    """Count the reports that an email about an order may or may not have been sent."""
+    return sum(line["order_id"] == order_id and line["outcome"] == "OutcomeUnknown" for line in processes.audits)
