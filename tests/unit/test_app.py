@@ -15,7 +15,6 @@ import botocore.client
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from conftest import CANARY, SECRET_ID, SERVICE, TABLE, Output, create_send_records_table
-from dv_resend.adapters.send_records_table import SendRecordsTable
 from moto import mock_aws
 
 from dev.emulator import CertCentralEmulator

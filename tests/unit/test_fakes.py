@@ -6,8 +6,6 @@ from typing import Any
 import boto3
 import pytest
 from conftest import TABLE, create_send_records_table
-from dv_resend.adapters.send_records_table import SendRecordsTable
-from dv_resend.core.claims import Claim, HeldClaim
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
