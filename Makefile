@@ -79,6 +79,10 @@ bench-sweep: tools ## the sweep's request rate and memory, compared with their t
 soak: tools ## ten minutes of mixed calls and faults, then a comparison of outbox and audit log (SECONDS=60 SEED=1)
 	@$(LOCAL) dev.soak
 
+.PHONY: model
+model: tools ## explore every order of events around the send record, with faults and jumps of time (about twenty minutes; SEED=1)
+	@PYTHONPATH=src:tests $(LOCAL) model
+
 # cfn-lint runs again on the expanded template, because the SAM form hides bad runtimes and timeouts from it.
 .PHONY: lint
 lint: tools ## code, templates, workflows and the OpenAPI document

@@ -164,7 +164,7 @@ people = st.dictionaries(
     forced_by=st.dictionaries(st.text(min_size=1), st.integers(0, 2**33)),
     claim=st.none() | st.builds(Claim, st.text(min_size=1), st.integers(0, 2**33)),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_record_is_loaded_as_it_was_stored(client, records, **fields):
     delete(client.client)
     record = SendRecord("order#7", "a revision", **fields)
@@ -401,7 +401,7 @@ faults = st.sampled_from([(None, None), (LOST, None), (None, LOST), (THROTTLED, 
 
 
 @given(puts=st.lists(faults, max_size=2), gets=st.lists(faults, max_size=2))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_store_answers_is_true(client, records, latest, puts, gets):
     """It answers "stored" only if that is so; after "unavailable", the record may be there or not."""
     delete(client.client)
