@@ -4,7 +4,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import dns.exception
 import dns.flags
@@ -185,21 +184,6 @@ def test_fault_may_strike_one_type_only(server: NameServer, zone: Zone) -> None:
     with pytest.raises(dns.resolver.NoNameservers, match="REFUSED"):
         resolve(server, NAME, "TXT")
     assert resolve(server) == MX
-
-
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        ({"name": NAME, "kind": "nonsense"}, "fault"),
-        ({"name": "a..b", "kind": "silent"}, "name"),
-        ({"name": NAME, "kind": "silent", "type_": "NONSENSE"}, "type"),
-        ({"name": NAME, "kind": "slow"}, "seconds"),
-        ({"name": NAME, "kind": "silent", "seconds": 1}, "seconds"),
-    ],
-)
-def test_wrong_fault_is_refused(fault: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=f"^{said} "):
-        Zone().fault(**fault)
 
 
 # ---------------------------------------------------------------- the server
