@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import tomllib
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
@@ -465,7 +464,7 @@ def test_chase_page_has_every_end() -> None:
     assert named == ends - {"InvalidRequest"}
 
 
-# ---------------------------------------------------------------- the threat model and the licence
+# ---------------------------------------------------------------- the threat model
 
 
 def test_threat_model_names_tests_that_exist() -> None:
@@ -496,12 +495,3 @@ def test_threat_has_a_mitigation_and_a_test() -> None:
         assert all(threat and stop for _, threat, stop in rows)
         assert [*tests] == [number for number, *_ in rows]
         assert all("::test_" in named for named in tests.values())
-
-
-def test_licence_is_declared() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-
-    assert (project["license"], project["license-files"]) == ("Apache-2.0", ["LICENSE"])
-    text = (ROOT / "LICENSE").read_text()
-    assert text.split()[:4] == ["Apache", "License", "Version", "2.0,"]
-    assert "END OF TERMS AND CONDITIONS" in text

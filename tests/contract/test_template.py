@@ -375,6 +375,10 @@ def test_environment_matches_the_settings_that_code_reads() -> None:
     assert resend["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
 
 
+def configured(**variables: str) -> config.Config:
+    return config.Config.from_environment({"API_KEY_SECRET_ID": "a-secret", "CLAIMS_TABLE": "a-table"} | variables)
+
+
 @pytest.mark.parametrize(
     ("parameter", "variable"),
     [
@@ -384,10 +388,8 @@ def test_environment_matches_the_settings_that_code_reads() -> None:
     ],
 )
 def test_parameter_bounds_are_accepted_by_the_code(parameter: str, variable: str) -> None:
-    environment = {"API_KEY_SECRET_ID": "a-secret", "CLAIMS_TABLE": "a-table"}
-
     for bound in ("MinValue", "MaxValue", "Default"):
-        config.Config.from_environment(environment | {variable: str(PARAMETERS[parameter][bound])})
+        configured(**{variable: str(PARAMETERS[parameter][bound])})
 
 
 @pytest.mark.parametrize(
@@ -396,13 +398,12 @@ def test_parameter_bounds_are_accepted_by_the_code(parameter: str, variable: str
 def test_reminder_days_pattern_matches_the_code(days: str) -> None:
     """Except for the ascending order, which a pattern cannot express."""
     parameter = PARAMETERS["ReminderDays"]
-    environment = {"API_KEY_SECRET_ID": "a-secret", "CLAIMS_TABLE": "a-table", "REMINDER_DAYS": days}
 
     if re.fullmatch(parameter["AllowedPattern"], days) and len(days) <= parameter["MaxLength"]:
-        assert ",".join(map(str, config.Config.from_environment(environment).reminder_days)) == days
+        assert ",".join(map(str, configured(REMINDER_DAYS=days).reminder_days)) == days
     elif days:
         with pytest.raises(ConfigurationError):
-            config.Config.from_environment(environment)
+            configured(REMINDER_DAYS=days)
 
 
 def allows_servers(servers: str) -> bool:
@@ -418,11 +419,8 @@ def allows_servers(servers: str) -> bool:
     ],
 )
 def test_dns_servers_that_pattern_allows_are_read_by_the_code(servers: str) -> None:
-    environment = {"API_KEY_SECRET_ID": "a-secret", "CLAIMS_TABLE": "a-table", "DNS_SERVERS": servers}
-
     assert allows_servers(servers)
-    found = config.Config.from_environment(environment).dns_servers
-    assert len(found) == len(list(filter(None, servers.split(","))))
+    assert len(configured(DNS_SERVERS=servers).dns_servers) == len(list(filter(None, servers.split(","))))
 
 
 @pytest.mark.parametrize(
@@ -440,12 +438,7 @@ def test_dns_servers_pattern_refuses_other_spellings(servers: str) -> None:
 
 def test_recipient_check_is_on_by_default() -> None:
     parameter = PARAMETERS["RecipientCheck"]
-    checks = {
-        value: config.Config.from_environment(
-            {"API_KEY_SECRET_ID": "a-secret", "CLAIMS_TABLE": "a-table", "RECIPIENT_CHECK": value}
-        ).check_recipients
-        for value in parameter["AllowedValues"]
-    }
+    checks = {value: configured(RECIPIENT_CHECK=value).check_recipients for value in parameter["AllowedValues"]}
 
     assert checks == {"enforce": True, "off": False}
     assert parameter["Default"] == "enforce"
