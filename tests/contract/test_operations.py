@@ -140,20 +140,6 @@ def test_dashboard_shows_every_metric_and_alarm() -> None:
     assert sorted(alarms) == sorted(f"{name}.Arn" for name in ALARMS)
 
 
-def test_dashboard_widgets_do_not_overlap() -> None:
-    widgets = dashboard()["widgets"]
-    taken = [
-        (widget["x"] + column, widget["y"] + row)
-        for widget in widgets
-        for column in range(widget["width"])
-        for row in range(widget["height"])
-    ]
-
-    assert len(taken) == len(set(taken))
-    assert max(column for column, _ in taken) < 24
-    assert all(widget["properties"].get("region", "AWS::Region") == "AWS::Region" for widget in widgets)
-
-
 def test_dashboard_without_conditional_parts_is_valid() -> None:
     """Conditional alarms come last in the list and bring their own comma."""
     ((text, made),) = [

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from contract import licences
+from dev import licences
 from dv_resend import __version__
 
 ROOT = Path(__file__).parents[2]

@@ -235,28 +235,26 @@ def test_sweep_is_off_by_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expression", "is_allowed"),
+    "expression",
     [
-        ("rate(1 day)", True),
-        ("rate(24 hours)", True),
-        ("rate(1 hour)", True),
-        ("rate(90 minutes)", True),
-        ("cron(17 9 * * ? *)", True),
-        ("cron(0 6,18 ? * * *)", True),
-        ("cron(0 */4 * * ? *)", True),
-        ("rate(2 days)", False),
-        ("rate(25 hours)", False),
-        ("rate(0 hours)", False),
-        ("cron(0 9 ? * MON-FRI *)", False),
-        ("cron(0 9 1 * ? *)", False),
-        ("cron(0 9 * 1 ? *)", False),
-        ("at(2026-12-01T09:00:00)", False),
-        ("", False),
+        *("rate(1 day)", "rate(24 hours)", "rate(1 hour)", "rate(90 minutes)"),
+        *("cron(17 9 * * ? *)", "cron(0 6,18 ? * * *)", "cron(0 */4 * * ? *)"),
     ],
 )
-def test_sweep_schedule_pattern_requires_daily_runs(expression: str, is_allowed: bool) -> None:
+def test_sweep_schedule_may_run_daily_or_more_often(expression: str) -> None:
+    assert re.fullmatch(PARAMETERS["SweepSchedule"]["AllowedPattern"], expression)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        *("rate(2 days)", "rate(25 hours)", "rate(0 hours)", "at(2026-12-01T09:00:00)", ""),
+        *("cron(0 9 ? * MON-FRI *)", "cron(0 9 1 * ? *)", "cron(0 9 * 1 ? *)"),
+    ],
+)
+def test_sweep_schedule_may_not_leave_days_out(expression: str) -> None:
     """A missed reminder is caught up for two days only, and an alarm expects a sweep every 26 hours."""
-    assert bool(re.fullmatch(PARAMETERS["SweepSchedule"]["AllowedPattern"], expression)) is is_allowed
+    assert not re.fullmatch(PARAMETERS["SweepSchedule"]["AllowedPattern"], expression)
 
 
 def test_default_sweep_schedule_avoids_digicert_maintenance() -> None:
@@ -383,6 +381,11 @@ def test_environment_matches_the_settings_that_code_reads() -> None:
     assert resend["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
 
 
+def configured(**variables: str) -> config.Config:
+    required = {"API_KEY_SECRET_ID": "a-secret", "SEND_RECORDS_TABLE": "a-table"}
+    return config.Config.from_environment(required | variables)
+
+
 @pytest.mark.parametrize(
     ("parameter", "variable"),
     [
@@ -392,10 +395,8 @@ def test_environment_matches_the_settings_that_code_reads() -> None:
     ],
 )
 def test_parameter_bounds_are_accepted_by_the_code(parameter: str, variable: str) -> None:
-    environment = {"API_KEY_SECRET_ID": "a-secret", "SEND_RECORDS_TABLE": "a-table"}
-
     for bound in ("MinValue", "MaxValue", "Default"):
-        config.Config.from_environment(environment | {variable: str(PARAMETERS[parameter][bound])})
+        configured(**{variable: str(PARAMETERS[parameter][bound])})
 
 
 @pytest.mark.parametrize(
@@ -404,61 +405,47 @@ def test_parameter_bounds_are_accepted_by_the_code(parameter: str, variable: str
 def test_reminder_days_pattern_matches_the_code(days: str) -> None:
     """Except for the ascending order, which a pattern cannot express."""
     parameter = PARAMETERS["ReminderDays"]
-    environment = {"API_KEY_SECRET_ID": "a-secret", "SEND_RECORDS_TABLE": "a-table", "REMINDER_DAYS": days}
 
     if re.fullmatch(parameter["AllowedPattern"], days) and len(days) <= parameter["MaxLength"]:
-        assert ",".join(map(str, config.Config.from_environment(environment).reminder_days)) == days
+        assert ",".join(map(str, configured(REMINDER_DAYS=days).reminder_days)) == days
     elif days:
         with pytest.raises(ConfigurationError):
-            config.Config.from_environment(environment)
+            configured(REMINDER_DAYS=days)
+
+
+def allows_servers(servers: str) -> bool:
+    parameter = PARAMETERS["DnsServers"]
+    return bool(re.fullmatch(parameter["AllowedPattern"], servers)) and len(servers) <= parameter["MaxLength"]
 
 
 @pytest.mark.parametrize(
-    ("servers", "is_allowed"),
+    "servers",
     [
-        ("", True),
-        ("10.0.0.2", True),
-        ("127.0.0.1:5353", True),
-        ("[::1]:53", True),
-        ("[fd00:EC2::253]", True),
-        ("10.0.0.2,10.0.0.3:5353,[::1]:53,8.8.8.8", True),
-        ("10.0.0.256", False),
-        ("10.0.0", False),
-        ("10.0.0.02", False),
-        ("10.0.0.2:", False),
-        ("10.0.0.2:0", False),
-        ("10.0.0.2:123456", False),
-        ("10.0.0.2,", False),
-        (",10.0.0.2", False),
-        ("10.0.0.2;10.0.0.3", False),
-        ("::1:53x", False),
-        ("[]:53", False),
-        ("resolver.example.com", False),
-        # The code accepts these too; the parameter has one spelling only.
-        ("10.0.0.2, 10.0.0.3", False),
-        ("::1", False),
-        ("10.0.0.2" + ",10.0.0.2" * 7, False),
+        *("", "10.0.0.2", "127.0.0.1:5353", "[::1]:53", "[fd00:EC2::253]"),
+        "10.0.0.2,10.0.0.3:5353,[::1]:53,8.8.8.8",
     ],
 )
-def test_dns_servers_pattern_matches_the_code(servers: str, is_allowed: bool) -> None:
-    parameter = PARAMETERS["DnsServers"]
-    environment = {"API_KEY_SECRET_ID": "a-secret", "SEND_RECORDS_TABLE": "a-table", "DNS_SERVERS": servers}
+def test_dns_servers_that_pattern_allows_are_read_by_the_code(servers: str) -> None:
+    assert allows_servers(servers)
+    assert len(configured(DNS_SERVERS=servers).dns_servers) == len(list(filter(None, servers.split(","))))
 
-    fits = bool(re.fullmatch(parameter["AllowedPattern"], servers)) and len(servers) <= parameter["MaxLength"]
-    assert fits is is_allowed
-    if is_allowed:
-        found = config.Config.from_environment(environment).dns_servers
-        assert len(found) == len(list(filter(None, servers.split(","))))
+
+@pytest.mark.parametrize(
+    "servers",
+    [
+        *("10.0.0.256", "10.0.0", "10.0.0.02", "10.0.0.2:", "10.0.0.2:0", "10.0.0.2:123456", "10.0.0.2,", ",10.0.0.2"),
+        *("10.0.0.2;10.0.0.3", "::1:53x", "[]:53", "resolver.example.com"),
+        # The code accepts these too; the parameter has one spelling only.
+        *("10.0.0.2, 10.0.0.3", "::1", "10.0.0.2" + ",10.0.0.2" * 7),
+    ],
+)
+def test_dns_servers_pattern_refuses_other_spellings(servers: str) -> None:
+    assert not allows_servers(servers)
 
 
 def test_recipient_check_is_on_by_default() -> None:
     parameter = PARAMETERS["RecipientCheck"]
-    checks = {
-        value: config.Config.from_environment(
-            {"API_KEY_SECRET_ID": "a-secret", "SEND_RECORDS_TABLE": "a-table", "RECIPIENT_CHECK": value}
-        ).check_recipients
-        for value in parameter["AllowedValues"]
-    }
+    checks = {value: configured(RECIPIENT_CHECK=value).check_recipients for value in parameter["AllowedValues"]}
 
     assert checks == {"enforce": True, "off": False}
     assert parameter["Default"] == "enforce"
@@ -478,22 +465,22 @@ def test_default_base_url_matches_the_code() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "is_allowed"),
+    ("urls", "are_allowed"),
     [
-        ("https://www.digicert.com/services/v2", True),
-        ("https://certcentral.digicert.eu/services/v2", True),
-        ("http://127.0.0.1:8080/services/v2", True),
-        ("http://localhost/services/v2", True),
-        ("http://www.digicert.com/services/v2", False),
-        ("http://127.0.0.1.example.com/services/v2", False),
-        ("https://user@www.digicert.com/services/v2", False),
-        ("https://www.digicert.com/services/v2?a=b", False),
-        ("ftp://www.digicert.com/services/v2", False),
-        ("", False),
+        ("https://www.digicert.com/services/v2 https://certcentral.digicert.eu/services/v2", True),
+        ("http://127.0.0.1:8080/services/v2 http://localhost/services/v2", True),
+        ("http://www.digicert.com/services/v2 http://127.0.0.1.example.com/services/v2", False),
+        (
+            "https://user@www.digicert.com/services/v2 https://www.digicert.com/services/v2?a=b ftp://digicert.com",
+            False,
+        ),
     ],
 )
-def test_base_url_pattern_requires_tls_beyond_loopback(url: str, is_allowed: bool) -> None:
-    assert bool(re.fullmatch(PARAMETERS["CertCentralBaseUrl"]["AllowedPattern"], url)) is is_allowed
+def test_base_url_pattern_requires_tls_beyond_loopback(urls: str, are_allowed: bool) -> None:
+    pattern = PARAMETERS["CertCentralBaseUrl"]["AllowedPattern"]
+
+    assert not re.fullmatch(pattern, "")
+    assert {bool(re.fullmatch(pattern, url)) for url in urls.split()} == {are_allowed}
 
 
 # ---------------------------------------------------------------- for the reader

@@ -3,6 +3,9 @@
 The local AWS checks each call of a function against the role from the template (`AUTH` in `local.stack`), so all other
 end-to-end tests show that no permission is missing. These tests remove one permission at a time from the deployed
 roles. The smallest call that needs it must then fail as documented, and succeed with the permission.
+
+AWS itself uses the other permissions on behalf of the functions, the schedule, the workflow and the deployment; the
+local AWS does not check them. `contract.test_permissions` lists them all.
 """
 
 import datetime as dt
@@ -37,17 +40,6 @@ class Roles:
             for resource in resources["StackResources"]
             if resource["ResourceType"] == "AWS::IAM::Role"
         }
-
-    @property
-    def permissions(self) -> list[Permission]:
-        return [
-            (role, statement["Sid"], action)
-            for role in self._names
-            for document in self._documents(role).values()
-            for statement in document["Statement"]
-            for action in actions(statement)
-            if action not in BATCHES.values()
-        ]
 
     @contextmanager
     def without(self, permission: Permission) -> Iterator[None]:
@@ -206,31 +198,6 @@ PROOFS: dict[Permission, Proof] = {
     ),
 }
 
-# AWS itself uses these permissions on behalf of the function; the local AWS does not check them. Only
-# `contract.test_permissions` does, as for the statements of a VPC or a customer-managed key (JoinVpc, DecryptApiKey).
-LOGS = "Lambda writes the function's output."
-HAND_OVER = "Lambda delivers an event that failed every attempt."
-POLL = "Lambda feeds the worker from the queue."
-SCHEDULE = "EventBridge Scheduler starts the sweep, or keeps the event that could not start it."
-CHASE = "Step Functions calls the function, delivers the log and writes traces."
-DEPLOY = "CodeDeploy, which the local AWS does not have, moves the aliases."
-ELSEWHERE: dict[tuple[str, str, str | None], str] = {
-    (RESEND, "WriteOwnLog", None): LOGS,
-    (SWEEP, "WriteOwnLog", None): LOGS,
-    (RESEND, "HandOverFailedEvents", None): HAND_OVER,
-    (SWEEP, "HandOverFailedEvents", None): HAND_OVER,
-    (SWEEP, "QueueAndWorkReminders", "sqs:ReceiveMessage"): POLL,
-    (SWEEP, "QueueAndWorkReminders", "sqs:DeleteMessage"): POLL,
-    (SWEEP, "QueueAndWorkReminders", "sqs:GetQueueAttributes"): POLL,
-    ("SweepScheduleRole", "StartSweep", None): SCHEDULE,
-    ("SweepScheduleRole", "KeepWhatCouldNotBeStarted", None): SCHEDULE,
-    ("ChaseRole", "ResendAndCheck", None): CHASE,
-    ("ChaseRole", "DeliverLog", None): CHASE,
-    ("ChaseRole", "Trace", None): CHASE,
-    ("DeploymentRole", "ShiftCalls", None): DEPLOY,
-    ("DeploymentRole", "WatchAlarms", None): DEPLOY,
-}
-
 
 @pytest.fixture(scope="module")
 def roles(stack: LocalStack) -> Roles:
@@ -244,18 +211,6 @@ def call(stack: LocalStack, emulator: Emulator) -> Iterator[Caller]:
     yield Caller(stack, emulator)
     emulator("DELETE", "faults")
     drained(stack)
-
-
-def test_permissions_are_all_proved_or_listed_elsewhere(roles: Roles) -> None:
-    elsewhere = {
-        (role, sid, action): key
-        for role, sid, action in roles.permissions
-        for key in ((role, sid, None), (role, sid, action))
-        if key in ELSEWHERE
-    }
-
-    assert sorted(roles.permissions) == sorted([*PROOFS, *elsewhere])
-    assert set(elsewhere.values()) == ELSEWHERE.keys()
 
 
 @pytest.mark.parametrize("permission", PROOFS, ids="-".join)

@@ -24,7 +24,6 @@ from dv_resend.adapters import certcentral_http
 from dv_resend.errors import ResendError
 from faults.conftest import (
     EARLIER,
-    Certificates,
     Invoke,
     ReadOutput,
     Step,
@@ -76,8 +75,6 @@ ANSWERS: dict[str, tuple[int, str | None, str, str]] = {
 # The worker's own outcome for a repeat: what became of the reminder has been reported.
 REPEATED_REMINDERS = dict.fromkeys(("duplicate", "OutcomeUnknown"), "already_reminded")
 
-# Without TLS, the kernel connects at once, however busy the machine is.
-SECONDS_TO_CONNECT = {False: 0.05, True: 3.0}
 # Each step starts only if there is time for it: to connect, 1 s to read, and 3 s to record the outcome.
 SECONDS_OF_SLOW_CALLS = (5.5, 10.0, 20.0)
 
@@ -88,7 +85,6 @@ class World:
 
     upstream: CertCentralEmulator
     names: Names
-    certificates: Certificates
     ports: dict[Port, int]
     step: Step
     order_id: int
@@ -122,7 +118,6 @@ class Fault:
     put: str = "OutcomeUnknown"
     puts: int = 1
     effects: tuple[bool, ...] = (False, True)
-    tls: bool = False
     slow: bool = False
     unclosed: bool = False
     retry_after: str | None = None
@@ -135,13 +130,6 @@ def to(port: Port) -> Strike:
 
 def nowhere(world: World) -> None:
     world.before(lambda: world.names.go(None))
-
-
-def certificate(name: str | None) -> Strike:
-    """New connections get this certificate, or no TLS."""
-    return lambda world: world.before(
-        lambda: world.upstream.set_tls(world.certificates.contexts[name] if name else None)
-    )
 
 
 def emulated(**fault: Any) -> Strike:
@@ -202,13 +190,6 @@ FAULTS = [
     Fault("no response to the connection", to(deaf), **NOT_REACHED),
     Fault("name not resolved", nowhere, **NOT_REACHED),
     Fault("reset at the first byte", to(resetting), **UNKNOWN),
-    # Untrusted
-    Fault("certificate expired", certificate("expired"), **NOT_REACHED, tls=True),
-    Fault("certificate self-signed", certificate("self-signed"), **NOT_REACHED, tls=True),
-    Fault("certificate of another host", certificate("other host's"), **NOT_REACHED, tls=True),
-    Fault("certificate of unknown authority", certificate("unknown authority's"), **NOT_REACHED, tls=True),
-    Fault("no TLS", certificate(None), **UNKNOWN, tls=True),
-    Fault("reset in the TLS handshake", to(resetting), **UNKNOWN, tls=True),
     # No response
     Fault("reset after the request", emulated(fault="reset")),
     Fault("closed after the request", emulated(fault="close")),
@@ -344,14 +325,13 @@ class Calls:
     fault: Fault
     upstream: CertCentralEmulator
     names: Names
-    certificates: Certificates
     ports: dict[Port, int]
     invoke: Invoke
     output: ReadOutput
 
     def struck(self, cell: Cell, order_id: int, seconds: float) -> Answer:
         """Make the call that meets the fault."""
-        world = World(self.upstream, self.names, self.certificates, self.ports, cell.step, order_id, cell.takes_effect)
+        world = World(self.upstream, self.names, self.ports, cell.step, order_id, cell.takes_effect)
         self.fault.strike(world)
         if self.fault.slow:
             return self.call(EVENT_SOURCES[cell.event_source](order_id), seconds)
@@ -359,7 +339,6 @@ class Calls:
         session().close()
         answer = self.call(EVENT_SOURCES[cell.event_source](order_id), seconds)
         self.names.restore()
-        self.upstream.set_tls(self.certificates.contexts["good"] if self.fault.tls else None)
         return answer
 
     def repeated(self, cell: Cell, order_id: int) -> Answer:
@@ -408,20 +387,19 @@ class Calls:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_fault_has_the_tabulated_effect(
     fault: Fault,
-    request: pytest.FixtureRequest,
+    upstream: CertCentralEmulator,
     invoke: Invoke,
     names: Names,
-    certificates: Certificates,
     ports: dict[Port, int],
     output: ReadOutput,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    upstream: CertCentralEmulator = request.getfixturevalue("tls_upstream" if fault.tls else "upstream")
-    monkeypatch.setattr(certcentral_http, "CONNECT_TIMEOUT_SECONDS", SECONDS_TO_CONNECT[fault.tls])
+    # The kernel connects at once, however busy the machine is.
+    monkeypatch.setattr(certcentral_http, "CONNECT_TIMEOUT_SECONDS", 0.05)
     if fault.slow:
         # Lambda never runs two calls in one process, and the metrics do not support it.
         monkeypatch.setattr(observability.metrics, "add_metric", lambda **_: None)
-    calls = Calls(fault, upstream, names, certificates, ports, invoke, output)
+    calls = Calls(fault, upstream, names, ports, invoke, output)
 
     for seconds in SECONDS_OF_SLOW_CALLS if fault.slow else (29,):
         orders, first = calls.all_first(seconds)

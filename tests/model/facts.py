@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from dv_resend.core.people import DEFAULT
 from dv_resend.core.send_guard import Sent
 from dv_resend.core.send_record import (
     CLOCK_MARGIN_SECONDS,
+    DEFAULT,
     MAX_FORCED_SENDS,
     Attempt,
     Duplicate,

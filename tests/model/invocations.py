@@ -14,9 +14,8 @@ from typing import Any
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from dv_resend.adapters.send_records import SendRecordsTable
-from dv_resend.core.people import DEFAULT
 from dv_resend.core.send_guard import SendGuard, Sent
-from dv_resend.core.send_record import Attempt, Duplicate, NoReminder, Send, SendRecord
+from dv_resend.core.send_record import DEFAULT, Attempt, Duplicate, NoReminder, Send, SendRecord
 from dv_resend.errors import OutcomeUnknown, RateLimited, ResendError
 
 COOL_DOWN = 3600

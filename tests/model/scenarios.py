@@ -4,8 +4,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from dv_resend.core.people import DEFAULT
-from dv_resend.core.send_record import Claim, Mailed, SendRecord
+from dv_resend.core.send_record import DEFAULT, Claim, Mailed, SendRecord
 from model.facts import Email, Facts
 from model.invocations import DAY_1, DAY_3, START, Invocation, stored
 from model.world import Event, Past

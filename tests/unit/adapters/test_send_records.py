@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import boto3
 import pytest
@@ -32,7 +33,8 @@ RIVAL = SendRecord("order#7", revision="rival", expiration=NOW + 30 * 86400)
 
 
 def refusal(code, **more):
-    return ClientError({"Error": {"Code": code, "Message": "Said by DynamoDB."}, **more}, "PutItem")
+    response: Any = {"Error": {"Code": code, "Message": "Said by DynamoDB."}, **more}
+    return ClientError(response, "PutItem")
 
 
 LOST = ReadTimeoutError(endpoint_url=ENDPOINT)
@@ -188,7 +190,8 @@ def test_reading_is_consistent():
             asked.append(arguments)
             return {}
 
-    SendRecordsTable("a-table", Recording()).load("order#7")
+    client: Any = Recording()
+    SendRecordsTable("a-table", client).load("order#7")
 
     assert asked == [{"TableName": "a-table", "Key": {"id": {"S": "order#7"}}, "ConsistentRead": True}]
 

@@ -77,8 +77,8 @@ class World:
         assert isinstance(error, OutcomeUnknown)
         self.journal.append("report")
 
-    def send(self, *people, **attempt):
-        attempt = Attempt(people or (DEFAULT,), self.now + 29, "an owner", **attempt)
+    def send(self, *people, **options):
+        attempt = Attempt(people or (DEFAULT,), self.now + 29, "an owner", **options)
         return self.guard.send(self.guard.load(7), attempt, self.put, self.report)
 
     def remind(self, reminder=DAY_1):
