@@ -230,6 +230,8 @@ class Soak:
             ("attempts with unknown outcome, not mailed", result.unknown_not_mailed),
             ("LOG     sent, or unknown and mailed", result.sent + result.unknown_mailed),
             ("OUTBOX  mailed", result.mailings),
+            ("people mailed, by order", result.people),
+            ("  more than once, by force", result.people_again),
         ]
         for name, figure in rows:
             self._steps.detail(f"{name:<44}{figure:>8}")
