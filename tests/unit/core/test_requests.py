@@ -622,7 +622,7 @@ def test_reminder_survives_its_message(reminder):
 
 @PURE
 @given(DATED_REMINDERS, DATED_REMINDERS)
-def test_marks_are_equal_if_and_only_if_reminders_of_an_order_are(one, other):
+def test_marks_are_equal_iff_reminders_of_an_order_are(one, other):
     assert (one.mark == other.mark) == (dataclasses.replace(one, order_id=other.order_id) == other)
     assert one.mark == reminder_mark(one.waiting_since, one.day)
 

@@ -43,10 +43,6 @@ ADMIN, WWW = ("example.com", "admin@example.com"), ("www.example.com", "hostmast
 BOTH = resend_request(ADMIN, WWW)
 FOREIGN = ("www.example.com", "admin@example.net")
 ISSUED = Order(7, "issued", "dv_ssl_certificate", "email")
-NAMES_OF_ONE_SCOPE = (
-    NameStatus("example.com", "approved", ("example.com",)),
-    NameStatus("example.com", "pending", ("www.example.com",)),
-)
 
 
 @pytest.fixture
@@ -155,15 +151,6 @@ def test_validated_recipient_is_skipped(fakes: Fakes) -> None:
     assert answer["skipped"] == [{"domain": ADMIN[0], "email": ADMIN[1], "reason": "validated"}]
 
 
-def test_before_send_receives_the_skipped_recipients(fakes: Fakes) -> None:
-    fakes.certcentral.approve("example.com")
-
-    resend(fakes, BOTH)
-
-    ((request,),) = fakes.journal.calls("before_send")
-    assert (request.addresses, [each.recipient.email for each in request.skipped]) == ([WWW[1]], [ADMIN[1]])
-
-
 def test_repeat_after_a_further_validation_is_a_duplicate(fakes: Fakes) -> None:
     resend(fakes, BOTH)
     fakes.certcentral.approve("example.com")
@@ -264,13 +251,6 @@ def test_name_listed_only_by_the_order_is_pending(fakes: Fakes) -> None:
     assert resend(fakes, DEFAULT, at=AGAIN).outcome == "sent"
 
 
-def test_names_of_one_scope_are_skipped_one_by_one(fakes: Fakes) -> None:
-    fakes.certcentral.domains = NAMES_OF_ONE_SCOPE
-
-    assert resend(fakes, BOTH).request.addresses == [WWW[1]]
-    assert failure(OrderNotEligible, fakes, resend_request(ADMIN)).code == "order_not_eligible|already_validated"
-
-
 def test_expired_approval_skips_nobody(fakes: Fakes) -> None:
     fakes.certcentral.domains = (
         NameStatus("example.com", "approved", ("example.com",), expired=True),
@@ -338,24 +318,6 @@ def test_dns_is_not_asked_about_skipped_recipients(fakes: Fakes) -> None:
     resend(fakes, resend_request(("www.example.com", "it@mail.test"), ("example.com", "jane@example.com")))
 
     assert fakes.journal.calls("contacts") == [(["example.com"],)]
-
-
-@pytest.mark.parametrize(
-    "recipient",
-    [
-        ADMIN,
-        WWW,
-        ("*.example.com", "Postmaster@Example.com"),
-        # This is a scope of the validation, so that not even the list of public suffixes is needed.
-        ("www.example.com", "webmaster@example.com", "example.com"),
-    ],
-    ids=ascii,
-)
-def test_constructed_address_needs_no_dns(fakes: Fakes, recipient: tuple[str, ...]) -> None:
-    assert resend(fakes, resend_request(recipient)).outcome == "sent"
-
-    assert fakes.contacts.lookups == 0
-    assert len(fakes.certcentral.puts) == 1
 
 
 def test_unchecked_recipients_are_mailed_unless_validated(fakes: Fakes) -> None:
@@ -694,7 +656,7 @@ type Errors = dict[str, BaseException]
     ],
     ids=str,
 )
-def test_fault_is_answered_and_repeat_sends_only_if_surely_unsent(
+def test_fault_is_answered_and_repeat_sends_if_surely_unsent(
     fakes: Fakes, before: Errors, late: Errors, answer: str, puts: int, repeat: str
 ) -> None:
     def outcome(at: int) -> str:

@@ -202,7 +202,7 @@ def test_unknown_fields_are_left_out(output):
 # The line before a send
 
 
-def test_line_before_a_send_has_the_recipients_and_counts_nothing(output):
+def test_line_before_a_send_has_recipients_and_counts_nothing(output):
     audit().before_send(REQUEST)
 
     observability.flush()
