@@ -4,11 +4,13 @@ A failure tells the way to it: which invocation did what, when, and what went wr
 """
 
 from collections.abc import Iterator
+from typing import get_args
 
 import pytest
 
 from model.explore import quiet, search, walks
 from model.scenarios import PAIRS, Scenario
+from model.world import What
 
 
 @pytest.fixture(autouse=True)
@@ -28,4 +30,7 @@ def test_pair_with_one_fault_keeps_all_promises(scenario: Scenario) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_walks_of_several_events_keep_all_promises(seed: int) -> None:
-    assert walks(1000, f"seed {seed}").scenarios == 1000
+    counts = walks(1000, f"seed {seed}")
+
+    assert counts.scenarios == 1000
+    assert counts.happened == set(get_args(What.__value__))
