@@ -9,8 +9,9 @@ from typing import get_args
 import pytest
 
 from model.explore import quiet, search, walks
-from model.scenarios import PAIRS, Scenario
-from model.world import What
+from model.facts import Violation
+from model.scenarios import PAIRS, Scenario, event
+from model.world import Past, What
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +35,11 @@ def test_walks_of_several_events_keep_all_promises(seed: int) -> None:
 
     assert counts.scenarios == 1000
     assert counts.happened == set(get_args(What.__value__))
+
+
+def test_clocks_three_minutes_apart_break_a_promise() -> None:
+    """Trace 13: the margin of two minutes is for clocks that differ by less. The search finds what goes wrong."""
+    apart = Scenario("a, a, clocks (0, 180)", Past(), [event("a", 1), event("a", 2, ahead=180)])
+
+    with pytest.raises(Violation, match=r"(?s)unknown, but everything is known.* a 1/1 sends\n.* a 2/1 reads"):
+        search(apart, faults=0, jumps=0)
