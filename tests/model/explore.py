@@ -21,10 +21,15 @@ class Counts:
     scenarios: int = 0
     states: int = 0
     transitions: int = 0
+    happened: frozenset[str] = frozenset()
+    """What happened at least once."""
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
-            self.scenarios + other.scenarios, self.states + other.states, self.transitions + other.transitions
+            self.scenarios + other.scenarios,
+            self.states + other.states,
+            self.transitions + other.transitions,
+            self.happened | other.happened,
         )
 
     def __str__(self) -> str:
@@ -92,7 +97,7 @@ def _walk(scenario: Scenario, chance: random.Random) -> Counts:
             state = world.after(state, way[-1])
         except Violation as violation:
             raise _told(world, way, violation) from None
-    return Counts(1, 0, len(way))
+    return Counts(1, 0, len(way), frozenset(choice.what for choice in way))
 
 
 # ---------------------------------------------------------------- the way to a violation

@@ -4,9 +4,7 @@ from typing import NamedTuple
 
 from dv_resend.core.send_guard import Sent
 from dv_resend.core.send_record import (
-    CLOCK_MARGIN_SECONDS,
     DEFAULT,
-    MAX_FORCED_SENDS,
     Attempt,
     Duplicate,
     InProgress,
@@ -17,6 +15,9 @@ from dv_resend.core.send_record import (
 )
 from model.invocations import COOL_DOWN, DUE_UNTIL, SECONDS, Answer, Invocation, Item
 
+# The promises, in numbers of their own: if a rule's number changes, a promise breaks.
+MARGIN = 120
+MAX_FORCED_SENDS = 3
 # Any two clocks differ by at most so much.
 SKEW = 90
 QUIET_SECONDS = 20 * 3600
@@ -161,19 +162,29 @@ def check_answer(facts: Facts, now: int, by: Invocation, answer: Answer) -> None
     match answer.name, answer.result:
         case "Sent", Sent() as sent:
             require(len(mailed) == 1 and mailed[0].certain and mailed[0].people == sent.people, "sent, but it was not")
+            require(not sent.skipped or not must_force(facts, by), "a forced call that skipped somebody")
             check_earlier(facts, sent.skipped)
         case "Duplicate", Duplicate() as duplicate:
             require(not mailed, "a duplicate that was sent")
+            require(not must_force(facts, by), "a forced call that mailed nobody")
             require(not any(each.outcome == "unknown" for each in duplicate.earlier.values()), "an uncertain duplicate")
             check_earlier(facts, duplicate.earlier)
         case "OutcomeUnknown", _:
             require(concern(by.people, facts.doubts) or by.force_id in facts.doubts, "unknown, but everything is known")
+            require(mailed or not must_force(facts, by), "a forced call that mailed nobody")
         case "ResendInProgress", _:
             require(not mailed, "in progress, but it was sent")
             others = [until for owner, until in facts.claims if not owner.startswith(f"{by.name}.")]
             require(any(now - SKEW - SECONDS < until for until in others), "in progress, but nobody else is sending")
         case _:
             require(not mailed, f"{answer.name}, but it was sent")
+
+
+def must_force(facts: Facts, by: Invocation) -> bool:
+    """Whether this is a forced call with an id of its own, and not too many went before it."""
+    sent = {email.force_id for email in facts.emails if email.force_id and email.invocation != by.name}
+    spent = sent | {doubt for doubt in facts.doubts if "force" in doubt}
+    return by.force_id is not None and by.force_id not in spent and len(spent) < MAX_FORCED_SENDS
 
 
 def check_earlier(facts: Facts, earlier: "dict[str, Mailed] | object") -> None:
@@ -208,11 +219,11 @@ def check_end(item: Item | None, last_deadline: int) -> None:
     if item is None:
         return
     # By the clock that is most behind.
-    dead = last_deadline + CLOCK_MARGIN_SECONDS + SKEW
+    dead = last_deadline + MARGIN + SKEW
     somebody = Attempt(("somebody else",), dead + SECONDS, "an owner")
     require(
         not isinstance(decide(item.record, somebody, dead, COOL_DOWN), InProgress), "a claim that blocks for too long"
     )
-    free = last_deadline + COOL_DOWN + CLOCK_MARGIN_SECONDS + SKEW
+    free = last_deadline + COOL_DOWN + MARGIN + SKEW
     everybody = Attempt((DEFAULT,), free + SECONDS, "an owner")
     require(isinstance(decide(item.record, everybody, free, COOL_DOWN), Send), "people who are blocked for too long")

@@ -21,8 +21,8 @@ _KINDS: dict[str, dict[str, object]] = {
     "forced default": {"force_id": "force {}"},
     "forced a": {"people": (A,), "force_id": "force {}"},
     "forced ab": {"people": (A, B), "force_id": "force {}"},
-    "redelivered default": {"force_id": "one event"},
-    "redelivered a": {"people": (A,), "force_id": "one event"},
+    "redelivered default": {"force_id": "one force"},
+    "redelivered a": {"people": (A,), "force_id": "one force"},
     "day 1": {"reminder": DAY_1},
     "day 3": {"reminder": DAY_3},
 }

@@ -463,6 +463,14 @@ def test_ordinary_unknown_writes_nothing(world):
     assert world.journal == ["load"]
 
 
+def test_unknown_that_no_wait_can_end_gives_no_time(world):
+    world.holds(forced_by={"event": NOW})
+
+    with pytest.raises(OutcomeUnknown, match=r"It is not repeated\. Check") as raised:
+        world.send(A, force_id="event")
+    assert raised.value.retry_after is None
+
+
 def test_clock_is_read_again_for_each_decision(world):
     times = itertools.count(NOW, 60)
     guard = SendGuard(world.records, COOL_DOWN, times.__next__, iter(world.revisions).__next__)
