@@ -88,7 +88,7 @@ def test_unknown_outcome_is_repeated_by_every_instance(
     first, *repeats = [put(order_id), *at_once(lambda: put(order_id))]
 
     assert {response.status_code for response in (first, *repeats)} == {504}
-    assert all(3000 < int(response.headers["Retry-After"]) <= 3601 for response in (first, *repeats))
+    assert not any("Retry-After" in response.headers for response in (first, *repeats))
     assert len(emulator.puts) == 1
 
 

@@ -67,7 +67,6 @@ ANSWERS: dict[str, tuple[int, str | None, str, str]] = {
 }
 # The worker's own outcome for a repeat.
 QUEUE_OUTCOMES = {"duplicate": "already_reminded"}
-COOL_DOWN_RETRY_AFTER = "the cool-down"
 
 # Without TLS, the kernel connects at once, however busy the machine is.
 SECONDS_TO_CONNECT = {False: 0.05, True: 3.0}
@@ -303,8 +302,7 @@ class Cell:
         status, code, becomes, _ = ANSWERS[outcome]
         match self.event_source:
             case "http":
-                is_cool_down = outcome in ("OutcomeUnknown", "duplicate")
-                return status, code, COOL_DOWN_RETRY_AFTER if is_cool_down else retry_after
+                return status, code, retry_after
             case "queue":
                 return QUEUE_OUTCOMES.get(outcome, outcome), becomes
             case _:
@@ -317,9 +315,7 @@ class Cell:
         match self.event_source:
             case "http":
                 code = json.loads(answer["body"])["errors"][0]["code"] if answer["body"] else None
-                left = answer["headers"].get("Retry-After")
-                in_cool_down = left is not None and 3500 < int(left) <= 3601
-                return answer["statusCode"], code, COOL_DOWN_RETRY_AFTER if in_cool_down else left
+                return answer["statusCode"], code, answer["headers"].get("Retry-After")
             case "queue":
                 return logged, "again" if answer["batchItemFailures"] else "done"
             case _:
