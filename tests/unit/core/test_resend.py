@@ -241,7 +241,7 @@ def test_named_recipient_is_unverified_if_names_are_unknown(
 
     error = failure(RecipientUnverified, fakes, resend_request(recipient))
 
-    assert "does not list the names of order 7" in error.message
+    assert "does not list all names of order 7" in error.message
     assert "acquire" not in fakes.journal.methods
 
 
