@@ -1,4 +1,4 @@
-"""`make run`: one resend through the whole stack, and one sweep, step by step.
+"""`make run`: a few resends through the whole stack, and one sweep, step by step.
 
 By default it calls the emulator. With `ORDER_ID` in the environment it calls the real CertCentral, after a dry run and
 a question. The key comes from `DIGICERT_API_KEY` or a hidden prompt, and is only kept in memory.
@@ -22,6 +22,14 @@ from dev.local.sweep import sweep
 
 # DigiCert's documented example, and the emulator's order for it.
 EXAMPLE_ORDER = "123456789"
+# The example as DigiCert first documented it, before `email_domain` existed.
+FIRST_EXAMPLE_BODY = {
+    "domain_approval_emails": [
+        {"domain": "example.com", "email": "someone@example.com"},
+        {"domain": "example2.com", "email": "someone@example2.com"},
+    ],
+    "locale": "en",
+}
 EXAMPLE_BODY = {
     "domain_approval_emails": [
         {"domain": "example.com", "email": "someone@example.com"},
@@ -38,10 +46,16 @@ class Run(Steps):
     """A run against the emulator or against the real CertCentral."""
 
     def against_emulator(self) -> bool:
-        """Send DigiCert's example, show the emails, then sweep; return whether everything worked."""
+        """Send both versions of DigiCert's example, each for an order of its own, and one of them again; then sweep.
+
+        Return whether everything worked.
+        """
         with local_stack(on_step=self.step) as stack:
             sent = self._send(stack, EXAMPLE_ORDER, EXAMPLE_BODY)
-            self._show_audit(stack)
+            sent = self._send(stack, _similar_order(stack), FIRST_EXAMPLE_BODY) and sent
+            self.step("the first request again, with another locale:")
+            self._send(stack, EXAMPLE_ORDER, EXAMPLE_BODY | {"locale": "de"})
+            self._show_audit(stack, calls=3)
             emails = stack.ask_emulator("outbox")
             self.step(f"outbox: CertCentral sent {counted(len(emails), 'email')}")
             for email in emails:
@@ -61,7 +75,7 @@ class Run(Steps):
                 self.step("nothing was sent")
                 return sys.stdin.isatty()  # "no" is a success, a script without YES=1 is not
             sent = self._send(stack, order_id, {})
-            self._show_audit(stack)
+            self._show_audit(stack, calls=1)
         return sent
 
     def _send(self, stack: LocalStack, order_id: str, body: Mapping[str, Any]) -> bool:
@@ -95,16 +109,23 @@ class Run(Steps):
         self.step(f"response: {status} {http.client.responses.get(status, '')}{outcome}")
         return status, answer
 
-    def _show_audit(self, stack: LocalStack) -> None:
+    def _show_audit(self, stack: LocalStack, *, calls: int) -> None:
+        """Show the audit lines of the last calls, which arrive a little later than the responses."""
         deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            if lines := stack.audit_lines():
-                facts = {k: v for k, v in lines[-1].items() if k not in _NOT_AUDIT and not k.startswith("function_")}
-                self.step("audit line in CloudWatch Logs:")
-                self.detail(in_line(facts))
-                return
+        while len(lines := stack.audit_lines()[-calls:]) < calls and time.monotonic() < deadline:
             time.sleep(0.1)
-        self.step("no audit line was found within 10 s")
+        self.step(f"{counted(len(lines), 'audit line')} in CloudWatch Logs:")
+        for line in lines:
+            self.detail(
+                in_line({k: v for k, v in line.items() if k not in _NOT_AUDIT and not k.startswith("function_")})
+            )
+
+
+def _similar_order(stack: LocalStack) -> str:
+    """Add an order with the names and contacts of the example's to the emulator; return its id."""
+    (example,) = (order for order in stack.ask_emulator("orders") if str(order["id"]) == EXAMPLE_ORDER)
+    added = stack.ask_emulator("orders", "POST", {name: example[name] for name in ("names", "contacts")})
+    return str(added["id"])
 
 
 def main() -> int:
