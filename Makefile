@@ -30,7 +30,7 @@ help: ## show this help
 # ---------------------------------------------------------------- run
 
 .PHONY: run
-run: tools ## one resend and one sweep through the whole stack, on this machine (ORDER_ID=...: the real CertCentral)
+run: tools ## a few resends and one sweep through the whole stack, on this machine (ORDER_ID=...: the real CertCentral)
 	@$(LOCAL) dev.local.run
 
 .PHONY: emulator

@@ -194,6 +194,35 @@ def test_request_is_sent_once_after_two_queries(emulator: CertCentralEmulator, i
     assert [mail["to"] for mail in emulator.outbox] == ADDRESSES
 
 
+@each_source
+def test_first_version_of_the_documented_example_is_sent(
+    emulator: CertCentralEmulator, invoke: Invoke, make: MakeEvent
+) -> None:
+    """Before DigiCert documented `email_domain`, its example named the parent itself."""
+    body = named(("example.com", "someone@example.com"), ("example2.com", "someone@example2.com")) | {"locale": "en"}
+
+    invoke(make(EXAMPLE, body))
+
+    assert [json.loads(call["body"]) for call in puts(emulator)] == [body]
+    assert [mail["to"] for mail in emulator.outbox] == ADDRESSES
+
+
+@each_source
+def test_scope_that_is_no_name_of_the_order_is_sent_as_its_dry_run_says(
+    emulator: CertCentralEmulator, invoke: Invoke, make: MakeEvent
+) -> None:
+    order_id = emulator.add_order(names=["example.com", "sub.example2.com"])["id"]
+    body = named(("example.com", "admin@example.com"), ("example2.com", "admin@example2.com"))
+
+    answer = invoke(make(order_id, body, dry_run=True))
+    invoke(make(order_id, body))
+
+    plan = json.loads(answer["body"]) if is_http(make) else answer
+    assert plan["would_be"] == "sent"
+    assert [json.loads(call["body"]) for call in puts(emulator)] == [plan["upstream_body"]] == [body]
+    assert [mail["to"] for mail in emulator.outbox] == ["admin@example.com", "admin@example2.com"]
+
+
 @pytest.mark.usefixtures("emulator")
 @each_source
 def test_sent_request_is_answered(invoke: Invoke, make: MakeEvent) -> None:
@@ -245,6 +274,7 @@ def test_repeat_is_answered_as_a_duplicate(
     if is_http(make):
         (error,) = json.loads(repeat["body"])["errors"]
         assert (repeat["statusCode"], error["code"]) == (409, "cool_down")
+        assert "Retry-After" not in repeat["headers"]
         assert first["sent_at"] in error["message"]
     else:
         assert repeat == first | {"outcome": "duplicate"}
@@ -461,6 +491,7 @@ def test_error_is_answered_audited_and_counted(
     assert len(puts(emulator)) == (error in AFTER_THE_PUT)
     printed = output()
     assert (printed.audit["outcome"], printed.audit["code"]) == (error.__name__, code)
+    assert not is_http(make) or printed.audit["caller"] == USER_ARN
     assert "jane.doe" not in str(printed.lines)
     assert [emission["dimensions"].get("reason") for emission in printed.metrics["ResendFailed"]] == [
         error.__name__,
@@ -485,7 +516,8 @@ def test_bug_is_answered_without_detail_and_audited(
     else:
         with pytest.raises(ZeroDivisionError):
             invoke(make(ORDER))
-    assert output().audit["outcome"] == "InternalError"
+    line = output().audit
+    assert (line["outcome"], line["code"]) == ("InternalError", "internal_error")
 
 
 @pytest.mark.parametrize("stray", [None, {}, {"detail-type": "x"}, {"Records": [{"eventSource": "aws:s3"}]}], ids=ascii)
@@ -500,11 +532,32 @@ def test_event_without_a_source_is_raised_and_audited(
 
 
 @each_http_payload
-def test_http_request_to_another_route_is_refused(invoke: Invoke, make: MakeEvent) -> None:
-    other_path = json.loads(json.dumps(make(ORDER)).replace("resend-emails", "check-dcv"))
-    other_method = json.loads(json.dumps(make(ORDER)).replace("PUT", "GET"))
+@pytest.mark.parametrize(
+    ("ours", "other", "status", "code"),
+    [("resend-emails", "check-dcv", 404, "not_found|route"), ("PUT", "GET", 405, "method_not_allowed")],
+)
+def test_http_request_to_another_route_is_refused_and_audited(
+    invoke: Invoke, output: Callable[[], Output], make: MakeEvent, ours: str, other: str, status: int, code: str
+) -> None:
+    answer = invoke(json.loads(json.dumps(make(ORDER)).replace(ours, other)))
 
-    assert [invoke(request)["statusCode"] for request in (other_path, other_method)] == [404, 405]
+    assert answer["statusCode"] == status
+    printed = output()
+    assert [line["message"] for line in printed.lines if "message" in line] == ["audit"]
+    fields = ("event_source", "caller", "outcome", "code")
+    assert [printed.audit[name] for name in fields] == ["http", USER_ARN, "not_routed", code]
+    assert printed.metrics == {}
+
+
+def test_replayed_event_sends_nothing_and_is_audited(
+    emulator: CertCentralEmulator, invoke: Invoke, output: Callable[[], Output]
+) -> None:
+    with pytest.raises(InvalidRequest, match="replayed from an archive"):
+        invoke(event(ORDER) | {"replay-name": "replay-of-november"})
+
+    assert emulator.calls == []
+    line = output().audit
+    assert (line["event_source"], line["code"]) == ("event", "invalid_request|replay-name")
 
 
 @pytest.mark.usefixtures("emulator")

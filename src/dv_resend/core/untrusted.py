@@ -9,6 +9,9 @@ from dv_resend.errors import InvalidRequest
 _MASKED_LENGTH = 4096
 # 64 characters (RFC 5321, 4.5.3.1.1), each of which may be escaped.
 _LONGEST_LOCAL_PART = 6 * 64 + 16
+# In characters. Our longest field has 22.
+MAX_FIELD_NAME = 40
+NAME_NOT_SHOWN = "its name is too long or not printable, so it is not shown"
 
 
 def as_dict(value: object) -> dict[str, Any]:
@@ -28,11 +31,6 @@ def printable_text(value: object, limit: int = 64) -> str | None:
     return "".join(character if character.isprintable() else " " for character in shown)
 
 
-def printable_field_name(name: str) -> str:
-    """Return a field's name that is safe to show: short, printable ASCII, with masked addresses, never empty."""
-    return ascii(_mask_start(name))[1:-1][:64] or "''"
-
-
 def _mask_start(text: str) -> str:
     """Mask the addresses in the start of a text, which is longer than anything that is shown."""
     masked = mask_addresses(text[:_MASKED_LENGTH])
@@ -40,11 +38,25 @@ def _mask_start(text: str) -> str:
     return masked if len(text) <= _MASKED_LENGTH else masked[:-_LONGEST_LOCAL_PART]
 
 
-def reject_unknown_fields(fields: Mapping[str, object], allowed: frozenset[str], prefix: str = "") -> None:
-    """Raise `InvalidRequest` that names the first field that is not ``allowed``."""
+def printable_field_name(name: str) -> str | None:
+    """Return a field's name with masked addresses, or ``None`` if it is too long to show or not printable ASCII."""
+    if not 1 <= len(name) <= MAX_FIELD_NAME or not name.isascii() or not name.isprintable():
+        return None
+    return mask_addresses(name)
+
+
+def reject_unknown_fields(fields: Mapping[str, object], allowed: frozenset[str], parent: str = "") -> None:
+    """Raise `InvalidRequest` for the first field that is not ``allowed``; ``parent`` is the path of the object.
+
+    The error names the field, or else the object that it is in.
+    """
     for name in fields:
-        if name not in allowed:
+        if name in allowed:
+            continue
+        listed = ", ".join(sorted(allowed))
+        if (shown := printable_field_name(name)) is None:
             raise InvalidRequest(
-                prefix + printable_field_name(name),
-                f"is an unknown field; allowed fields are {', '.join(sorted(allowed))}.",
+                parent or "request", f"has an unknown field ({NAME_NOT_SHOWN}); allowed fields are {listed}."
             )
+        path = f"{parent}.{shown}" if parent else shown
+        raise InvalidRequest(path, f"is an unknown field; allowed fields are {listed}.")

@@ -75,7 +75,16 @@ def source_of(event: object) -> EventSource:
 
 
 def parse(source: Literal["event", "direct", "schedule"], event: Mapping[str, Any]) -> ParsedEvent:
-    """Validate an event that is neither HTTP nor a batch of messages; raise `InvalidRequest` that names the field."""
+    """Validate an event that is neither HTTP nor a batch of messages; raise `InvalidRequest` that names the field.
+
+    An event that was replayed from an archive is rejected: a replay sends the emails of a whole period at once.
+    """
+    # EventBridge adds this field to replayed events only (its guide, "replaying archived events").
+    if source != "direct" and "replay-name" in event:
+        raise InvalidRequest(
+            "replay-name",
+            "this event was replayed from an archive. Its emails were due then, not now: nothing was sent.",
+        )
     match source:
         case "event":
             detail = event.get("detail")

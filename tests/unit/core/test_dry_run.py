@@ -15,6 +15,7 @@ from dv_resend.core.orders import NameStatus, Order, OrderStatus
 from dv_resend.core.people import people_of
 from dv_resend.core.plan import MAX_NAMES, ResendPlan
 from dv_resend.core.recipients import Contacts
+from dv_resend.core.requests import ResendRequest
 from dv_resend.core.resend import ResendResult
 from dv_resend.core.send_record import MAX_PEOPLE, Claim, Mailed, SendRecord
 from dv_resend.errors import (
@@ -191,7 +192,9 @@ def test_ineligible_order_is_reported_without_lookups(
     assert len(plan.advice) == 1
     assert "rder 7 " in plan.advice[0]
     assert plan.order == order
-    assert answer["names"] == [{"name": "example.com", "status": "pending", "accepted": [], "mailed": [], "mx": {}}]
+    assert answer["names"] == [
+        {"name": "example.com", "status": "pending", "accepted": [], "accepted_at_parents": [], "mailed": [], "mx": {}}
+    ]
     assert answer.keys().isdisjoint({"upstream_body", "until", "paused"})
     assert fakes.journal.methods == QUERIES
 
@@ -241,7 +244,14 @@ def test_validated_recipient_is_skipped(fakes: Fakes) -> None:
     answer = plan.to_json()
     assert (answer["would_be"], answer["recipients"]) == ("sent", ["admin@example.org"])
     assert answer["upstream_body"] == resend_request(remaining).upstream_body
-    assert report(plan) == {"name": "example.com", "status": "approved", "accepted": [], "mailed": [], "mx": {}}
+    assert report(plan) == {
+        "name": "example.com",
+        "status": "approved",
+        "accepted": [],
+        "accepted_at_parents": [],
+        "mailed": [],
+        "mx": {},
+    }
     assert report(plan, "example.org")["mailed"] == ["admin@example.org"]
     assert looked_up(fakes) == ["example.org"]
 
@@ -349,6 +359,7 @@ def test_name_listed_only_by_the_order_is_reported_as_unknown(fakes: Fakes, doma
         "name": "*.example.com",
         "status": "unknown",
         "accepted": constructed_addresses("example.com"),
+        "accepted_at_parents": [],
         "mailed": ["admin@example.com"],
         "mx": {"example.com": False},
     }
@@ -369,11 +380,19 @@ def test_unreadable_name_is_reported_as_unknown(fakes: Fakes, status: str, valid
     plan = dry_run(fakes)
 
     assert plan.would_be == "sent"
-    assert report(plan, "unknown") == {"name": "unknown", "status": status, "accepted": [], "mailed": [], "mx": {}}
+    assert report(plan, "unknown") == {
+        "name": "unknown",
+        "status": status,
+        "accepted": [],
+        "accepted_at_parents": [],
+        "mailed": [],
+        "mx": {},
+    }
     assert plan.names[0].validated is validated
     assert report(plan)["accepted"] == constructed_addresses("example.com")
     assert looked_up(fakes) == ["example.com"]
-    assert dry_run(fakes, ADMIN).would_be == "RecipientUnverified"
+    assert dry_run(fakes, ADMIN).would_be == "sent"
+    assert dry_run(fakes, ("example.org", "admin@example.org")).would_be == "RecipientUnverified"
 
 
 def test_scope_without_names_is_reported_as_a_name(fakes: Fakes) -> None:
@@ -393,21 +412,66 @@ def test_accepted_are_constructed_addresses_and_contacts(fakes: Fakes) -> None:
 
     assert report(plan, "*.a.example.co.uk")["accepted"] == [
         *constructed_addresses("a.example.co.uk"),
-        *constructed_addresses("example.co.uk"),
         "pki@mail.test",
         "it@mail.test",
     ]
     assert report(plan, "b.test")["accepted"] == constructed_addresses("b.test")
+    assert report(plan, "b.test")["accepted_at_parents"] == []
+
+
+def at_parents(*domains: str) -> list[dict[str, str]]:
+    """Return the entries of the constructed addresses at these domains."""
+    return [{"email": email, "email_domain": domain} for domain in domains for email in constructed_addresses(domain)]
+
+
+def test_address_at_a_parent_is_listed_with_its_email_domain(fakes: Fakes) -> None:
+    fakes.certcentral.domains = validation("*.b.a.example.co.uk")
+
+    found = report(dry_run(fakes), "*.b.a.example.co.uk")
+
+    assert found["accepted"] == constructed_addresses("b.a.example.co.uk")
+    assert found["accepted_at_parents"] == at_parents("a.example.co.uk", "example.co.uk")
+
+
+def test_published_contact_that_needs_an_email_domain_is_not_accepted_as_it_is(fakes: Fakes) -> None:
+    """A role address at a parent is refused without ``email_domain``, also if DNS publishes it."""
+    fakes.certcentral.domains = validation("www.example.com")
+    fakes.contacts.published["www.example.com"] = Contacts(
+        txt=("admin@example.com", "admin@www.example.com", "a@b.test")
+    )
+
+    found = report(dry_run(fakes), "www.example.com")
+
+    assert found["accepted"] == [*constructed_addresses("www.example.com"), "a@b.test"]
+    assert found["accepted_at_parents"] == at_parents("example.com")
+
+
+@pytest.mark.parametrize("name", ["_dmarc.example.com", "a..example.com", "exam ple.com"])
+def test_name_that_no_request_can_name_has_no_accepted_address(fakes: Fakes, name: str) -> None:
+    fakes.certcentral.domains = (NameStatus("", "pending", (name,)),)
+
+    found = report(dry_run(fakes), name)
+
+    assert (found["accepted"], found["accepted_at_parents"]) == ([], [])
+
+
+def test_address_that_is_too_long_is_not_accepted(fakes: Fakes) -> None:
+    name = ".".join(["a" * 59, "b" * 59, "c" * 59, "d" * 52, "example", "com"])
+    fakes.certcentral.domains = validation(name)
+
+    found = report(dry_run(fakes), name)
+
+    assert found["accepted"] == [f"admin@{name}", f"webmaster@{name}"]  # 250 and 254 characters
 
 
 def test_mailed_are_addresses_named_for_a_name_or_its_wildcard(fakes: Fakes) -> None:
     fakes.certcentral.domains = validation("*.example.com", "example.com", "example.org", "example.net")
 
-    plan = dry_run(fakes, ADMIN, ("*.example.com", "webmaster@example.com"), ("example.org", "Hostmaster@example.org"))
+    plan = dry_run(fakes, ADMIN, ("*.example.com", "webmaster@example.com"), ("example.org", "Hostmaster@Example.org"))
 
     assert report(plan, "*.example.com")["mailed"] == ["admin@example.com", "webmaster@example.com"]
     assert report(plan, "example.com")["mailed"] == ["admin@example.com", "webmaster@example.com"]
-    assert report(plan, "example.org")["mailed"] == ["Hostmaster@example.org"]
+    assert report(plan, "example.org")["mailed"] == ["hostmaster@example.org"]
     assert report(plan, "example.net")["mailed"] == []
 
 
@@ -566,7 +630,8 @@ def test_default_dry_run_is_answered_while_dns_is_down(fakes: Fakes) -> None:
     assert report(plan, "www.example.com") == {
         "name": "www.example.com",
         "status": "pending",
-        "accepted": [*constructed_addresses("www.example.com"), *constructed_addresses("example.com")],
+        "accepted": constructed_addresses("www.example.com"),
+        "accepted_at_parents": at_parents("example.com"),
         "mailed": "default",
         "mx": {"www.example.com": None, "example.com": None},
     }
@@ -756,6 +821,9 @@ RECIPIENTS = [
     ("example.org", "jane@mail.test"),
     ("example.org", "admin@example.org"),
     ("elsewhere.test", "admin@elsewhere.test"),
+    # A scope of the validation, with or without being a name of the order.
+    ("example.com", "jane@mail.test"),
+    ("www.example.com", "jane@mail.test", "example.com"),
 ]
 
 
@@ -873,3 +941,64 @@ def test_resend_does_what_its_dry_run_predicts(
     if check_recipients and outcome == "sent":
         assert {without_wildcard(recipient.domain) for recipient in plan.request.recipients} <= listed
     assert plan.unenforced_refusal is None or not check_recipients
+
+
+# Property: what a dry run lists as accepted is accepted exactly so
+
+
+LISTED_NAMES = st.sampled_from(
+    [
+        *("example.com", "www.example.com", "*.example.com", "a.b.c.example.co.uk", "*.a.example.co.uk", "b.test"),
+        # Public suffixes and names below them, a name that no request can name, and one that is nearly too long.
+        *("co.uk", "shop.github.io", "www.ck", "city.kawasaki.jp", "_dmarc.example.com", "xn--bcher-kva.example"),
+        ".".join(["a" * 59, "b" * 59, "c" * 59, "d" * 52, "example", "com"]),
+    ]
+)
+SCOPES = st.sampled_from(["", "example.com", "www.example.com", "co.uk", "example.co.uk"])
+PUBLISHED = st.lists(
+    st.sampled_from(
+        [
+            *("jane@mail.test", "admin@example.com", "admin@www.example.com", "webmaster@co.uk", "jane@example.com"),
+            *("admin@b.test", "postmaster@example.co.uk", "hostmaster@mail.test"),
+        ]
+    ),
+    max_size=4,
+)
+CONTACTS = st.builds(
+    lambda txt, caa, failure: Contacts(tuple(txt), tuple(caa), failure),
+    PUBLISHED,
+    PUBLISHED,
+    st.sampled_from([None, "x"]),
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    domains=st.lists(
+        st.builds(NameStatus, SCOPES, STATUSES, st.lists(LISTED_NAMES, max_size=3).map(tuple), st.booleans()),
+        max_size=3,
+    ),
+    names=st.just(()) | st.lists(LISTED_NAMES, max_size=3).map(tuple),
+    contacts=st.dictionaries(LISTED_NAMES.map(without_wildcard), CONTACTS),
+)
+def test_every_address_that_a_dry_run_lists_is_accepted_as_listed(
+    domains: list[NameStatus], names: tuple[str, ...], contacts: dict[str, Contacts]
+) -> None:
+    fakes = Fakes()
+    fakes.certcentral.order, fakes.certcentral.domains = order_of(names=names), tuple(domains)
+    fakes.contacts.published = contacts
+    answer: Any = dry_run(fakes).to_json()
+
+    listed = [
+        {"domain": name["name"], **address}
+        for name in answer["names"]
+        for address in [*({"email": email} for email in name["accepted"]), *name["accepted_at_parents"]]
+    ]
+    for recipient in listed:
+        request = ResendRequest.from_input({"order_id": 7, "domain_approval_emails": [recipient], "force": True})
+        # The address is as the resend itself writes it, so that a client may compare the two.
+        assert request.upstream_body == {"domain_approval_emails": [recipient]}
+        planned = fakes.resender(NOW).dry_run(request, fakes.invocation(NOW))
+        fakes.records.records.clear()
+        result = fakes.resender(NOW).resend(request, fakes.invocation(NOW))
+        assert (planned.would_be, result.outcome) == ("sent", "sent")

@@ -208,15 +208,38 @@ def test_250_recipients_are_accepted_and_251_are_not():
 
 def test_duplicate_recipients_are_removed_and_the_first_is_kept():
     items = [
-        {"domain": "example.com", "email": "Admin@example.com"},
-        {"domain": "EXAMPLE.com", "email": "admin@EXAMPLE.COM"},
-        {"domain": "www.example.com", "email": "admin@example.com"},
+        {"domain": "example.com", "email": "Jane@example.com"},
+        {"domain": "EXAMPLE.com", "email": "jane@EXAMPLE.COM"},
+        {"domain": "example.com.", "email": "jane@example.com."},
+        {"domain": "www.example.com", "email": "jane@example.com"},
     ]
 
     assert parse(domain_approval_emails=items).recipients == (
-        Recipient("example.com", "Admin@example.com"),
-        Recipient("www.example.com", "admin@example.com"),
+        Recipient("example.com", "Jane@example.com"),
+        Recipient("www.example.com", "jane@example.com"),
     )
+
+
+def test_recipient_is_normalized_in_every_field():
+    item = {"domain": "*.Sub.Example2.com.", "email": "Admin@EXAMPLE2.com.", "email_domain": "Example2.COM."}
+
+    request = parse(domain_approval_emails=[item])
+
+    assert request.upstream_body == {
+        "domain_approval_emails": [
+            {"domain": "*.sub.example2.com", "email": "admin@example2.com", "email_domain": "example2.com"}
+        ]
+    }
+
+
+@pytest.mark.parametrize("field", ["domain", "email", "email_domain"])
+def test_second_final_dot_is_rejected_by_field(field):
+    item = {"domain": "example.com", "email": "admin@example.com", "email_domain": "example.com"}
+
+    with pytest.raises(InvalidRequest) as caught:
+        parse(domain_approval_emails=[item | {field: item[field] + ".."}])
+
+    assert caught.value.field == f"domain_approval_emails[0].{field}"
 
 
 @pytest.mark.parametrize(
@@ -276,7 +299,7 @@ def test_email_domain_is_the_domain_itself_or_a_parent(domain, value, email_doma
         ("example.com", ""),
         ("example.com", 1),
         ("example.com", ["example.com"]),
-        ("example.com", "example.com."),
+        ("example.com", "example.com.."),
         ("example.com", ".example.com"),
     ],
     ids=ascii,

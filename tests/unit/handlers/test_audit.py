@@ -100,7 +100,7 @@ def test_line_of_a_sent_resend_has_caller_and_recipients(output):
         "event_source": "http",
         "order_id": 7,
         "caller": CALLER,
-        "recipients": ["j***@example.com", "Hostmaster@example.com"],
+        "recipients": ["j***@example.com", "hostmaster@example.com"],
     }
 
 
@@ -208,7 +208,7 @@ def test_line_before_a_send_has_recipients_and_counts_nothing(output):
     observability.flush()
     (line,) = output().lines
     assert (line["message"], line["outcome"]) == ("sending", "sending")
-    assert line["recipients"] == ["j***@example.com", "Hostmaster@example.com"]
+    assert line["recipients"] == ["j***@example.com", "hostmaster@example.com"]
     assert "skipped" not in line
     assert (line["order_id"], line["caller"]) == (7, CALLER)
 
@@ -227,7 +227,7 @@ def test_skipped_recipients_are_logged_before_a_send(output):
     audit().before_send(REMAINING)
 
     (line,) = output().lines
-    assert (line["recipients"], line["skipped"]) == (["Hostmaster@example.com"], SKIPPED)
+    assert (line["recipients"], line["skipped"]) == (["hostmaster@example.com"], SKIPPED)
 
 
 @pytest.mark.parametrize("outcome", ["sent", "duplicate"])
@@ -235,7 +235,7 @@ def test_skipped_recipients_are_logged_with_the_result(output, outcome):
     audit().succeeded(replace(SENT, request=REMAINING, outcome=outcome))
 
     line = output().audit
-    assert (line["recipients"], line["skipped"]) == (["Hostmaster@example.com"], SKIPPED)
+    assert (line["recipients"], line["skipped"]) == (["hostmaster@example.com"], SKIPPED)
 
 
 def test_skipped_recipients_are_logged_with_an_unknown_outcome(output):
@@ -245,7 +245,7 @@ def test_skipped_recipients_are_logged_with_an_unknown_outcome(output):
     line.failed(OutcomeUnknown("x"))
 
     logged = output().audit
-    assert (logged["recipients"], logged["skipped"]) == (["Hostmaster@example.com"], SKIPPED)
+    assert (logged["recipients"], logged["skipped"]) == (["hostmaster@example.com"], SKIPPED)
 
 
 # Errors
@@ -341,6 +341,20 @@ def test_request_for_a_validated_order_is_a_failure(output, event_source):
     assert emitted(output) == {"ResendFailed": [one(reason="OrderNotEligible"), one()]}
 
 
+@pytest.mark.parametrize("code", ["not_found|route", "method_not_allowed"])
+def test_request_to_another_route_has_a_line_and_counts_nothing(output, code):
+    line = Audit("http")
+    line.caller = CALLER
+
+    line.not_routed(code)
+
+    observability.flush()
+    printed = output()
+    logged = {name: value for name, value in printed.audit.items() if name not in LOGGER_FIELDS | {"duration_ms"}}
+    assert logged == {"outcome": "not_routed", "event_source": "http", "caller": CALLER, "code": code}
+    assert printed.metrics == {}
+
+
 def test_bug_is_logged_with_its_stack_trace_and_counted(output):
     try:
         raise ValueError("a detail")
@@ -349,7 +363,7 @@ def test_bug_is_logged_with_its_stack_trace_and_counted(output):
 
     observability.flush()
     printed = output()
-    assert printed.audit["outcome"] == "InternalError"
+    assert (printed.audit["outcome"], printed.audit["code"]) == ("InternalError", "internal_error")
     (line,) = [line for line in printed.lines if line.get("message") == "internal error"]
     assert (line["level"], line["exception_name"]) == ("ERROR", "ValueError")
     assert printed.metrics == {"ResendFailed": [one(reason="InternalError"), one()]}

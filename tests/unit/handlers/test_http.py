@@ -119,9 +119,14 @@ def test_http_request_is_validated_once(make, monkeypatch):
 
 
 @each_payload
-@pytest.mark.parametrize("prefix", ["", "/live", "/$default", "/dv-resend"])
-def test_path_may_have_one_segment_before_it(make, prefix):
-    event = make(path=prefix + PATH)
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "/live", "/$default", "/dv-resend", "/pki/certs", "/a/b/c/d", "/services/v2", PATH.replace("123456789", "1")],
+    ids=ascii,
+)
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_path_may_have_a_prefix_and_a_final_slash(make, prefix, slash):
+    event = make(path=prefix + PATH + slash)
 
     assert http.not_routed(event) is None
     assert parse(event).order_id == ORDER_ID
@@ -131,8 +136,9 @@ def test_path_may_have_one_segment_before_it(make, prefix):
 @pytest.mark.parametrize(
     "path",
     [
-        *("", "/", "/services/v2", "/services/v2/order/certificate/123456789", PATH + "/", PATH + "/x", PATH + "\n"),
-        *("/a/b" + PATH, "/" + PATH, PATH[1:], PATH.upper(), PATH.replace("v2", "v1"), PATH + "x", None, 1, []),
+        *("", "/", "/services/v2", "/services/v2/order/certificate/123456789", PATH + "//", PATH + "/x", PATH + "\n"),
+        *("/a/b/" + PATH, "/" + PATH, "a" + PATH, PATH[1:], PATH + "/\n", PATH + "x", None, 1, []),
+        *(PATH.upper(), PATH.replace("v2", "v1")),
         *("/services/v2/order/certificate//resend-emails", "/services/v2/order/certificate/1/2/resend-emails"),
         *("/services/v2/order/certificate/1/../2/resend-emails", "/services/v2/order/certificate/1/check-dcv"),
     ],
@@ -174,11 +180,28 @@ def test_bad_order_id_in_the_path_is_rejected(make, order_id):
 @each_payload
 @pytest.mark.parametrize(
     "body",
-    [{"body": None}, {"body": ""}, {"body": "{}"}, {"body": " {}\n"}, in_base64(b""), in_base64(b"{}")],
+    [
+        *({"body": body} for body in (None, "", "{}", " {}\n", "null", " null\n")),
+        *({"body": "\ufeff" + body} for body in ("", "{}", "null")),
+        *(in_base64(body) for body in (b"", b"{}", b"null", b"\xef\xbb\xbf", b"\xef\xbb\xbf{}", b"\xef\xbb\xbfnull")),
+        {"body": None, "isBase64Encoded": True},
+    ],
     ids=ascii,
 )
 def test_empty_body_means_default_recipients(make, body):
     assert parse(make(**body)) == ResendRequest(ORDER_ID)
+
+
+@each_payload
+@pytest.mark.parametrize(
+    "encode", [lambda text: {"body": text}, lambda text: in_base64(text.encode())], ids=["text", "base64"]
+)
+def test_byte_order_mark_is_skipped(make, encode):
+    body = {"locale": "en", "domain_approval_emails": [ONE]}
+
+    request = parse(make(**encode("\ufeff" + json.dumps(body))))
+
+    assert request.upstream_body == {"domain_approval_emails": [ONE], "locale": "en"}
 
 
 @each_payload
@@ -202,17 +225,28 @@ def test_base64_body_is_decoded(make):
 @pytest.mark.parametrize(
     "body",
     [
-        *({"body": text} for text in ("null", "[]", "1", "true", '"text"', "NaN", '[{"locale": "en"}]')),
+        *({"body": text} for text in ("[]", "1", "true", '"text"', "NaN", '[{"locale": "en"}]')),
         *(
             {"body": text}
             for text in ("{", "{]", '{"locale": }', "{'locale': 'en'}", "locale=en", "<xml/>", " ", "{}{}")
         ),
-        *({"body": text} for text in ('\ufeff{"locale": "en"}', "[" * 100_000, '{"locale": ' * 10_000, "1" * 5000)),
+        *(
+            {"body": text}
+            for text in (
+                '\ufeff\ufeff{"locale": "en"}',
+                "{}\ufeff",
+                " \ufeff{}",
+                "nul",
+                "[" * 100_000,
+                '{"locale": ' * 10_000,
+                "1" * 5000,
+            )
+        ),
         *({"body": body} for body in (1, True, ["{}"], {"locale": "en"})),
         *({"body": text, "isBase64Encoded": True} for text in ("{}", "e30", "e30=\n", "e3=0", "é", 1)),
         *(
             in_base64(body)
-            for body in (b"\xff\xfe", '{"locale": "é"}'.encode("latin-1"), "{}".encode("utf-16"), b"null")
+            for body in (b"\xff\xfe", '{"locale": "é"}'.encode("latin-1"), "{}".encode("utf-16"), b"\xef\xbb\xbf[]")
         ),
     ],
     ids=lambda body: ascii(body)[:60],
@@ -240,6 +274,18 @@ def test_repeated_field_is_shown_without_private_addresses():
     error = rejected(v2('{"jane.doe@example.com": 1, "jane.doe@example.com": 2}'))
 
     assert error.field == "j***@example.com"
+
+
+@each_payload
+@pytest.mark.parametrize("name", ["x" * 41, "\\u0000", "é"])
+def test_repeated_field_that_is_not_shown_is_rejected(make, name):
+    error = rejected(make(f'{{"{name}": 1, "{name}": 2}}'))
+
+    assert error.field == "body"
+    assert error.message == (
+        "body: has a field more than once in the same object "
+        "(its name is too long or not printable, so it is not shown)."
+    )
 
 
 @each_payload
@@ -571,5 +617,5 @@ def test_any_result_becomes_a_response_that_the_gateway_accepts(outcome, sent_at
 def test_any_other_field_of_the_body_is_rejected(name, value):
     error = rejected(v2(json.dumps({name: value})))
 
-    assert error.field == untrusted.printable_field_name(name)
+    assert error.field == (untrusted.printable_field_name(name) or "request")
     assert str(error).isprintable()
