@@ -998,7 +998,7 @@ def test_every_address_that_a_dry_run_lists_is_accepted_as_listed(
         request = ResendRequest.from_input({"order_id": 7, "domain_approval_emails": [recipient], "force": True})
         # The address is as the resend itself writes it, so that a client may compare the two.
         assert request.upstream_body == {"domain_approval_emails": [recipient]}
-        planned = fakes.resender(NOW).dry_run(request, fakes.invocation(NOW))
         fakes.records.records.clear()
+        planned = fakes.resender(NOW).dry_run(request, fakes.invocation(NOW))
         result = fakes.resender(NOW).resend(request, fakes.invocation(NOW))
         assert (planned.would_be, result.outcome) == ("sent", "sent")
