@@ -172,13 +172,8 @@ def test_openapi_order_id_schema_matches_the_code(order_id: str) -> None:
             {"domain_approval_emails": [{"domain": "example.com", "email": "a@example.com"}] * (MAX_RECIPIENTS + 1)},
             False,
         ),
-        ({"locale": "pt_BR"}, True),
-        ({"locale": "zh-cn"}, True),
-        ({"locale": "eng"}, False),
-        ({"locale": "pt_BRA"}, False),
-        ({"locale": "pt_BR\n"}, False),
-        ({"locale": None}, False),
-        ([], False),
+        *(({"locale": "pt_BR"}, True), ({"locale": "zh-cn"}, True), ({"locale": "eng"}, False)),
+        *(({"locale": "pt_BRA"}, False), ({"locale": "pt_BR\n"}, False), ({"locale": None}, False), ([], False)),
     ],
 )
 def test_openapi_body_limits_match_the_code(body: Any, is_valid: bool) -> None:
@@ -315,8 +310,7 @@ def produced() -> list[http.HttpResponse]:
     return [
         http.http_answer(ResendResult(request, "sent", 0, 3600)),
         http.http_answer(ResendResult(replace(request, skipped=(SKIPPED,)), "sent", 0, 3600)),
-        http.http_answer(ResendResult(request, "duplicate", 0, 1)),
-        http.http_error(ZeroDivisionError()),
+        *(http.http_answer(ResendResult(request, "duplicate", 0, 1)), http.http_error(ZeroDivisionError())),
         *(answer for answer in not_routed if answer is not None),
         *(http.http_error(error) for cls in ERRORS for error in instances(cls)),
     ]
@@ -408,7 +402,7 @@ def test_openapi_gateway_errors_are_documented_where_possible() -> None:
 
 
 @pytest.fixture
-def emulator(aws: None, settings: Callable[..., None]) -> Iterator[CertCentralEmulator]:  # noqa: ARG001
+def emulator(aws: None, settings: Callable[..., None]) -> Iterator[CertCentralEmulator]:
     with CertCentralEmulator(valid_key=CANARY) as emulator:
         settings(CERTCENTRAL_BASE_URL=emulator.base_url, DNS_SERVERS=emulator.dns_server)
         yield emulator
