@@ -178,14 +178,6 @@ def handles(sqs, url, count):
     return [message["ReceiptHandle"] for message in messages]
 
 
-def test_delayed_messages_stay_invisible(queue, sqs, url, received):
-    queue.send(many(3), TODAY)
-
-    queue.delay(handles(sqs, url, 3), 600)
-
-    assert received() == []
-
-
 @pytest.mark.parametrize("seconds", [1, 30, 900, 3600])
 def test_delay_of_a_batch_is_one_call(queue, client, sqs, url, seconds):
     queue.send(many(10), TODAY)

@@ -15,6 +15,7 @@ from dv_resend.core.orders import NameStatus, Order, OrderStatus
 from dv_resend.core.recipients import Contacts, Verdict, check_recipients, domains_to_look_up, judge
 from dv_resend.core.requests import Recipient, ResendRequest
 from dv_resend.errors import RecipientNotAllowed, RecipientUnverified
+from unit.fakes import resend_request
 
 FIVE = ["admin", "administrator", "hostmaster", "postmaster", "webmaster"]
 ALLOWED = {"constructed", "txt_contact", "caa_contact"}
@@ -39,8 +40,7 @@ def order_by_base_domain(scope: str, *names: str) -> OrderStatus:
 
 def parse_recipients(*entries: tuple[str, ...]) -> tuple[Recipient, ...]:
     """Parse ``(domain, email)`` and ``(domain, email, email_domain)``, as a caller sends them."""
-    items = [dict(zip(("domain", "email", "email_domain"), entry, strict=False)) for entry in entries]
-    return ResendRequest.from_input({"order_id": 7, "domain_approval_emails": items}).recipients
+    return resend_request(*entries).recipients
 
 
 @dataclass(frozen=True)
