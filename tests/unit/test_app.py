@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from conftest import CANARY, SECRET_ID, SERVICE, TABLE, Output, create_send_records_table
 from moto import mock_aws
 
-from dev.emulator import CertCentralEmulator
+from dev.emulator import CertCentralEmulator as Emulator
 from dev.emulator.orders import SEED_IDS
 from dv_resend import app
 from dv_resend.adapters.certcentral import CertCentralClient
@@ -137,13 +137,13 @@ def aws(_one_aws: None, settings: Settings) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def _one_emulator() -> Iterator[CertCentralEmulator]:
-    with CertCentralEmulator(valid_key=CANARY) as emulator:
+def _one_emulator() -> Iterator[Emulator]:
+    with Emulator(valid_key=CANARY) as emulator:
         yield emulator
 
 
 @pytest.fixture
-def emulator(aws: None, settings: Settings, _one_emulator: CertCentralEmulator) -> CertCentralEmulator:
+def emulator(aws: None, settings: Settings, _one_emulator: Emulator) -> Emulator:
     _one_emulator.reset()
     settings(
         CERTCENTRAL_BASE_URL=_one_emulator.base_url,
@@ -157,7 +157,7 @@ def store_key(key: str) -> None:
     boto3.client("secretsmanager").put_secret_value(SecretId=SECRET_ID, SecretString=key)
 
 
-def puts(emulator: CertCentralEmulator) -> list[dict[str, Any]]:
+def puts(emulator: Emulator) -> list[dict[str, Any]]:
     return [call for call in emulator.calls if call["method"] == "PUT"]
 
 
@@ -174,7 +174,7 @@ def values(output: Output) -> dict[str, list[Any]]:
 
 
 @each_source
-def test_request_is_sent_once_after_two_queries(emulator: CertCentralEmulator, invoke: Invoke, make: MakeEvent) -> None:
+def test_request_is_sent_once_after_two_queries(emulator: Emulator, invoke: Invoke, make: MakeEvent) -> None:
     invoke(make(EXAMPLE, BODY))
 
     assert [(call["method"], call["path"].partition("/certificate/")[2], call["role"]) for call in emulator.calls] == [
@@ -227,7 +227,7 @@ def test_sent_request_is_audited_and_counted(
 
 @each_source
 def test_dry_run_is_answered_with_the_plan_and_sends_nothing(
-    emulator: CertCentralEmulator, invoke: Invoke, output: ReadOutput, make: MakeEvent
+    emulator: Emulator, invoke: Invoke, output: ReadOutput, make: MakeEvent
 ) -> None:
     answer = invoke(make(EXAMPLE, BODY, dry_run=True))
 
@@ -241,9 +241,7 @@ def test_dry_run_is_answered_with_the_plan_and_sends_nothing(
 
 
 @each_source
-def test_redelivery_of_a_forced_call_sends_nothing(
-    emulator: CertCentralEmulator, invoke: Invoke, make: MakeEvent
-) -> None:
+def test_redelivery_of_a_forced_call_sends_nothing(emulator: Emulator, invoke: Invoke, make: MakeEvent) -> None:
     invoke(direct(ORDER), request_id="first")
 
     for _ in range(3):
@@ -253,14 +251,14 @@ def test_redelivery_of_a_forced_call_sends_nothing(
 
 
 @pytest.mark.parametrize("make", [http_v2, direct])
-def test_next_forced_call_sends_again(emulator: CertCentralEmulator, invoke: Invoke, make: MakeEvent) -> None:
+def test_next_forced_call_sends_again(emulator: Emulator, invoke: Invoke, make: MakeEvent) -> None:
     for request_id in ("one", "two"):
         invoke(make(ORDER, force=True), request_id=request_id)
 
     assert len(puts(emulator)) == 2
 
 
-def test_redelivery_of_a_forced_event_is_known_by_its_id(emulator: CertCentralEmulator, invoke: Invoke) -> None:
+def test_redelivery_of_a_forced_event_is_known_by_its_id(emulator: Emulator, invoke: Invoke) -> None:
     for request_id in ("one", "two", "three"):
         invoke(event(ORDER, force=True), request_id=request_id)
 
@@ -268,7 +266,7 @@ def test_redelivery_of_a_forced_event_is_known_by_its_id(emulator: CertCentralEm
 
 
 @pytest.mark.parametrize("source", ["direct", "event"])
-def test_status_is_answered(emulator: CertCentralEmulator, invoke: Invoke, output: ReadOutput, source: str) -> None:
+def test_status_is_answered(emulator: Emulator, invoke: Invoke, output: ReadOutput, source: str) -> None:
     question = {"action": "status", "order_id": ORDER}
 
     answer = invoke(question if source == "direct" else event(ORDER) | {"detail": question})
@@ -290,7 +288,7 @@ def test_status_is_answered(emulator: CertCentralEmulator, invoke: Invoke, outpu
 class Scene:
     """What a test may change before the call, and what it then asks for."""
 
-    emulator: CertCentralEmulator
+    emulator: Emulator
     monkeypatch: pytest.MonkeyPatch
     settings: Settings
     body: dict[str, Any] = field(default_factory=dict)
@@ -321,7 +319,7 @@ class Scene:
 
 
 @pytest.fixture
-def scene(emulator: CertCentralEmulator, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Scene:
+def scene(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Scene:
     return Scene(emulator, monkeypatch, settings)
 
 
@@ -444,7 +442,7 @@ def seed_ids(names: set[str]) -> set[int]:
 
 
 @pytest.fixture
-def queue_url(emulator: CertCentralEmulator, settings: Settings) -> Iterator[str]:
+def queue_url(emulator: Emulator, settings: Settings) -> Iterator[str]:
     """Make the function one that sweeps, with a reminder queue and the highest rate: no test waits for a token."""
     sqs = boto3.client("sqs")
     url = sqs.create_queue(QueueName="reminders.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
@@ -486,7 +484,7 @@ def enqueue(url: str, *order_ids: int) -> None:
 
 @pytest.mark.usefixtures("queue_url")
 @pytest.mark.parametrize("name", SAMPLES)
-def test_sample_event_is_accepted(emulator: CertCentralEmulator, invoke: Invoke, name: str) -> None:
+def test_sample_event_is_accepted(emulator: Emulator, invoke: Invoke, name: str) -> None:
     answer = invoke(SAMPLES[name], seconds=900)
 
     match SOURCES[name]:
@@ -503,7 +501,7 @@ def test_sample_event_is_accepted(emulator: CertCentralEmulator, invoke: Invoke,
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_sweep_queues_due_orders_and_is_audited_and_counted(
-    emulator: CertCentralEmulator, queue_url: str, invoke: Invoke, output: ReadOutput, name: str
+    emulator: Emulator, queue_url: str, invoke: Invoke, output: ReadOutput, name: str
 ) -> None:
     answer = invoke(SAMPLES[name], seconds=900)
 
@@ -532,7 +530,7 @@ def test_sweep_queues_due_orders_and_is_audited_and_counted(
 
 
 def test_reminders_are_sent_to_default_recipients(
-    emulator: CertCentralEmulator, queue_url: str, invoke: Invoke, output: ReadOutput
+    emulator: Emulator, queue_url: str, invoke: Invoke, output: ReadOutput
 ) -> None:
     enqueue(queue_url, SEED_IDS["all_approved"], ORDER, SEED_IDS["wildcard"])
 
@@ -553,7 +551,7 @@ def test_reminders_are_sent_to_default_recipients(
 
 
 def test_unknown_reminder_is_audited_once_and_acknowledged(
-    emulator: CertCentralEmulator, queue_url: str, invoke: Invoke, output: ReadOutput
+    emulator: Emulator, queue_url: str, invoke: Invoke, output: ReadOutput
 ) -> None:
     enqueue(queue_url, ORDER)
     records = receive(queue_url)
@@ -569,7 +567,7 @@ def test_unknown_reminder_is_audited_once_and_acknowledged(
 
 
 def test_reminders_after_an_account_error_are_delayed(
-    emulator: CertCentralEmulator, queue_url: str, invoke: Invoke, output: ReadOutput
+    emulator: Emulator, queue_url: str, invoke: Invoke, output: ReadOutput
 ) -> None:
     enqueue(queue_url, 999, ORDER, SEED_IDS["wildcard"], SEED_IDS["idn"])
     emulator.inject({"fault": "status", "status": 429, "path": f"/{SEED_IDS['wildcard']}/"})
@@ -616,9 +614,7 @@ def test_error_of_a_sweep_is_raised_audited_and_not_measured(
     assert ("offset" in printed.audit) == (error is CertCentralUnavailable)
 
 
-def test_function_without_a_queue_handles_no_reminders(
-    emulator: CertCentralEmulator, invoke: Invoke, output: ReadOutput
-) -> None:
+def test_function_without_a_queue_handles_no_reminders(emulator: Emulator, invoke: Invoke, output: ReadOutput) -> None:
     with pytest.raises(ConfigurationError, match="SWEEP_QUEUE_URL"):
         invoke(SAMPLES["sqs-reminders.json"])
 
@@ -655,7 +651,7 @@ def buckets(monkeypatch: pytest.MonkeyPatch) -> list[FakeBucket]:
 
 
 def test_rate_limit_counts_every_call_of_all_invocations(
-    emulator: CertCentralEmulator, queue_url: str, invoke: Invoke, settings: Settings, buckets: list[FakeBucket]
+    emulator: Emulator, queue_url: str, invoke: Invoke, settings: Settings, buckets: list[FakeBucket]
 ) -> None:
     settings(SWEEP_REQUESTS_PER_SECOND="2.5")
 

@@ -55,17 +55,9 @@ def resend(
     return fakes.resender(NOW + at, **config).resend(request, fakes.invocation(NOW + at, delivery_id))
 
 
-def failure[E: BaseException](
-    kind: type[E],
-    fakes: Fakes,
-    request: ResendRequest = REQUEST,
-    *,
-    at: int = 0,
-    delivery_id: str = "call-1",
-    **config: Any,
-) -> E:
+def failure[E: BaseException](kind: type[E], fakes: Fakes, request: ResendRequest = REQUEST, **config: Any) -> E:
     with pytest.raises(kind) as caught:
-        resend(fakes, request, at=at, delivery_id=delivery_id, **config)
+        resend(fakes, request, **config)
     return caught.value
 
 
