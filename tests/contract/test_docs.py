@@ -37,16 +37,9 @@ BLOCKS = [block for name in NAMES for block in pages.blocks(name)]
 
 # Commands that need an AWS account. Their options and their payloads are checked, they are not run.
 NEEDS_AWS_ACCOUNT = {
-    "cloudformation describe-stacks",
-    "deploy stop-deployment",
-    "events put-events",
-    "lambda delete-function-concurrency",
-    "lambda invoke",
-    "lambda put-function-concurrency",
-    "scheduler create-schedule",
-    "secretsmanager put-secret-value",
-    "sqs start-message-move-task",
-    "stepfunctions start-execution",
+    *("cloudformation describe-stacks", "deploy stop-deployment", "events put-events", "lambda invoke"),
+    *("lambda delete-function-concurrency", "lambda put-function-concurrency", "scheduler create-schedule"),
+    *("secretsmanager put-secret-value", "sqs start-message-move-task", "stepfunctions start-execution"),
 }
 # Programs that send DigiCert's request, by section. They are run here and in e2e/test_clients.
 CLIENTS = {("README.md", "Call it")} | {("docs/calling.md", title) for title in ("curl", "Python", "Go", "Node.js")}
