@@ -1,4 +1,4 @@
-"""The handler: each event source with each kind of outcome, against the CertCentral emulator and an AWS in this process.
+"""The handler: each event source and each kind of outcome, with the CertCentral emulator and an AWS in this process.
 
 What lies below the handler is tested there. Here counts that the parts fit together: the answer or the error, the audit
 line, the metrics, and that the key shows nowhere (`conftest`).
@@ -126,7 +126,7 @@ def _one_aws() -> Iterator[None]:
 
 
 @pytest.fixture
-def aws(_one_aws: None, settings: Settings) -> Iterator[None]:
+def aws(_one_aws: None, settings: Settings) -> Iterator[None]:  # noqa: ARG001
     """Replace the suite's own fixture: an AWS with an empty table, and with the canary key in the secret."""
     table = boto3.client("dynamodb")
     for item in table.scan(TableName=TABLE)["Items"]:
@@ -143,7 +143,7 @@ def _one_emulator() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def emulator(aws: None, settings: Settings, _one_emulator: Emulator) -> Emulator:
+def emulator(aws: None, settings: Settings, _one_emulator: Emulator) -> Emulator:  # noqa: ARG001
     _one_emulator.reset()
     settings(
         CERTCENTRAL_BASE_URL=_one_emulator.base_url,
@@ -442,7 +442,7 @@ def seed_ids(names: set[str]) -> set[int]:
 
 
 @pytest.fixture
-def queue_url(emulator: Emulator, settings: Settings) -> Iterator[str]:
+def queue_url(emulator: Emulator, settings: Settings) -> Iterator[str]:  # noqa: ARG001
     """Make the function one that sweeps, with a reminder queue and the highest rate: no test waits for a token."""
     sqs = boto3.client("sqs")
     url = sqs.create_queue(QueueName="reminders.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]

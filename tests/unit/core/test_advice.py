@@ -427,7 +427,7 @@ def rank(sentence: str) -> int:
     ),
     paused=st.booleans(),
     age=st.one_of(st.none(), st.floats(-2, 500)),
-    at=st.datetimes(datetime(2026, 1, 1), datetime(2029, 1, 1), timezones=st.just(UTC)),
+    at=st.datetimes(datetime(2026, 1, 1), datetime(2029, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
 )
 def test_advice_is_distinct_sentences_the_most_useful_first(
     names: list[NameReport],
