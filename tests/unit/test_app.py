@@ -1,4 +1,4 @@
-"""The handler: each event source and outcome, against the CertCentral emulator and an AWS in this process.
+"""The handler: each event source and each kind of outcome, with the CertCentral emulator and an AWS in this process.
 
 What lies below the handler is tested there. Here counts that the parts fit together: the answer or the error, the audit
 line, the metrics, and that the key shows nowhere (`conftest`).

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import get_args
 
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from dv_resend.core.addresses import constructed_addresses
 from dv_resend.core.orders import NameStatus, Order, OrderStatus
 from dv_resend.core.recipients import Contacts, Verdict, check_recipients, domains_to_look_up, judge
-from dv_resend.core.requests import Recipient, ResendRequest
+from dv_resend.core.requests import Recipient
 from dv_resend.errors import RecipientNotAllowed, RecipientUnverified
-from unit.fakes import resend_request
+from unit.fakes import FakeContacts, resend_request
 
 FIVE = ["admin", "administrator", "hostmaster", "postmaster", "webmaster"]
 ALLOWED = {"constructed", "txt_contact", "caa_contact"}
@@ -43,27 +43,13 @@ def parse_recipients(*entries: tuple[str, ...]) -> tuple[Recipient, ...]:
     return resend_request(*entries).recipients
 
 
-@dataclass(frozen=True)
-class FakeDns:
-    """Publishes ``contacts`` by domain, and remembers which domains were looked up."""
-
-    contacts: Mapping[str, Contacts] = field(default_factory=dict)
-    lookups: list[list[str]] = field(default_factory=list)
-
-    def look_up(self, domains: Iterable[str]) -> dict[str, Contacts]:
-        wanted = list(domains)
-        if wanted:
-            self.lookups.append(wanted)
-        return {domain: self.contacts.get(domain, Contacts()) for domain in wanted}
+def look_up(recipients: Sequence[Recipient], order: OrderStatus, dns: FakeContacts) -> dict[str, Contacts]:
+    domains = domains_to_look_up(recipients, order)
+    return dns.contacts(domains) if domains else {}
 
 
-def verdict_on(recipient: Recipient, order: OrderStatus, dns: FakeDns) -> Verdict:
-    return judge(recipient, order, dns.look_up(domains_to_look_up([recipient], order)))
-
-
-def check(recipients: Sequence[Recipient], order: OrderStatus, dns: FakeDns | None = None) -> None:
-    dns = dns or FakeDns()
-    check_recipients(recipients, order, dns.look_up(domains_to_look_up(recipients, order)))
+def check(recipients: Sequence[Recipient], order: OrderStatus, contacts: Mapping[str, Contacts] | None = None) -> None:
+    check_recipients(recipients, order, look_up(recipients, order, FakeContacts(published=contacts)))
 
 
 # The rule
@@ -193,9 +179,9 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_recipient_gets_the_documented_verdict(case: Case) -> None:
-    dns = FakeDns(case.contacts)
+    contacts = look_up([case.recipient], case.order_status, FakeContacts(published=case.contacts))
 
-    verdict = verdict_on(case.recipient, case.order_status, dns)
+    verdict = judge(case.recipient, case.order_status, contacts)
 
     assert verdict.reason == case.reason
     assert verdict.is_allowed == (case.reason in ALLOWED)
@@ -248,7 +234,7 @@ def test_lookup_before_names_are_known_is_sufficient(names: tuple[str, ...]) -> 
         order_by_fqdn("b.test", "x.c.test"),
         order_by_base_domain("c.test", "x.c.test"),
     ):
-        contacts = FakeDns().look_up(domains_to_look_up(recipients, early))
+        contacts = look_up(recipients, early, FakeContacts())
         late = early.with_names_of(Order(7, None, None, None, names=names))
 
         for recipient in recipients:
@@ -262,7 +248,7 @@ def refusal_of(
     recipients: Sequence[Recipient], order: OrderStatus, contacts: Mapping[str, Contacts] | None = None
 ) -> RecipientNotAllowed:
     with pytest.raises(RecipientNotAllowed) as caught:
-        check(recipients, order, FakeDns(contacts or {}))
+        check(recipients, order, contacts)
     return caught.value
 
 
@@ -392,7 +378,7 @@ def error_about_unverified(
     recipients: Sequence[Recipient], order: OrderStatus, contacts: Mapping[str, Contacts]
 ) -> RecipientUnverified:
     with pytest.raises(RecipientUnverified) as caught:
-        check(recipients, order, FakeDns(contacts))
+        check(recipients, order, contacts)
     return caught.value
 
 
@@ -493,7 +479,7 @@ class Situation:
     name: Name
     entry: dict[str, str]
     order: OrderStatus
-    dns: FakeDns
+    dns: FakeContacts
 
     @property
     def authorization_domain(self) -> str:
@@ -504,9 +490,8 @@ class Situation:
         return [domain.scope for domain in self.order.domains]
 
     def verdict(self, **changed: str) -> Verdict:
-        items = [self.entry | changed]
-        (recipient,) = ResendRequest.from_input({"order_id": 7, "domain_approval_emails": items}).recipients
-        return verdict_on(recipient, self.order, self.dns)
+        (recipient,) = resend_request(domain_approval_emails=[self.entry | changed]).recipients
+        return judge(recipient, self.order, look_up([recipient], self.order, self.dns))
 
 
 @st.composite
@@ -531,7 +516,7 @@ def situations(
     addresses = st.sampled_from([email, email.upper(), PKI, f"it@{name.text}"])
     contacts = st.lists(addresses, max_size=2).map(tuple)
     published = st.builds(Contacts, contacts, contacts, st.sampled_from([None, None, "no answer"]))
-    return Situation(name, entry, order(*statuses), FakeDns({domain: draw(published) for domain in domains}))
+    return Situation(name, entry, order(*statuses), FakeContacts(published={d: draw(published) for d in domains}))
 
 
 @PURE
@@ -546,7 +531,7 @@ def test_constructed_address_is_at_the_name_or_a_parent(situation: Situation) ->
     assert host == situation.authorization_domain
     # Not at the suffix: nothing above the registrable domain, unless CertCentral itself validates there.
     assert host in [name.text, *name.parents[:-1]] or (host == name.suffix and host in situation.scopes)
-    assert situation.dns.lookups == []
+    assert situation.dns.journal == []
 
 
 @PURE
@@ -556,10 +541,10 @@ def test_contact_is_published_at_the_authorization_domain(situation: Situation) 
 
     assume(verdict.reason in {"txt_contact", "caa_contact"})
     domain = situation.authorization_domain
-    published = situation.dns.contacts[domain]
+    published = situation.dns.published[domain]
     addresses = published.txt if verdict.reason == "txt_contact" else published.caa
     assert situation.entry["email"].lower() in [address.lower() for address in addresses]
-    assert situation.dns.lookups == [[domain]]
+    assert situation.dns.journal == [("contacts", [domain])]
 
 
 @PURE
@@ -614,7 +599,7 @@ def test_verdict_ignores_the_case_of_the_orders_names(situation: Situation, rng:
 @PURE
 @given(situations(local_parts=NO_ROLE), st.sampled_from([None, "no answer"]))
 def test_refusal_says_why_and_shows_no_private_address(situation: Situation, failure: str | None) -> None:
-    dns = FakeDns({situation.authorization_domain: Contacts((PKI,), failure=failure)})
+    dns = FakeContacts(published={situation.authorization_domain: Contacts((PKI,), failure=failure)})
 
     verdict = replace(situation, dns=dns).verdict()
 

@@ -256,12 +256,6 @@ def test_resend_in_the_last_hours_makes_the_reminder_needless(fakes: Fakes, requ
     assert len(fakes.certcentral.puts) == 1
 
 
-def test_default_resend_after_the_reminder_is_a_duplicate(fakes: Fakes) -> None:
-    remind(fakes)
-
-    assert resend(fakes, at=60) == "duplicate"
-
-
 def test_unknown_outcome_of_a_resend_counts_as_the_reminders(fakes: Fakes) -> None:
     fakes.certcentral.errors["resend_emails"] = OutcomeUnknown("x")
     with pytest.raises(OutcomeUnknown):
