@@ -33,12 +33,17 @@ os.environ |= {
 }
 
 import boto3
+import hypothesis
 import pytest
 import responses
 from moto import mock_aws
 
 from dv_resend import app, observability
 from dv_resend.config import Config
+
+# No test may depend on how fast a machine is.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 class _CurrentStdout:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,17 @@ class OwnProcess:
             return None
         (answer,) = [line for line in ran.stdout.splitlines() if line.startswith("ANSWER ")]
         return json.loads(answer.removeprefix("ANSWER "))
+
+
+@pytest.fixture
+def at_once() -> Callable[..., list[Any]]:
+    """Call a function eight times in parallel."""
+
+    def run(call: Callable[[], Any]) -> list[Any]:
+        with ThreadPoolExecutor(8) as pool:
+            return [future.result() for future in [pool.submit(call) for _ in range(8)]]
+
+    return run
 
 
 @pytest.fixture
