@@ -48,7 +48,7 @@ class DryRun:
         `Claims` are raised.
         """
         validation = self._certcentral.get_order_status(request.order_id, invocation.deadline)
-        order = self._certcentral.get_order(request.order_id, invocation.deadline)
+        order = self._certcentral.get_order(request.order_id, invocation.deadline).with_method_of(validation)
         validation = validation.with_names_of(order)
         plan = self._without_advice(request, invocation, order, validation)
         return replace(plan, advice=tuple(advise(plan)))
@@ -113,11 +113,14 @@ def _report(
     lookup: "ContactLookup",
 ) -> tuple[NameReport, ...]:
     """Add who may be mailed about each name, and who would be; without a ``request``, nobody would."""
+    recipients_at: dict[str, list[int]] = {}
+    for position, recipient in enumerate(request.recipients if request is not None else ()):
+        recipients_at.setdefault(without_wildcard(recipient.domain), []).append(position)
     reports = [
         replace(
             name,
             accepted=_accepted(name.name, contacts[without_wildcard(name.name)]),
-            mailed=() if request is None else _mailed(request, name),
+            mailed=() if request is None else _mailed(request, name, recipients_at),
             contacts_known=contacts[without_wildcard(name.name)].failure is None,
         )
         if name.needs_email
@@ -129,16 +132,22 @@ def _report(
 
 
 def _accepted(name: str, contacts: Contacts) -> tuple[str, ...]:
-    addresses = [address for domain in authorization_domains(name) for address in constructed_addresses(domain)]
+    domains = authorization_domains(name)
+    # A name may have a hundred parents. The addresses that exist are at the name itself or near the registrable domain.
+    del domains[1:-MAX_SHOWN]
+    addresses = [address for domain in domains for address in constructed_addresses(domain)]
     return tuple(dict.fromkeys([*addresses, *contacts.addresses[:MAX_SHOWN]]))
 
 
-def _mailed(request: "ResendRequest", name: NameReport) -> Literal["default"] | tuple[str, ...]:
+def _mailed(
+    request: "ResendRequest", name: NameReport, recipients_at: Mapping[str, list[int]]
+) -> Literal["default"] | tuple[str, ...]:
     """Return who would be mailed about a name, or about the scope at which it is validated."""
     if not request.recipients:
         return "default"
-    domains = {without_wildcard(name.name), without_wildcard(name.scope)}
-    return tuple(recipient.email for recipient in request.recipients if without_wildcard(recipient.domain) in domains)
+    domains = (without_wildcard(name.name), without_wildcard(name.scope))
+    positions = sorted({position for domain in domains for position in recipients_at.get(domain, ())})
+    return tuple(request.recipients[position].email for position in positions)
 
 
 def _objection(
