@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from dv_resend.core.claims import Claim, HeldClaim
-from dv_resend.core.eligibility import check_eligible, without_validated
+from dv_resend.core.eligibility import check_eligible, is_reissue, without_validated
 from dv_resend.core.recipients import check_recipients, domains_to_look_up
-from dv_resend.core.reminders import due_day, is_stuck
+from dv_resend.core.reminders import UNDATED, due_day, is_stuck
 from dv_resend.core.requests import Invocation, Reminder, ResendRequest, reminder_record_id
 from dv_resend.core.timestamps import utc
 from dv_resend.errors import OutcomeUnknown, ResendError, ResendInProgress, SendingPaused
@@ -93,11 +93,15 @@ class Resender:
         self._require_sending("Nothing was sent. Try again when it is on.")
         validation = self._certcentral.get_order_status(request.order_id, invocation.deadline)
         unvalidated = [each for each in request.recipients if not validation.listed_and_validated(each.domain)]
-        check = self._settings.check_recipients
-        domains = domains_to_look_up(unvalidated, validation) if check else []
+        check, known = self._settings.check_recipients, validation
+        if check and not all(validation.has(each.domain) for each in unvalidated):
+            # Perhaps only the order itself lists the name. DNS is never asked about a name that is not on the order.
+            known = validation.with_names_of(self._certcentral.get_order(request.order_id, invocation.deadline))
+        on_order = [each for each in unvalidated if known.has(each.domain)]
+        domains = domains_to_look_up(on_order, known) if check else []
         contacts = self._contacts().contacts(domains) if domains else {}
         # The last call before the PUT.
-        order = self._certcentral.get_order(request.order_id, invocation.deadline)
+        order = self._certcentral.get_order(request.order_id, invocation.deadline).with_method_of(validation)
         validation = validation.with_names_of(order)
         # What is wrong with the order as a whole is reported before what is wrong with a recipient.
         check_eligible(order)
@@ -125,18 +129,22 @@ class Resender:
             return self._already_reminded(request)
         self._require_sending("The reminder waits in the queue.")
         validation = self._certcentral.get_order_status(reminder.order_id, invocation.deadline)
-        order = self._certcentral.get_order(reminder.order_id, invocation.deadline)
+        order = self._certcentral.get_order(reminder.order_id, invocation.deadline).with_method_of(validation)
         check_eligible(order)
         # The order decides: the message may be old, or may not say which reminder is due.
         now = datetime.fromtimestamp(self._clock(), UTC)
-        if order.waiting_since is None:
-            return ReminderResult(reminder.order_id, "stuck")  # nobody can tell when to remind
-        day = due_day(order.waiting_since, now, self._settings.reminder_days)
-        if day is None:
-            stuck = is_stuck(order.waiting_since, now, self._settings.reminder_days)
-            return ReminderResult(reminder.order_id, "stuck" if stuck else "not_due")
+        waiting_since, days = order.waiting_since, self._settings.reminder_days
+        if waiting_since is None and is_reissue(order.status):
+            # Nobody can tell how long it has been waiting, so a reminder is due: one, not one for each sweep.
+            waiting_since, day = UNDATED, days[0]
+        elif waiting_since is None:
+            return ReminderResult(reminder.order_id, "stuck")
+        elif (found := due_day(waiting_since, now, days)) is not None:
+            day = found
+        else:
+            return ReminderResult(reminder.order_id, "stuck" if is_stuck(waiting_since, now, days) else "not_due")
         request = without_validated(request, validation.with_names_of(order))
-        record_id = reminder_record_id(reminder.order_id, order.waiting_since.astimezone(UTC).date(), day)
+        record_id = reminder_record_id(reminder.order_id, waiting_since.astimezone(UTC).date(), day)
         if record_id != reminder.record_id and self._claims.reminded(record_id):
             return self._already_reminded(request)
         return ReminderResult(reminder.order_id, self._send_recorded(request, record_id, invocation))

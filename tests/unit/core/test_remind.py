@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dv_resend.core.orders import ListedOrder, NameStatus, Order
+from dv_resend.core.orders import ListedOrder, NameStatus, Order, OrderStatus
 from dv_resend.core.requests import Reminder, ResendRequest, SweepRequest
 from dv_resend.core.sweep import Sweeper
 from dv_resend.errors import (
@@ -113,7 +113,7 @@ def test_paused_sending_asks_certcentral_nothing(fakes: Fakes, reminder: Reminde
 
 @pytest.mark.parametrize(
     ("waiting_since", "outcome"),
-    [(ago(0), "not_due"), (ago(6), "not_due"), (ago(24), "stuck"), (ago(400), "stuck"), (None, "stuck")],
+    [(ago(0), "not_due"), (ago(6), "not_due"), (ago(24), "stuck"), (ago(400), "stuck")],
     ids=str,
 )
 @each_reminder
@@ -125,6 +125,35 @@ def test_reminder_that_is_no_longer_due_is_not_sent(
 
     assert remind(fakes, reminder) == outcome
     assert (queries_and_puts(fakes), records(fakes)) == (QUERIES, [])
+
+
+def test_order_without_a_date_is_stuck(fakes: Fakes) -> None:
+    wait_since(fakes, None)
+
+    assert remind(fakes, UNDATED) == "stuck"
+    assert (queries_and_puts(fakes), records(fakes)) == (QUERIES, [])
+
+
+@pytest.mark.parametrize("status", ["reissue_pending", "Reissue_Pending"])
+def test_reissue_without_a_date_is_due_once(fakes: Fakes, status: str) -> None:
+    """Nobody can tell how long it has been waiting. It must neither wait for ever nor be mailed at each sweep."""
+    wait_since(fakes, None, status)
+
+    assert remind(fakes, UNDATED) == "sent"
+    assert [remind(fakes, UNDATED, at=day * 86400) for day in (1, 2, 3)] == ["already_reminded"] * 3
+    assert len(fakes.certcentral.puts) == 1
+
+
+def test_method_of_the_validation_decides_if_the_order_has_none(fakes: Fakes) -> None:
+    wait_since(fakes, ago(3))
+    fakes.certcentral.order = replace(fakes.certcentral.order, dcv_method=None)
+    with pytest.raises(OrderNotEligible):
+        remind(fakes)
+    fakes.certcentral.get_order_status = lambda *_: OrderStatus(  # type: ignore[method-assign]
+        7, "pending", "email", fakes.certcentral.domains
+    )
+
+    assert remind(fakes) == "sent"
 
 
 def test_late_message_sends_the_reminder_of_the_day(fakes: Fakes) -> None:
