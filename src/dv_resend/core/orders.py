@@ -55,7 +55,7 @@ class NameStatus:
     was unreadable. ``expired`` says that an earlier approval is over.
 
     Example:
-        >>> NameStatus("example.com", "approved", ("www.example.com",)).validated
+        >>> NameStatus("example.com", "approved", ("www.example.com",)).covers("*.example.com")
         True
     """
 
@@ -73,6 +73,13 @@ class NameStatus:
     def known_names(self) -> tuple[str, ...]:
         """The names of the order, or else the scope; empty if neither is known."""
         return self.names or ((self.scope,) if self.scope else ())
+
+    def covers(self, name: str) -> bool:
+        """Whether ``name``, with or without ``*.``, is among the names, or is the scope itself.
+
+        Looks at all names. To ask about many, use `OrderStatus`.
+        """
+        return without_wildcard(name) in map(without_wildcard, (self.scope, *self.names))
 
 
 @dataclass(frozen=True)

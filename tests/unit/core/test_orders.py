@@ -54,9 +54,10 @@ def test_name_with_expired_approval_is_not_validated(status):
     ],
 )
 def test_order_has_scopes_and_names_with_or_without_wildcard(name, is_covered):
-    status = order_status(("example.com", "pending", ("www.Example.com", "*.a.example.com", "Shop.test")))
+    entry = ("example.com", "pending", ("www.Example.com", "*.a.example.com", "Shop.test"))
 
-    assert status.has(name) is is_covered
+    assert NameStatus(*entry).covers(name) is is_covered
+    assert order_status(entry).has(name) is is_covered
 
 
 # All entries of an order
