@@ -58,7 +58,7 @@ class DryRun:
         `SendRecords` are raised.
         """
         validation = self._certcentral.get_order_status(request.order_id, invocation.deadline)
-        order = self._certcentral.get_order(request.order_id, invocation.deadline)
+        order = self._certcentral.get_order(request.order_id, invocation.deadline).with_method_of(validation)
         validation = validation.with_names_of(order)
         plan = self._without_advice(request, invocation, order, validation)
         return replace(plan, advice=tuple(advise(plan)))
@@ -140,8 +140,11 @@ def _report(
     lookup: "ContactLookup",
 ) -> tuple[NameReport, ...]:
     """Add who may be mailed about each name, and who would be; without a ``request``, nobody would."""
+    recipients_at: dict[str, list[int]] = {}
+    for position, recipient in enumerate(request.recipients if request is not None else ()):
+        recipients_at.setdefault(without_wildcard(recipient.domain), []).append(position)
     reports = [
-        _report_name(request, name, contacts[without_wildcard(name.name)]) if name.needs_email else name
+        _report_name(request, name, recipients_at, contacts[without_wildcard(name.name)]) if name.needs_email else name
         for name in names
     ]
     has_mx = lookup.has_mx(host for report in reports for host in report.hosts)
@@ -155,6 +158,8 @@ def _accepted(name: str, contacts: Contacts) -> list[Recipient]:
     except InvalidRequest:
         return []  # no request can name it
     domain, *parents = authorization_domains(name)
+    # A name may have a hundred parents. The addresses that exist are at the name itself or near the registrable domain.
+    parents = parents[-MAX_SHOWN:]
     addresses = dict.fromkeys([*constructed_addresses(domain), *contacts.addresses[:MAX_SHOWN]])
     recipients = [
         *(Recipient(name, address) for address in addresses),
@@ -169,23 +174,28 @@ def _accepted(name: str, contacts: Contacts) -> list[Recipient]:
     ]
 
 
-def _report_name(request: "ResendRequest | None", name: NameReport, contacts: Contacts) -> NameReport:
+def _report_name(
+    request: "ResendRequest | None", name: NameReport, recipients_at: Mapping[str, list[int]], contacts: Contacts
+) -> NameReport:
     accepted = _accepted(name.name, contacts)
     return replace(
         name,
         accepted=tuple(each.email for each in accepted if each.email_domain is None),
         accepted_at_parents=tuple((each.email, each.email_domain) for each in accepted if each.email_domain),
-        mailed=() if request is None else _mailed(request, name),
+        mailed=() if request is None else _mailed(request, name, recipients_at),
         contacts_known=contacts.failure is None,
     )
 
 
-def _mailed(request: "ResendRequest", name: NameReport) -> Literal["default"] | tuple[str, ...]:
+def _mailed(
+    request: "ResendRequest", name: NameReport, recipients_at: Mapping[str, list[int]]
+) -> Literal["default"] | tuple[str, ...]:
     """Return who would be mailed about a name, or about the scope at which it is validated."""
     if not request.recipients:
         return "default"
-    domains = {without_wildcard(name.name), without_wildcard(name.scope)}
-    return tuple(recipient.email for recipient in request.recipients if without_wildcard(recipient.domain) in domains)
+    domains = (without_wildcard(name.name), without_wildcard(name.scope))
+    positions = sorted({position for domain in domains for position in recipients_at.get(domain, ())})
+    return tuple(request.recipients[position].email for position in positions)
 
 
 def _objection(

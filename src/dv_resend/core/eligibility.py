@@ -20,6 +20,11 @@ def is_dv(product_type: str | None) -> bool:
     return (product_type or "").casefold() == DV_PRODUCT_TYPE
 
 
+def is_reissue(status: str | None) -> bool:
+    """Whether the order has a certificate already, and a new one is waiting for validation."""
+    return (status or "").casefold() == "reissue_pending"
+
+
 def check_eligible(order: "Order") -> None:
     """Raise `OrderNotEligible`, which says what to do instead, unless a DCV email can help this order."""
     name = f"Order {order.order_id}"
@@ -29,19 +34,20 @@ def check_eligible(order: "Order") -> None:
             f"{name} is of type {order.product_type or 'unknown'}, not {DV_PRODUCT_TYPE}. Its domains are validated "
             "one by one: use DigiCert's domain-level resend (PUT /services/v2/domain/{domain_id}/dcv/emails).",
         )
-    if order.status == "needs_approval":
+    status = (order.status or "").casefold()
+    if status == "needs_approval":
         raise OrderNotEligible(
             "needs_approval",
             f"{name} is waiting for an administrator's approval, which no email can give. Approve it in CertCentral "
             "first.",
         )
-    if order.status not in PENDING_STATUSES:
+    if status not in PENDING_STATUSES:
         raise OrderNotEligible(
             "not_pending",
             f"The status of {name.lower()} is {order.status or 'unknown'}; only a pending order or reissue is waiting "
             "for an email. There is nothing to resend.",
         )
-    if order.dcv_method != "email":
+    if (order.dcv_method or "").casefold() != "email":
         raise OrderNotEligible(
             "not_email_dcv",
             f"{name} is validated by {order.dcv_method or 'an unknown method'}, not by email. Complete that "

@@ -1,7 +1,9 @@
 """What CertCentral knows about orders, as far as a resend depends on it. Absent values are ``None``."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 
 from dv_resend.core.addresses import without_wildcard
 
@@ -24,6 +26,10 @@ class Order:
     dcv_method: str | None
     waiting_since: datetime | None = None
     names: tuple[str, ...] = ()
+
+    def with_method_of(self, status: "OrderStatus") -> "Order":
+        """Add the DCV method that the validation names, if the order itself names none."""
+        return self if self.dcv_method else replace(self, dcv_method=status.dcv_method)
 
 
 @dataclass(frozen=True)
@@ -68,13 +74,12 @@ class NameStatus:
         """The names of the order, or else the scope; empty if neither is known."""
         return self.names or ((self.scope,) if self.scope else ())
 
-    def lists(self, name: str) -> bool:
-        """Whether ``name``, with or without ``*.``, is among the names."""
-        return without_wildcard(name) in map(without_wildcard, self.names)
-
     def covers(self, name: str) -> bool:
-        """Whether ``name`` is among the names, or is the scope itself."""
-        return self.lists(name) or without_wildcard(name) == without_wildcard(self.scope)
+        """Whether ``name``, with or without ``*.``, is among the names, or is the scope itself.
+
+        Looks at all names. To ask about many, use `OrderStatus`.
+        """
+        return without_wildcard(name) in map(without_wildcard, (self.scope, *self.names))
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ class OrderStatus:
         missing = tuple(name for name in order.names if without_wildcard(name) not in known)
         return replace(self, domains=(*readable, *(NameStatus("", "unknown", (name,)) for name in missing)))
 
-    @property
+    @cached_property
     def names(self) -> list[str] | None:
         """The names of the order, or ``None`` unless all of them are known."""
         if not self.domains or not all(domain.known_names for domain in self.domains):
@@ -109,25 +114,37 @@ class OrderStatus:
 
     def has(self, name: str) -> bool:
         """Whether ``name`` is one of the order's, or a scope at which it is validated."""
-        return any(domain.covers(name) for domain in self.domains)
+        return without_wildcard(name) in self._listed or self.has_scope(name)
 
-    @property
+    def has_scope(self, name: str) -> bool:
+        """Whether ``name`` is a scope at which CertCentral validates."""
+        return without_wildcard(name) in self._scopes
+
+    @cached_property
     def all_validated(self) -> bool:
         """Whether no name is left to validate; false if the names are not known."""
         return self.names is not None and all(domain.validated for domain in self.domains)
 
     def validated(self, name: str) -> bool:
         """Whether ``name`` is validated wherever the order lists it, or else at the scope of that name."""
-        if self._listing(name):
-            return self.listed_and_validated(name)
-        return _all_validated([domain for domain in self.domains if domain.covers(name)])
+        bare = without_wildcard(name)
+        return self._listed.get(bare, self._scopes.get(bare, False))
 
     def listed_and_validated(self, name: str) -> bool:
         """Whether the order lists ``name`` and it is validated; further names of the order cannot change that."""
-        return _all_validated(self._listing(name))
+        return self._listed.get(without_wildcard(name), False)
 
-    def _listing(self, name: str) -> list[NameStatus]:
-        return [domain for domain in self.domains if domain.lists(name)]
+    # Indexed once: an order may have thousands of names, and each is asked about.
+
+    @cached_property
+    def _listed(self) -> dict[str, bool]:
+        """The names that are listed, without ``*.``, and whether each is validated wherever it is."""
+        return _all_validated((name, domain) for domain in self.domains for name in domain.names)
+
+    @cached_property
+    def _scopes(self) -> dict[str, bool]:
+        """The scopes, without ``*.``, and whether all of a scope's entries are validated."""
+        return _all_validated((domain.scope, domain) for domain in self.domains if domain.scope)
 
     def to_json(self) -> dict[str, object]:
         """Return the answer of the ``status`` action."""
@@ -139,5 +156,9 @@ class OrderStatus:
         }
 
 
-def _all_validated(domains: list[NameStatus]) -> bool:
-    return bool(domains) and all(domain.validated for domain in domains)
+def _all_validated(entries: Iterable[tuple[str, NameStatus]]) -> dict[str, bool]:
+    validated: dict[str, bool] = {}
+    for name, domain in entries:
+        bare = without_wildcard(name)
+        validated[bare] = domain.validated and validated.get(bare, True)
+    return validated

@@ -115,15 +115,15 @@ def judge(recipient: "Recipient", order: "OrderStatus", contacts: Mapping[str, C
     if not order.has(recipient.domain):
         why = f"{recipient.domain} is not a name of this order. Its names are: {shortened(order.names or [])}."
         return Verdict("not_on_order", why, "domain")
-    return _judge_address(recipient, order) or _judge_by_contacts(recipient, contacts[recipient.authorization_domain])
+    # DNS was not asked if the name has only now been added to the order.
+    found = contacts.get(recipient.authorization_domain, Contacts(failure="the name was not yet on the order"))
+    return _judge_address(recipient, order) or _judge_by_contacts(recipient, found)
 
 
 def _judge_address(recipient: "Recipient", order: "OrderStatus") -> Verdict | None:
     """Decide without the network; return ``None`` if only DNS can decide."""
     name, domain = without_wildcard(recipient.domain), recipient.authorization_domain
-    # The name itself, and a scope at which CertCentral validates, need no look into the list of public suffixes.
-    known = {name, *(without_wildcard(entry.scope) for entry in order.domains)}
-    if domain not in known and is_public_suffix(domain):
+    if not _is_known(domain, name, order) and is_public_suffix(domain):
         return Verdict("public_suffix", _public_suffix_refusal(domain, name), "email_domain")
     host = recipient.email.rpartition("@")[2]
     if not is_role_address(recipient.email):
@@ -135,10 +135,15 @@ def _judge_address(recipient: "Recipient", order: "OrderStatus") -> Verdict | No
         return Verdict("needs_email_domain", why, "email_domain")
     if not name.endswith(f".{host}"):
         return None
-    if host not in known and is_public_suffix(host):
+    if not _is_known(host, name, order) and is_public_suffix(host):
         return Verdict("public_suffix", _public_suffix_refusal(host, name))
     why = f'{recipient.email} is an address at a parent of {name}: add "email_domain": "{host}".'
     return Verdict("needs_email_domain", why, "email_domain")
+
+
+def _is_known(domain: str, name: str, order: "OrderStatus") -> bool:
+    """Whether it is the name itself or a scope at which CertCentral validates: no need to look for a public suffix."""
+    return domain == name or order.has_scope(domain)
 
 
 def _judge_by_contacts(recipient: "Recipient", contacts: Contacts) -> Verdict:

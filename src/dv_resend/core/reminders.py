@@ -1,12 +1,14 @@
 """Which reminder of a pending order is due. Pure rules: no clock and no network."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 # How long after its day a reminder may still be sent. This bridges one missed sweep.
 CATCH_UP = timedelta(days=2)
 # A DCV link is valid for at most 30 days (BR 3.2.2.4.4, .13 and .14: the random value, from its creation).
 LINK_LIFE = timedelta(days=30)
+# Stands for the date of a reissue that has none. Its records need one that does not change.
+UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def due_day(waiting_since: datetime, now: datetime, days: Sequence[int]) -> int | None:

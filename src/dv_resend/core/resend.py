@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from dv_resend.core.eligibility import check_eligible, without_validated
+from dv_resend.core.eligibility import check_eligible, is_reissue, without_validated
 from dv_resend.core.people import attempt_of, narrowed, people_of
 from dv_resend.core.recipients import check_recipients, domains_to_look_up
-from dv_resend.core.reminders import due_day, is_stuck
+from dv_resend.core.reminders import UNDATED, due_day, is_stuck
 from dv_resend.core.requests import Reminder, ResendRequest, reminder_mark
 from dv_resend.core.send_guard import SendGuard, Sent
 from dv_resend.core.send_record import DEFAULT, Attempt, Duplicate, NoReminder, Send
@@ -105,11 +105,15 @@ class Resender:
         self._require_sending("Nothing was sent. Try again when it is on.")
         validation = self._certcentral.get_order_status(request.order_id, invocation.deadline)
         unvalidated = [each for each in request.recipients if not validation.listed_and_validated(each.domain)]
-        check = self._settings.check_recipients
-        domains = domains_to_look_up(unvalidated, validation) if check else []
+        check, known = self._settings.check_recipients, validation
+        if check and not all(validation.has(each.domain) for each in unvalidated):
+            # Perhaps only the order itself lists the name. DNS is never asked about a name that is not on the order.
+            known = validation.with_names_of(self._certcentral.get_order(request.order_id, invocation.deadline))
+        on_order = [each for each in unvalidated if known.has(each.domain)]
+        domains = domains_to_look_up(on_order, known) if check else []
         contacts = self._contacts().contacts(domains) if domains else {}
         # The last call to CertCentral before the PUT.
-        order = self._certcentral.get_order(request.order_id, invocation.deadline)
+        order = self._certcentral.get_order(request.order_id, invocation.deadline).with_method_of(validation)
         validation = validation.with_names_of(order)
         # What is wrong with the order as a whole is reported before what is wrong with a recipient.
         check_eligible(order)
@@ -139,19 +143,24 @@ class Resender:
             return ReminderResult(reminder.order_id, "already_reminded")
         self._require_sending("The reminder waits in the queue.")
         validation = self._certcentral.get_order_status(reminder.order_id, invocation.deadline)
-        order = self._certcentral.get_order(reminder.order_id, invocation.deadline)
+        order = self._certcentral.get_order(reminder.order_id, invocation.deadline).with_method_of(validation)
         check_eligible(order)
         # The order decides: the message may be old, or may not say which reminder is due.
         now = datetime.fromtimestamp(self._clock(), UTC)
-        if order.waiting_since is None:
-            return ReminderResult(reminder.order_id, "stuck")  # nobody can tell when to remind
-        day = due_day(order.waiting_since, now, self._settings.reminder_days)
-        if day is None:
-            if is_stuck(order.waiting_since, now, self._settings.reminder_days):
-                return ReminderResult(reminder.order_id, "stuck")
+        waiting_since, days = order.waiting_since, self._settings.reminder_days
+        if waiting_since is None and is_reissue(order.status):
+            # Nobody can tell how long it has been waiting, so a reminder is due: one, not one for each sweep.
+            waiting_since, day = UNDATED, days[0]
+        elif waiting_since is None:
+            return ReminderResult(reminder.order_id, "stuck")
+        elif (found := due_day(waiting_since, now, days)) is not None:
+            day = found
+        elif is_stuck(waiting_since, now, days):
+            return ReminderResult(reminder.order_id, "stuck")
+        else:
             return ReminderResult(reminder.order_id, "not_due" if reminder.day is None else "missed")
         request = without_validated(ResendRequest(reminder.order_id), validation.with_names_of(order))
-        mark = reminder_mark(order.waiting_since.astimezone(UTC).date(), day)
+        mark = reminder_mark(waiting_since.astimezone(UTC).date(), day)
         attempt = Attempt((DEFAULT,), math.ceil(invocation.deadline), self._guard.draw(), reminder=mark)
         answer = self._guard.send(record, attempt, lambda _send: self._put(request, invocation), invocation.on_unknown)
         return ReminderResult(reminder.order_id, answer.outcome if isinstance(answer, NoReminder) else "sent")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # Kept free at the end of an invocation: enough for one more page and its messages.
 RESERVE_SECONDS = 60.0
 MAX_STUCK_LISTED = 100
+# A dozen are known. What upstream makes up beyond that is counted as one, so that the summary stays small.
+MAX_STATUSES = 20
+OTHER_STATUSES = "other"
 
 
 @dataclass
@@ -117,8 +120,9 @@ def _due_reminders(
     """Count the orders of a page, and yield a reminder for each order that one is, or may be, due for."""
     for row in page:
         summary.listed += 1
-        status = row.status or "unknown"
-        summary.by_status[status] = summary.by_status.get(status, 0) + 1
+        status = (row.status or "unknown").casefold()
+        counted = status if status in summary.by_status or len(summary.by_status) < MAX_STATUSES else OTHER_STATUSES
+        summary.by_status[counted] = summary.by_status.get(counted, 0) + 1
         if status not in PENDING_STATUSES or not is_dv(row.product_type) or row.order_id is None:
             continue
         summary.pending_dv += 1

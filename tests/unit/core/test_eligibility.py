@@ -8,10 +8,11 @@ from dv_resend.core.requests import ResendRequest
 from dv_resend.errors import OrderNotEligible
 
 
-@pytest.mark.parametrize("status", ["pending", "reissue_pending"])
+@pytest.mark.parametrize("status", ["pending", "reissue_pending", "Pending", "REISSUE_PENDING"])
+@pytest.mark.parametrize("method", ["email", "Email", "EMAIL"])
 @pytest.mark.parametrize("product_type", ["dv_ssl_certificate", "DV_SSL_CERTIFICATE", "Dv_Ssl_Certificate"])
-def test_pending_dv_order_with_email_dcv_is_eligible(status, product_type):
-    check_eligible(Order(7, status, product_type, "email"))
+def test_pending_dv_order_with_email_dcv_is_eligible(status, method, product_type):
+    check_eligible(Order(7, status, product_type, method))
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,7 @@ def test_pending_dv_order_with_email_dcv_is_eligible(status, product_type):
         ("", "pending", "email", "not_dv"),
         (None, "pending", "email", "not_dv"),
         ("dv_ssl_certificate", "needs_approval", "email", "needs_approval"),
+        ("dv_ssl_certificate", "Needs_Approval", "email", "needs_approval"),
         *(
             ("dv_ssl_certificate", status, "email", "not_pending")
             for status in ("issued", "rejected", "canceled", "expired", "revoked", "processing", "waiting_pickup")

@@ -1,5 +1,8 @@
 """What CertCentral knows about orders: which names an order has, and which of them are validated."""
 
+import time
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,10 +53,11 @@ def test_name_with_expired_approval_is_not_validated(status):
         ),
     ],
 )
-def test_entry_covers_scope_and_names_with_or_without_wildcard(name, is_covered):
-    entry = NameStatus("example.com", "pending", ("www.Example.com", "*.a.example.com", "Shop.test"))
+def test_order_has_scopes_and_names_with_or_without_wildcard(name, is_covered):
+    entry = ("example.com", "pending", ("www.Example.com", "*.a.example.com", "Shop.test"))
 
-    assert entry.covers(name) is is_covered
+    assert NameStatus(*entry).covers(name) is is_covered
+    assert order_status(entry).has(name) is is_covered
 
 
 # All entries of an order
@@ -194,6 +198,67 @@ def test_names_of_the_order_are_all_added_and_validate_nothing(entries, names):
 )
 def test_order_has_its_names_and_the_scopes_of_their_validation(name, expected):
     assert order_status(("a.test", "pending"), ("c.test", "pending", ("b.test",))).has(name) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("c.test", True), ("*.c.test", True), ("C.test", True), ("w.test", True), ("b.test", False), ("", False)],
+)
+def test_scope_of_the_validation_is_known(name, expected):
+    status = order_status(("C.test", "pending", ("b.test",)), ("*.w.test", "pending"), ("", "pending", ("d.test",)))
+
+    assert status.has_scope(name) is expected
+
+
+@PURE
+@given(ENTRIES, st.sampled_from(["a.test", "*.a.test", "www.a.test", "b.test", "*.b.test", "c.test", ""]))
+def test_name_is_judged_by_the_entries_that_list_it_or_else_by_its_scope(entries, name):
+    status = OrderStatus(1, "pending", "email", entries)
+    bare = name.removeprefix("*.")
+    listing = [entry for entry in entries if bare in [each.removeprefix("*.") for each in entry.names]]
+    at_scope = [entry for entry in entries if entry.scope and entry.scope == bare]
+    deciding = listing or at_scope
+
+    assert status.validated(name) is (bool(deciding) and all(entry.validated for entry in deciding))
+    assert status.listed_and_validated(name) is (bool(listing) and all(entry.validated for entry in listing))
+    assert status.has(name) is bool(listing + at_scope)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [NameStatus(f"n{number}.test", "pending", (f"n{number}.test",)) for number in range(20_000)],
+        [NameStatus("a.test", "pending", ("a.test",))] * 20_000,
+        [NameStatus("a.test", "pending", tuple(f"n{number}.test" for number in range(20_000)))],
+    ],
+    ids=["an entry each", "the same name", "one entry"],
+)
+def test_every_name_of_a_large_order_is_judged_in_one_pass(entries):
+    """With a pass for each name, it took minutes."""
+    status = OrderStatus(1, "pending", "email", tuple(entries))
+    started = time.process_time()
+
+    for name in [name for entry in entries for name in entry.names]:
+        assert status.has(name)
+        assert not status.validated(name)
+
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("own", "validations", "method"),
+    [
+        ("email", "http-token", "email"),
+        ("http-token", "email", "http-token"),
+        (None, "email", "email"),
+        ("", "email", "email"),
+        (None, None, None),
+    ],
+)
+def test_method_of_the_validation_counts_if_the_order_has_none(own, validations, method):
+    order = Order(1, "pending", "dv_ssl_certificate", own, names=("a.test",))
+
+    assert order.with_method_of(OrderStatus(1, "issued", validations, ())) == replace(order, dcv_method=method)
 
 
 def test_order_status_as_json_lists_every_scope():

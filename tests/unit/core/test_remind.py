@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dv_resend.core.orders import ListedOrder, Order
+from dv_resend.core.orders import ListedOrder, Order, OrderStatus
 from dv_resend.core.requests import Reminder, ResendRequest, SweepRequest
 from dv_resend.core.sweep import Sweeper
 from dv_resend.errors import (
@@ -127,7 +127,7 @@ def test_paused_sending_asks_certcentral_nothing(fakes: Fakes, reminder: Reminde
 # Of a message that says which reminder is due, and of one that does not.
 NOT_DUE = {REMINDER: "missed", UNDATED: "not_due"}
 not_due_or_stuck = pytest.mark.parametrize(
-    ("waiting_since", "is_stuck"), [(ago(0), False), (ago(6), False), (ago(24), True), (ago(400), True), (None, True)]
+    ("waiting_since", "is_stuck"), [(ago(0), False), (ago(6), False), (ago(24), True), (ago(400), True)]
 )
 
 
@@ -141,6 +141,35 @@ def test_reminder_that_is_no_longer_due_is_not_sent(
 
     assert remind(fakes, reminder) == ("stuck" if is_stuck else NOT_DUE[reminder])
     assert (queries_and_puts(fakes), marks(fakes)) == (QUERIES, {})
+
+
+def test_order_without_a_date_is_stuck(fakes: Fakes) -> None:
+    wait_since(fakes, None)
+
+    assert remind(fakes, UNDATED) == "stuck"
+    assert (queries_and_puts(fakes), marks(fakes)) == (QUERIES, {})
+
+
+@pytest.mark.parametrize("status", ["reissue_pending", "Reissue_Pending"])
+def test_reissue_without_a_date_is_due_once(fakes: Fakes, status: str) -> None:
+    """Nobody can tell how long it has been waiting. It must neither wait for ever nor be mailed at each sweep."""
+    wait_since(fakes, None, status)
+
+    assert remind(fakes, UNDATED) == "sent"
+    assert [remind(fakes, UNDATED, at=day * 86400) for day in (1, 2, 3)] == ["already_reminded"] * 3
+    assert len(fakes.certcentral.puts) == 1
+
+
+def test_method_of_the_validation_decides_if_the_order_has_none(fakes: Fakes) -> None:
+    wait_since(fakes, ago(3))
+    fakes.certcentral.order = replace(fakes.certcentral.order, dcv_method=None)
+    with pytest.raises(OrderNotEligible):
+        remind(fakes)
+    fakes.certcentral.get_order_status = lambda *_: OrderStatus(  # type: ignore[method-assign]
+        7, "pending", "email", fakes.certcentral.domains
+    )
+
+    assert remind(fakes) == "sent"
 
 
 def test_late_message_sends_the_reminder_of_the_day(fakes: Fakes) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dv_resend.core.addresses import without_wildcard
-from dv_resend.core.orders import NameStatus, Order
+from dv_resend.core.orders import NameStatus, Order, OrderStatus
 from dv_resend.core.recipients import Contacts
 from dv_resend.core.requests import ResendRequest
 from dv_resend.core.resend import ResendResult
@@ -170,6 +170,52 @@ def test_name_listed_only_by_the_order_is_pending(fakes: Fakes) -> None:
 
 
 # Refused recipients
+
+
+def test_dns_is_asked_about_names_of_the_order_only(fakes: Fakes) -> None:
+    foreign = ("other.example", "jane@other.example")
+
+    error = failure(RecipientNotAllowed, fakes, resend_request(FOREIGN, foreign))
+
+    assert error.entries[1][0] == "recipient_not_allowed|domain_approval_emails[1].domain"
+    assert fakes.journal.calls("contacts") == [([FOREIGN[0]],)]
+
+
+@pytest.mark.parametrize("entries", [(), (NameStatus("", "unknown"),), (NameStatus("b.example", "pending"),)], ids=str)
+def test_dns_is_asked_about_names_that_only_the_order_lists(fakes: Fakes, entries: tuple[NameStatus, ...]) -> None:
+    fakes.certcentral.domains = entries
+    fakes.certcentral.order = replace(fakes.certcentral.order, names=("example.com",))
+    fakes.contacts.published = {"example.com": Contacts(txt=("jane@example.com",))}
+
+    result = resend(fakes, resend_request(("example.com", "jane@example.com")))
+
+    assert result.outcome == "sent"
+    # The order is asked for last, as always: its names were needed before.
+    assert fakes.journal.methods[:4] == ["get_order_status", "get_order", "contacts", "get_order"]
+    assert fakes.journal.calls("contacts") == [(["example.com"],)]
+
+
+def test_name_that_is_added_to_the_order_meanwhile_is_unverified(fakes: Fakes) -> None:
+    fakes.certcentral.domains = ()
+    before = replace(fakes.certcentral.order, names=("b.example",))
+    orders = iter([before, replace(before, names=("b.example", "example.com"))])
+    fakes.certcentral.get_order = lambda *_: next(orders)  # type: ignore[method-assign]
+
+    error = failure(RecipientUnverified, fakes, resend_request(("example.com", "jane@example.com")))
+
+    assert "not yet on the order" in error.message
+    assert fakes.certcentral.puts == []
+
+
+def test_method_of_the_validation_decides_if_the_order_has_none(fakes: Fakes) -> None:
+    order = fakes.certcentral.order
+    fakes.certcentral.order = replace(order, dcv_method=None)
+    failure(OrderNotEligible, fakes)
+    fakes.certcentral.get_order_status = lambda *_: OrderStatus(  # type: ignore[method-assign]
+        7, "pending", "email", fakes.certcentral.domains
+    )
+
+    assert resend(fakes).outcome == "sent"
 
 
 def test_refused_recipient_keeps_its_index_after_a_skipped_one(fakes: Fakes) -> None:

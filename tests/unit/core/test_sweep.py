@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dv_resend.core.orders import ListedOrder
 from dv_resend.core.requests import Reminder, SweepRequest
-from dv_resend.core.sweep import MAX_STUCK_LISTED, RESERVE_SECONDS, Sweeper, SweepSummary
+from dv_resend.core.sweep import MAX_STATUSES, MAX_STUCK_LISTED, RESERVE_SECONDS, Sweeper, SweepSummary
 from dv_resend.errors import CertCentralUnavailable, ConfigurationError, QueueUnavailable, SendingPaused
 from unit.fakes import FakeCertCentral, FakeQueue, config
 
@@ -87,6 +87,8 @@ class Account:
         *((row(age=2.9), Reminder(7, ago(2.9).date(), 1)), (row(age=3), Reminder(7, ago(3).date(), 3))),
         *((row(age=6), None), (row(age=21), Reminder(7, ago(21).date(), 21)), (row(age=24), None)),
         (row(product_type="DV_SSL_Certificate", age=3), Reminder(7, ago(3).date(), 3)),
+        (row(status="Pending", age=3), Reminder(7, ago(3).date(), 3)),
+        (row(status="REISSUE_PENDING", age=3), Reminder(7)),
         # Only the order itself says when its reissue was requested, or what the row leaves out.
         *((row(status="reissue_pending", age=400), Reminder(7)), (row(status="reissue_pending", age=0), Reminder(7))),
         *((row(status="reissue_pending"), Reminder(7)), (row(created=None), Reminder(7))),
@@ -172,6 +174,21 @@ def test_summary_counts_everything_once() -> None:
         "by_status": {"pending": 7, "reissue_pending": 1, "under_review": 1, "unknown": 1},
         "stuck_orders": [5, 6],
     }
+
+
+def test_statuses_are_counted_without_case() -> None:
+    rows = [row(status=status, age=0) for status in ("pending", "Pending", "Issued")]
+
+    assert Account(rows).sweep().by_status == {"pending": 2, "issued": 1}
+
+
+def test_statuses_beyond_a_limit_are_counted_as_one() -> None:
+    """Upstream may make them up: a summary with a key for each of a million orders would not fit into a log line."""
+    rows = [row(status=f"s{number}", age=0) for number in range(500)] + [row(status="s0", age=0)]
+
+    by_status = Account(rows).sweep().by_status
+
+    assert by_status == {"s0": 2, **{f"s{number}": 1 for number in range(1, MAX_STATUSES)}, "other": 500 - MAX_STATUSES}
 
 
 def test_stuck_orders_are_listed_up_to_a_limit_but_all_counted() -> None:
