@@ -194,21 +194,6 @@ def test_unknown_action_is_rejected(action):
     assert rejected_field({"action": action, "order_id": 1}) == "action"
 
 
-@pytest.mark.parametrize("field", ["order_id", "force", "locale", "domain_approval_emails", "days"])
-def test_sweep_with_a_field_of_a_resend_is_rejected(field):
-    assert rejected_field({"action": "sweep", field: 1}) == field
-
-
-@pytest.mark.parametrize("field", ["dry_run", "force", "locale", "domain_approval_emails", "orderid"])
-def test_status_with_a_field_of_a_resend_is_rejected(field):
-    assert rejected_field({"action": "status", "order_id": 1, field: True}) == field
-
-
-@pytest.mark.parametrize("event", [{"action": "status"}, {"action": "status", "order_id": None}], ids=ascii)
-def test_status_without_an_order_id_is_rejected(event):
-    assert rejected_field(event) == "order_id"
-
-
 # Events and schedules
 
 

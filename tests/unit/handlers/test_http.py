@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dv_resend.core import requests, untrusted
+from dv_resend.core import requests
 from dv_resend.core.orders import Order
 from dv_resend.core.plan import ResendPlan
 from dv_resend.core.requests import ResendRequest, Skipped
@@ -226,28 +226,12 @@ def test_base64_body_is_decoded(make):
     "body",
     [
         *({"body": text} for text in ("[]", "1", "true", '"text"', "NaN", '[{"locale": "en"}]')),
-        *(
-            {"body": text}
-            for text in ("{", "{]", '{"locale": }', "{'locale': 'en'}", "locale=en", "<xml/>", " ", "{}{}")
-        ),
-        *(
-            {"body": text}
-            for text in (
-                '\ufeff\ufeff{"locale": "en"}',
-                "{}\ufeff",
-                " \ufeff{}",
-                "nul",
-                "[" * 100_000,
-                '{"locale": ' * 10_000,
-                "1" * 5000,
-            )
-        ),
+        *({"body": text} for text in ("{", "{'locale': 'en'}", "locale=en", " ", "{}{}")),
+        *({"body": text} for text in ('\ufeff\ufeff{"locale": "en"}', "{}\ufeff", " \ufeff{}", "nul")),
+        *({"body": text} for text in ("[" * 100_000, '{"locale": ' * 10_000, "1" * 5000)),
         *({"body": body} for body in (1, True, ["{}"], {"locale": "en"})),
         *({"body": text, "isBase64Encoded": True} for text in ("{}", "e30", "e30=\n", "e3=0", "é", 1)),
-        *(
-            in_base64(body)
-            for body in (b"\xff\xfe", '{"locale": "é"}'.encode("latin-1"), "{}".encode("utf-16"), b"\xef\xbb\xbf[]")
-        ),
+        *(in_base64(body) for body in (b"\xff\xfe", "{}".encode("utf-16"), b"\xef\xbb\xbf[]")),
     ],
     ids=lambda body: ascii(body)[:60],
 )
@@ -270,37 +254,14 @@ def test_repeated_field_is_rejected(make, body, field):
     assert rejected(make(body)).field == field
 
 
-def test_repeated_field_is_shown_without_private_addresses():
-    error = rejected(v2('{"jane.doe@example.com": 1, "jane.doe@example.com": 2}'))
-
-    assert error.field == "j***@example.com"
-
-
-@each_payload
-@pytest.mark.parametrize("name", ["x" * 41, "\\u0000", "é"])
-def test_repeated_field_that_is_not_shown_is_rejected(make, name):
-    error = rejected(make(f'{{"{name}": 1, "{name}": 2}}'))
+def test_repeated_field_that_is_not_shown_is_rejected():
+    error = rejected(v2('{"\\u0000": 1, "\\u0000": 2}'))
 
     assert error.field == "body"
     assert error.message == (
         "body: has a field more than once in the same object "
         "(its name is too long or not printable, so it is not shown)."
     )
-
-
-@each_payload
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ('{"locale": NaN}', "locale"),
-        ('{"locale": null}', "locale"),
-        ('{"locale": "\\ud800"}', "locale"),
-        ('{"domain_approval_emails": []}', "domain_approval_emails"),
-        ('{"domain_approval_emails": null}', "domain_approval_emails"),
-    ],
-)
-def test_bad_value_in_the_body_is_rejected(make, body, field):
-    assert rejected(make(body)).field == field
 
 
 @each_payload
@@ -324,13 +285,6 @@ def test_flag_is_read_from_the_query(make, name, value):
     request = parse(make(query=[(name, str(value).lower())]))
 
     assert getattr(request, name) is value
-
-
-@each_payload
-def test_flags_may_be_combined(make):
-    request = parse(make(query=[("dry_run", "true"), ("force", "true")]))
-
-    assert (request.dry_run, request.force) == (True, True)
 
 
 @each_payload
@@ -382,10 +336,7 @@ def test_unknown_flag_is_rejected(make, name):
         ({"jwt": {"claims": {"sub": "somebody"}, "scopes": None}}, "somebody"),
         ({"jwt": {"claims": {"email": "jane@example.com"}}}, None),
         ({"iam": {"userArn": "a\nb"}}, None),
-        ({"iam": {"userArn": "x" * 257}}, None),
         ({"iam": None}, None),
-        ({}, None),
-        (None, None),
         ("iam", None),
     ],
     ids=ascii,
@@ -400,10 +351,8 @@ def test_caller_of_payload_2_is_what_the_gateway_says(authorizer, caller):
 @pytest.mark.parametrize(
     ("identity", "authorizer", "caller"),
     [
-        ({"userArn": USER_ARN}, None, USER_ARN),
-        ({"userArn": None}, {"claims": {"sub": "somebody"}}, "somebody"),
-        ({"userArn": None}, {"principalId": "p"}, None),
-        (None, None, None),
+        *(({"userArn": USER_ARN}, None, USER_ARN), ({"userArn": None}, {"claims": {"sub": "somebody"}}, "somebody")),
+        *(({"userArn": None}, {"principalId": "p"}, None), (None, None, None)),
     ],
     ids=ascii,
 )
@@ -470,17 +419,6 @@ def test_dry_run_is_answered_200_with_the_plan():
     assert json.loads(response["body"]) == plan.to_json()
 
 
-def test_dry_run_of_a_refused_request_is_answered_200_too():
-    order = Order(ORDER_ID, "issued", "dv_ssl_certificate", "email")
-    refusal = OrderNotEligible("not_pending", "Order 123456789 is issued.")
-
-    response = http.http_answer(ResendPlan(EXAMPLE, order, (), SENT_AT, "OrderNotEligible", refusal))
-
-    assert (response["statusCode"], response["headers"]["Resend-Outcome"]) == (200, "planned")
-    plan = json.loads(response["body"])
-    assert (plan["would_be"], plan["code"]) == ("OrderNotEligible", "order_not_eligible|not_pending")
-
-
 # Responses to errors
 
 
@@ -495,16 +433,15 @@ def test_error_is_answered_with_its_status_code_and_message(kind):
     assert json.loads(response["body"]) == {"errors": [{"code": error.code, "message": message}]}
 
 
-@pytest.mark.parametrize("count", [1, 2, 21, 250])
-def test_each_refused_recipient_has_its_own_entry(count):
-    refused = [(f"domain_approval_emails[{number}].email", f"Reason {number}.") for number in range(count)]
+def test_each_refused_recipient_has_its_own_entry():
+    refused = [(f"domain_approval_emails[{number}].email", f"Reason {number}.") for number in range(250)]
 
     response = http.http_error(RecipientNotAllowed(refused))
 
     assert response["statusCode"] == 422
     assert json.loads(response["body"])["errors"] == [
         {"code": f"recipient_not_allowed|domain_approval_emails[{number}].email", "message": f"Reason {number}."}
-        for number in range(count)
+        for number in range(250)
     ]
 
 
@@ -556,9 +493,8 @@ def test_upstream_code_that_equals_ours_is_not_repeated(kind, code):
     assert error_codes(response) == [code]
 
 
-@pytest.mark.parametrize("error", [ValueError("secret detail"), KeyError("secret detail"), Exception()], ids=ascii)
-def test_bug_is_answered_500_without_detail(error):
-    response = http.http_error(error)
+def test_bug_is_answered_500_without_detail():
+    response = http.http_error(ValueError("secret detail"))
 
     assert (response["statusCode"], error_codes(response)) == (500, ["internal_error"])
     assert "secret detail" not in str(response)
@@ -586,36 +522,13 @@ ERRORS = st.one_of(
 )
 
 
-def assert_gateway_accepts(response: Any) -> None:
-    assert response.keys() == {"statusCode", "headers", "body"}
-    assert type(response["statusCode"]) is int
-    assert all(isinstance(text, str) and text.isprintable() for item in response["headers"].items() for text in item)
-    assert response["body"] == "" or json.loads(response["body"])
-
-
 @PURE
 @given(ERRORS)
 def test_any_error_becomes_a_response_that_the_gateway_accepts(error):
-    response = http.http_error(error)
+    response: Any = http.http_error(error)
 
-    assert_gateway_accepts(response)
+    assert response.keys() == {"statusCode", "headers", "body"}
+    assert type(response["statusCode"]) is int
     assert response["statusCode"] >= 400
+    assert all(isinstance(text, str) and text.isprintable() for item in response["headers"].items() for text in item)
     assert error_codes(response) != []
-
-
-@PURE
-@given(st.sampled_from(["sent", "duplicate"]), st.integers(0, 4 * 10**9), st.integers(1, 10**6))
-def test_any_result_becomes_a_response_that_the_gateway_accepts(outcome, sent_at, cool_down):
-    response = http.http_answer(ResendResult(EXAMPLE, outcome, sent_at, sent_at + cool_down))
-
-    assert_gateway_accepts(response)
-    assert (response["statusCode"] == 204) == (outcome == "sent")
-
-
-@PURE
-@given(st.text().filter(lambda name: name not in requests.DIGICERT_FIELDS), st.integers())
-def test_any_other_field_of_the_body_is_rejected(name, value):
-    error = rejected(v2(json.dumps({name: value})))
-
-    assert error.field == (untrusted.printable_field_name(name) or "request")
-    assert str(error).isprintable()
