@@ -98,9 +98,6 @@ def looked_up(fakes: Fakes) -> list[str]:
     return [domain for (domains,) in fakes.journal.calls("contacts") for domain in domains]
 
 
-# What is done
-
-
 def test_dry_run_only_reads(fakes: Fakes) -> None:
     plan = dry_run(fakes)
 
@@ -119,9 +116,6 @@ def test_query_error_is_raised(fakes: Fakes, query: str) -> None:
         dry_run(fakes)
 
     assert fakes.contacts.lookups == 0
-
-
-# Eligibility
 
 
 def test_ineligible_order_is_reported_without_lookups(fakes: Fakes) -> None:
@@ -187,9 +181,6 @@ def test_name_in_two_entries_is_validated_once_both_are(fakes: Fakes) -> None:
     ]
 
 
-# Names that CertCentral does not list, or not readably
-
-
 def test_name_listed_only_by_the_order_is_reported_as_unknown(fakes: Fakes) -> None:
     fakes.certcentral.domains = validation("example.org", status="approved")
     fakes.certcentral.order = order_of(names=["example.org", "*.example.com"])
@@ -221,9 +212,6 @@ def test_scope_without_names_is_reported_as_a_name(fakes: Fakes) -> None:
     fakes.certcentral.domains = (NameStatus("example.com", "pending"),)
 
     assert report(dry_run(fakes))["accepted"] == constructed_addresses("example.com")
-
-
-# Who is accepted, and who would be mailed
 
 
 def test_accepted_are_constructed_addresses_and_contacts(fakes: Fakes) -> None:
@@ -284,9 +272,6 @@ def test_mailed_are_addresses_named_for_the_scope(fakes: Fakes) -> None:
     assert report(plan, "www.example.com")["mailed"] == ["admin@example.com"]
 
 
-# Mail hosts
-
-
 def test_mail_hosts_of_a_name_are_reported(fakes: Fakes) -> None:
     fakes.certcentral.domains = validation("www.example.com")
     fakes.contacts.mx = {"www.example.com": None, "example.com": True}
@@ -300,9 +285,6 @@ def test_unanswered_contacts_are_not_known(fakes: Fakes) -> None:
     plan = dry_run(fakes)
 
     assert (plan.would_be, [name.contacts_known for name in plan.names]) == ("sent", [False])
-
-
-# Refused and unverified recipients
 
 
 def test_refused_request_mails_nobody_but_shows_who_is_accepted(fakes: Fakes) -> None:
@@ -331,9 +313,6 @@ def test_unchecked_recipients_would_be_mailed_as_they_are(fakes: Fakes) -> None:
     assert "j***@mail.test" in plan.advice[0]
 
 
-# The order of the lookups
-
-
 def test_domains_of_recipients_are_looked_up_first(fakes: Fakes) -> None:
     """There may be too many names to ask about all of them in time."""
     names = [f"n{number:02}.test" for number in range(40)]
@@ -349,9 +328,6 @@ def test_names_that_are_not_on_the_order_are_not_looked_up(fakes: Fakes) -> None
 
     assert looked_up(fakes) == ["example.com"]
     assert fakes.journal.calls("has_mx") == [(["example.com"],)]
-
-
-# Earlier resends
 
 
 @pytest.mark.parametrize(
@@ -392,9 +368,6 @@ def test_refusal_comes_before_an_earlier_resend(fakes: Fakes) -> None:
     assert (plan.would_be, plan.blocked_until) == ("RecipientNotAllowed", None)
 
 
-# Many names
-
-
 def test_answer_about_250_names_fits_into_a_workflow_step(fakes: Fakes) -> None:
     names = [f"n{number:03}.example.com" for number in range(250)]
     fakes.certcentral.domains = validation(*names)
@@ -406,9 +379,6 @@ def test_answer_about_250_names_fits_into_a_workflow_step(fakes: Fakes) -> None:
     assert len(answer["upstream_body"]["domain_approval_emails"]) == 250
     # A step accepts 256 KiB.
     assert len(json.dumps(answer)) < 128 * 1024
-
-
-# Property: a resend does what its dry run has predicted
 
 
 NAMES = ["example.com", "www.example.com", "example.org"]
@@ -541,9 +511,6 @@ def test_resend_does_what_its_dry_run_predicts(
     if check_recipients and outcome == "sent":
         assert {without_wildcard(recipient.domain) for recipient in plan.request.recipients} <= listed
     assert plan.unenforced_refusal is None or not check_recipients
-
-
-# Property: what a dry run lists as accepted is accepted exactly so
 
 
 LISTED_NAMES = st.sampled_from(

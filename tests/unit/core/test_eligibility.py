@@ -64,9 +64,6 @@ def test_refusal_says_what_is_wrong_with_the_order(order, message):
     assert message in caught.value.message
 
 
-# Names that are already validated
-
-
 def validation(*entries: tuple) -> OrderStatus:
     return OrderStatus(7, "pending", "email", tuple(NameStatus(*entry) for entry in entries))
 

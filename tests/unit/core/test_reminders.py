@@ -61,8 +61,6 @@ def test_order_is_stuck_after_the_last_reminder_or_the_links(
     assert is_stuck(WAITING_SINCE, now, days) is expected
 
 
-# Properties
-
 PURE = settings(deadline=None, derandomize=True, max_examples=200)
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(minutes * MINUTE))
 MOMENTS = st.builds(
@@ -148,18 +146,6 @@ def test_sweeps_every_two_days_send_each_reminder_not_superseded(
         if before and first is not None and first - before[-1] <= 2 * DAY:
             superseded = [later for later in days if later > day and waiting_since + later * DAY <= first]
             assert (day in sent) is not bool(superseded)
-
-
-@PURE
-@given(MOMENTS, DAY_LISTS, st.integers(0, 23), st.integers(0, 59))
-def test_daily_sweep_at_any_hour_sends_each_reminder_once(
-    waiting_since: datetime, days: Sequence[int], hour: int, minute: int
-) -> None:
-    start = waiting_since.astimezone(UTC).replace(hour=hour, minute=minute, second=0, microsecond=0) - DAY
-
-    _, reminders = sweep(waiting_since, days, start - waiting_since, [DAY] * (days[-1] + 5))
-
-    assert [day for day, _ in reminders] == list(days)
 
 
 @PURE

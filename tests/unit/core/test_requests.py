@@ -50,9 +50,6 @@ def rejected_field(call: Callable[..., object], *args: Any, **fields: Any) -> st
     return caught.value.field
 
 
-# Whole requests
-
-
 def test_documented_example_is_sent_upstream_unchanged():
     assert parse(**DOCUMENTED).upstream_body == DOCUMENTED
 
@@ -115,9 +112,6 @@ def test_digicert_request_with_an_invalid_order_id_is_rejected():
     assert rejected_field(ResendRequest.from_digicert, "12/3", {}, dry_run=False, force=False) == "order_id"
 
 
-# Order ids
-
-
 @pytest.mark.parametrize(
     ("value", "order_id"),
     [(1, 1), (123456789, 123456789), ("123456789", 123456789), ("1", 1), (10**15 - 1, 999999999999999), ("007", 7)],
@@ -148,9 +142,6 @@ def test_order_id_too_large_to_print_is_rejected(sign):
 
 def test_missing_order_id_is_rejected():
     assert rejected_field(ResendRequest.from_input, {"locale": "en"}) == "order_id"
-
-
-# Recipients. Which domains and addresses are valid is tested with core/addresses.py.
 
 
 @pytest.mark.parametrize("value", [[], {}, "admin@example.com", 1, True, {"domain": "example.com"}], ids=ascii)
@@ -293,9 +284,6 @@ def test_recipients_are_equal_whatever_their_position():
     assert one != other
 
 
-# The other strings
-
-
 @pytest.mark.parametrize("locale", ["en", "de", "EN", "pt_BR", "zh-cn", "zh_CN", "en-US"], ids=ascii)
 def test_locale_is_passed_through(locale):
     assert parse(locale=locale).upstream_body == {"locale": locale}
@@ -348,9 +336,6 @@ def test_line_break_in_any_string_is_rejected(fields, injection):
     assert "victim" not in str(caught.value)
 
 
-# Narrowed requests
-
-
 SKIPPED = Skipped(Recipient("example.com", "admin@example.com"), "validated")
 
 
@@ -379,9 +364,6 @@ def test_skipped_recipient_as_json_has_the_reason():
     item = DOCUMENTED["domain_approval_emails"][1]
 
     assert Skipped(Recipient(**item), "validated").to_json() == item | {"reason": "validated"}
-
-
-# Status requests and sweeps
 
 
 def test_status_request_has_an_order_id():
@@ -426,9 +408,6 @@ def test_any_other_sweep_request_is_rejected(fields, field):
     assert rejected_field(SweepRequest.from_input, {"action": "sweep", **fields}) == field
 
 
-# Reminders
-
-
 DAY = dt.date(2026, 11, 20)
 NOT_DATES: list[Any] = [None, 1, "", "soon", "2026-13-01", "2026-11-20T00:00:00+00:00", []]
 NOT_DAYS: list[Any] = [None, "x", [], "1.5", True, 1.9, 0, -5, 366, float("inf"), -float("inf")]
@@ -470,9 +449,6 @@ def test_reminder_without_date_or_day_has_no_mark(reminder):
 )
 def test_any_other_message_body_is_rejected(body, field):
     assert rejected_field(Reminder.from_json, body) == field
-
-
-# Properties
 
 
 # Few enough values for two requests to meet often.

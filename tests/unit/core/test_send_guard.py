@@ -77,9 +77,6 @@ def world():
     return World()
 
 
-# ---------------------------------------------------------------- a send
-
-
 def test_send_is_claimed_before_the_put_and_settled_after(world):
     assert world.send(A) == Sent((A,), {}, sent_at=NOW, until=NOW + AGAIN)
 
@@ -185,9 +182,6 @@ def test_nothing_is_sent_if_the_claim_cannot_be_stored(world):
     assert world.steps == ["load", "store"]
 
 
-# ---------------------------------------------------------------- a send that is not to be
-
-
 def test_duplicate_writes_nothing(world):
     world.send(A)
     world.journal.clear()
@@ -213,9 +207,6 @@ def test_too_many_people_are_refused(world):
     with pytest.raises(InvalidRequest, match="order 7 to more than 2000") as raised:
         world.send(A)
     assert raised.value.field == "domain_approval_emails"
-
-
-# ---------------------------------------------------------------- rivals
 
 
 def test_rejected_claim_is_decided_again_on_the_latest_record(world):
@@ -255,9 +246,6 @@ def test_settle_of_a_replaced_claim_changes_nothing(world):
 
     assert isinstance(world.send(A), Sent)
     assert world.record == rival
-
-
-# ---------------------------------------------------------------- reminders
 
 
 def test_reminder_is_attempted_while_the_put_runs_and_done_after(world):

@@ -55,9 +55,6 @@ def rejected_field(event: Any) -> str:
     return caught.value.field
 
 
-# Sample events
-
-
 def test_samples_cover_every_event_source():
     assert set(SAMPLES) == set(SOURCES)
     assert set(SOURCES.values()) == {"http", "event", "direct", "schedule", "queue"}
@@ -97,9 +94,6 @@ def test_key_of_a_caller_is_ignored(name):
     assert "a-callers-own-key" in str(SAMPLES[name])
 
     assert "a-callers-own-key" not in str(parse(SAMPLES[name]))
-
-
-# The source of an event
 
 
 @pytest.mark.parametrize(
@@ -167,9 +161,6 @@ def test_dry_sweep_with_a_detail_type_never_becomes_a_sweep(detail_type):
     assert rejected_field({"action": "sweep", "dry_run": True, "detail-type": detail_type}) == "detail-type"
 
 
-# Direct calls
-
-
 @CALLS
 def test_direct_call_names_its_caller_by_requested_by(call):
     assert parse(call | {"requested_by": "somebody"}).caller == "somebody"
@@ -192,9 +183,6 @@ def test_sweep_is_asked_for_by_its_action():
 @pytest.mark.parametrize("action", ["resend", "Status", "", None, 1, ["status"], {}], ids=ascii)
 def test_unknown_action_is_rejected(action):
     assert rejected_field({"action": action, "order_id": 1}) == "action"
-
-
-# Events and schedules
 
 
 @pytest.mark.parametrize("detail", [None, [], "order_id", 1, [{"order_id": 1}]], ids=ascii)
@@ -265,8 +253,6 @@ def test_caller_of_a_direct_call_or_an_event_is_what_it_claims(event, caller):
     """Whoever may invoke the function can claim to be anybody: SECURITY.md says so."""
     assert parse(event).caller == caller
 
-
-# Property
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
