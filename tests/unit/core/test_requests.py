@@ -108,10 +108,6 @@ def test_digicert_request_has_no_fields_of_direct_input(name):
     assert rejected_field(ResendRequest.from_digicert, 1, body, dry_run=False, force=False) == name
 
 
-def test_digicert_request_with_an_invalid_order_id_is_rejected():
-    assert rejected_field(ResendRequest.from_digicert, "12/3", {}, dry_run=False, force=False) == "order_id"
-
-
 @pytest.mark.parametrize(
     ("value", "order_id"),
     [(1, 1), (123456789, 123456789), ("123456789", 123456789), ("1", 1), (10**15 - 1, 999999999999999), ("007", 7)],
@@ -138,10 +134,6 @@ def test_anything_else_as_order_id_is_rejected(value):
 @pytest.mark.parametrize("sign", [1, -1])
 def test_order_id_too_large_to_print_is_rejected(sign):
     assert rejected_field(parse, order_id=sign * 10**5000) == "order_id"
-
-
-def test_missing_order_id_is_rejected():
-    assert rejected_field(ResendRequest.from_input, {"locale": "en"}) == "order_id"
 
 
 @pytest.mark.parametrize("value", [[], {}, "admin@example.com", 1, True, {"domain": "example.com"}], ids=ascii)

@@ -248,17 +248,6 @@ def test_settle_of_a_replaced_claim_changes_nothing(world):
     assert world.record == rival
 
 
-def test_reminder_is_attempted_while_the_put_runs_and_done_after(world):
-    seen = []
-    world.during_put = lambda: seen.append(world.record.reminders)
-
-    assert isinstance(world.remind(), Sent)
-
-    assert seen == [{DAY_1: "attempted"}]
-    assert world.record.reminders == {DAY_1: "done"}
-    assert world.steps == ["load", "store", ("PUT", DEFAULT), "settle"]
-
-
 def test_unknown_reminder_is_reported_before_it_is_done(world):
     """Trace 6: R's PUT is unknown, and R is killed before the report: the mark is still `attempted`."""
     marks = []

@@ -131,12 +131,6 @@ def test_person_is_not_mailed_twice_in_a_cool_down(order, now):
     assert order.decide(A, now=now) == Duplicate({A: Mailed(0, "sent")}, until=AGAIN)
 
 
-def test_person_is_mailed_again_after_the_cool_down(order):
-    order.send(A)
-
-    assert order.decide(A, now=AGAIN) == Send((A,), {})
-
-
 def test_cool_down_is_two_minutes_longer_for_the_clocks(order):
     """Trace 12: A mails at 0; B's clock is 90 s ahead, so that 3539 s later it shows 3629."""
     order.send(A)
@@ -334,12 +328,6 @@ def test_forced_calls_are_possible_again_after_a_cool_down(order):
 
     assert isinstance(order.decide(B, now=TTL + AGAIN - 1, force_id="another"), Duplicate)
     assert order.decide(B, now=TTL + AGAIN, force_id="another") == Send((B,), {})
-
-
-def test_ordinary_send_records_no_force(order):
-    order.send(A)
-
-    assert order.record.forced_by == {}
 
 
 # ---------------------------------------------------------------- 5. settling
