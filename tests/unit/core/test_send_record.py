@@ -78,7 +78,7 @@ def remind(order, reminder, now=0, **more):
     return order.decide(now=now, reminder=reminder, **more)
 
 
-# ---------------------------------------------------------------- 1. one sender per order
+# 1. one sender per order
 
 
 @pytest.mark.parametrize("attempt", [{}, {"force_id": "f"}, {"reminder": DAY_1}, {"force_id": "own"}], ids=str)
@@ -121,7 +121,7 @@ def test_second_delivery_of_an_event_waits_for_the_first(order):
     assert order.record.claim == Claim("delivery 1", TTL)
 
 
-# ---------------------------------------------------------------- 2. one email per person and cool-down
+# 2. one email per person and cool-down
 
 
 @pytest.mark.parametrize("now", [0, 1, COOL_DOWN, AGAIN - 1])
@@ -169,7 +169,7 @@ def test_any_send_repeats_a_default_send(order, second):
     assert isinstance(order.decide(*second, now=AGAIN), Send)
 
 
-# ---------------------------------------------------------------- 3. who is left
+# 3. who is left
 
 
 def test_people_who_were_mailed_are_skipped(order):
@@ -240,7 +240,7 @@ def test_own_email_tells_more_than_the_default_one(order):
     assert isinstance(order.decide(B), Unknown)
 
 
-# ---------------------------------------------------------------- 4. force
+# 4. force
 
 
 @pytest.mark.parametrize("people", [(), (A,), (A, B)], ids=str)
@@ -330,7 +330,7 @@ def test_forced_calls_are_possible_again_after_a_cool_down(order):
     assert order.decide(B, now=TTL + AGAIN, force_id="another") == Send((B,), {})
 
 
-# ---------------------------------------------------------------- 5. settling
+# 5. settling
 
 
 def settled(held, outcome, now=1):
@@ -429,7 +429,7 @@ def test_default_recipients_do_not_count_among_the_people(order):
     assert isinstance(order.decide("one more", now=AGAIN), Send)
 
 
-# ---------------------------------------------------------------- 6. reminders
+# 6. reminders
 
 
 def test_reminder_is_attempted_in_the_same_write_as_its_claim(order):
@@ -516,7 +516,7 @@ def test_reminder_is_not_needed_if_somebody_else_was_surely_mailed(order):
     assert remind(order, DAY_1) == NoReminder("already_mailed")
 
 
-# ---------------------------------------------------------------- the record as a whole
+# The record as a whole
 
 
 calls = st.tuples(

@@ -31,8 +31,10 @@ CALLERS = {
     **dict.fromkeys(("http-api-v2.json", "function-url.json", "rest-api-v1.json"), USER_ARN),
     **dict.fromkeys(("step-functions-task.json", "status.json"), EXECUTION_ARN),
     **dict.fromkeys(("direct.json", "scheduler-sweep.json")),
-    **{"http-api-v2-jwt.json": "web-team@clients", "scheduler.json": SCHEDULE_ARN},
-    **{"eventbridge.json": EVENT_ID, "scheduled-event.json": RULE_EVENT_ID},
+    "http-api-v2-jwt.json": "web-team@clients",
+    "scheduler.json": SCHEDULE_ARN,
+    "eventbridge.json": EVENT_ID,
+    "scheduled-event.json": RULE_EVENT_ID,
 }
 
 
