@@ -35,11 +35,8 @@ def test_no_recipients_are_the_default_ones() -> None:
 @pytest.mark.parametrize(
     "same",
     [
-        Recipient("www.example.com", "admin@example.com"),
-        Recipient("shop.example.com", "admin@example.com"),
-        Recipient("*.example.com", "admin@example.com"),
-        Recipient("example.com", "Admin@example.com"),
-        Recipient("example.com", "admin@example.com", email_domain="example.com"),
+        *(replace(ADMIN, domain=domain) for domain in ("www.example.com", "shop.example.com", "*.example.com")),
+        *(replace(ADMIN, email="Admin@example.com"), replace(ADMIN, email_domain="example.com")),
     ],
     ids=str,
 )
@@ -48,13 +45,7 @@ def test_same_address_in_the_same_scope_is_the_same_person(same: Recipient) -> N
 
 
 @pytest.mark.parametrize(
-    "other",
-    [
-        WEBMASTER,
-        Recipient("example2.com", "admin@example.com"),
-        Recipient("elsewhere.example.com", "admin@example.com"),
-    ],
-    ids=str,
+    "other", [WEBMASTER, replace(ADMIN, domain="example2.com"), replace(ADMIN, domain="elsewhere.example.com")], ids=str
 )
 def test_other_address_or_scope_is_another_person(other: Recipient) -> None:
     assert len(keys(ADMIN, other)) == 2
@@ -86,9 +77,6 @@ def test_keys_show_no_address() -> None:
     assert int(key, 16)
 
 
-# Attempts and what is left of a request
-
-
 @pytest.mark.parametrize(("force", "force_id"), [(False, None), (True, "call-1")])
 def test_attempt_ends_with_the_invocation_and_has_its_force_id(force: bool, force_id: str | None) -> None:
     people = people_of((ADMIN, WEBMASTER), EXAMPLE)
@@ -115,7 +103,3 @@ def test_narrowed_request_skips_all_entries_of_a_person() -> None:
 
     assert left.recipients == (WEBMASTER,)
     assert left.skipped == (Skipped(ADMIN, "maybe_mailed"), Skipped(WWW, "maybe_mailed"))
-
-
-def test_narrowed_default_request_stays_so() -> None:
-    assert narrowed(ResendRequest(7), people_of((), EXAMPLE), [DEFAULT], {}) == ResendRequest(7)

@@ -50,9 +50,6 @@ def rejected_field(call: Callable[..., object], *args: Any, **fields: Any) -> st
     return caught.value.field
 
 
-# Whole requests
-
-
 def test_documented_example_is_sent_upstream_unchanged():
     assert parse(**DOCUMENTED).upstream_body == DOCUMENTED
 
@@ -98,9 +95,6 @@ def test_flag_that_is_not_a_boolean_is_rejected(name, value):
     assert rejected_field(parse, **{name: value}) == name
 
 
-# DigiCert's own request
-
-
 def test_digicert_request_equals_the_same_direct_input():
     request = ResendRequest.from_digicert("123456789", DOCUMENTED, dry_run=True, force=True)
 
@@ -112,13 +106,6 @@ def test_digicert_request_has_no_fields_of_direct_input(name):
     body = {name: 1}
 
     assert rejected_field(ResendRequest.from_digicert, 1, body, dry_run=False, force=False) == name
-
-
-def test_digicert_request_with_an_invalid_order_id_is_rejected():
-    assert rejected_field(ResendRequest.from_digicert, "12/3", {}, dry_run=False, force=False) == "order_id"
-
-
-# Order ids
 
 
 @pytest.mark.parametrize(
@@ -144,21 +131,9 @@ def test_anything_else_as_order_id_is_rejected(value):
     assert rejected_field(parse, order_id=value) == "order_id"
 
 
-@pytest.mark.parametrize(
-    "parse_fields",
-    [ResendRequest.from_input, StatusRequest.from_input, Reminder.from_json],
-    ids=["resend", "status", "reminder"],
-)
 @pytest.mark.parametrize("sign", [1, -1])
-def test_order_id_too_large_to_print_is_rejected(parse_fields, sign):
-    assert rejected_field(parse_fields, {"order_id": sign * 10**5000}) == "order_id"
-
-
-def test_missing_order_id_is_rejected():
-    assert rejected_field(ResendRequest.from_input, {"locale": "en"}) == "order_id"
-
-
-# Recipients. Which domains and addresses are valid is tested with core/addresses.py.
+def test_order_id_too_large_to_print_is_rejected(sign):
+    assert rejected_field(parse, order_id=sign * 10**5000) == "order_id"
 
 
 @pytest.mark.parametrize("value", [[], {}, "admin@example.com", 1, True, {"domain": "example.com"}], ids=ascii)
@@ -180,14 +155,7 @@ def test_recipient_without_domain_or_email_is_rejected(name):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [
-        ("domain", "localhost"),
-        ("domain", "*.*.example.com"),
-        ("email", "admin"),
-        ("email", "admin@*.example.com"),
-        ("email_domain", "*.example.com"),
-        ("email_domain", "com"),
-    ],
+    [("domain", "localhost"), ("email", "admin"), ("email_domain", "*.example.com"), ("email_domain", "com")],
 )
 def test_invalid_name_or_address_is_rejected_with_its_path(name, value):
     assert rejected_field(parse_recipient, **{name: value}) == f"domain_approval_emails[0].{name}"
@@ -220,34 +188,11 @@ def test_duplicate_recipients_are_removed_and_the_first_is_kept():
     )
 
 
-def test_recipient_is_normalized_in_every_field():
-    item = {"domain": "*.Sub.Example2.com.", "email": "Admin@EXAMPLE2.com.", "email_domain": "Example2.COM."}
-
-    request = parse(domain_approval_emails=[item])
-
-    assert request.upstream_body == {
-        "domain_approval_emails": [
-            {"domain": "*.sub.example2.com", "email": "admin@example2.com", "email_domain": "example2.com"}
-        ]
-    }
-
-
-@pytest.mark.parametrize("field", ["domain", "email", "email_domain"])
-def test_second_final_dot_is_rejected_by_field(field):
-    item = {"domain": "example.com", "email": "admin@example.com", "email_domain": "example.com"}
-
-    with pytest.raises(InvalidRequest) as caught:
-        parse(domain_approval_emails=[item | {field: item[field] + ".."}])
-
-    assert caught.value.field == f"domain_approval_emails[0].{field}"
-
-
 @pytest.mark.parametrize(
     ("first", "second"),
     [
         ({"email_domain": "example.com"}, {}),
         ({}, {"email_domain": "example.com"}),
-        ({"email_domain": "a.example.com"}, {"email_domain": "example.com"}),
         ({"email_domain": "www.a.example.com"}, {"email_domain": "example.com"}),
     ],
     ids=ascii,
@@ -273,13 +218,9 @@ def test_email_domain_that_repeats_the_domain_is_a_duplicate(repeats):
     ("domain", "value", "email_domain"),
     [
         ("example.com", "example.com", "example.com"),
-        ("sub.example.com", "example.com", "example.com"),
         ("a.b.example.com", "b.example.com", "b.example.com"),
-        ("sub.example.com", "EXAMPLE.com", "example.com"),
         ("*.example.com", "example.com", "example.com"),
-        ("*.sub.example.com", "example.com", "example.com"),
-        ("sub.münchen.example", "münchen.example", "xn--mnchen-3ya.example"),
-        ("sub.xn--mnchen-3ya.example", "münchen.example", "xn--mnchen-3ya.example"),
+        ("sub.münchen.example", "MÜNCHEN.example", "xn--mnchen-3ya.example"),
     ],
     ids=ascii,
 )
@@ -292,15 +233,10 @@ def test_email_domain_is_the_domain_itself_or_a_parent(domain, value, email_doma
     [
         ("example.com", "ample.com"),
         ("example.com", "sub.example.com"),
-        ("sub.example.com", "sub.example.org"),
         ("sub.example.com", "other.example.com"),
         ("evil-example.com", "example.com"),
         ("example.com.evil.com", "example.com"),
-        ("example.com", ""),
-        ("example.com", 1),
-        ("example.com", ["example.com"]),
-        ("example.com", "example.com.."),
-        ("example.com", ".example.com"),
+        *(("example.com", value) for value in ("", 1, ["example.com"], ".example.com")),
     ],
     ids=ascii,
 )
@@ -315,7 +251,6 @@ def test_any_other_email_domain_is_rejected(domain, email_domain):
     [
         (Recipient("www.example.com", "admin@www.example.com"), "www.example.com"),
         (Recipient("*.example.com", "admin@example.com"), "example.com"),
-        (Recipient("www.example.com", "admin@example.com", "example.com"), "example.com"),
         (Recipient("*.www.example.com", "admin@example.com", "example.com"), "example.com"),
     ],
 )
@@ -339,9 +274,6 @@ def test_recipients_are_equal_whatever_their_position():
     assert (one, hash(one)) == (same, hash(same))
     assert one.position != same.position
     assert one != other
-
-
-# The other strings
 
 
 @pytest.mark.parametrize("locale", ["en", "de", "EN", "pt_BR", "zh-cn", "zh_CN", "en-US"], ids=ascii)
@@ -396,16 +328,7 @@ def test_line_break_in_any_string_is_rejected(fields, injection):
     assert "victim" not in str(caught.value)
 
 
-# Narrowed requests
-
-
 SKIPPED = Skipped(Recipient("example.com", "admin@example.com"), "validated")
-
-
-def test_name_and_its_wildcard_are_both_sent_upstream():
-    recipients = [EXAMPLE_COM, EXAMPLE_COM | {"domain": "*.example.com"}]
-
-    assert parse(domain_approval_emails=recipients).upstream_body == {"domain_approval_emails": recipients}
 
 
 def test_narrowed_request_mails_those_left_and_keeps_the_rest():
@@ -429,30 +352,19 @@ def test_default_request_stays_so():
     assert parse().narrowed_to([], []) == parse()
 
 
-@pytest.mark.parametrize("reason", ["validated", "already_mailed", "maybe_mailed"])
-def test_skipped_recipient_as_json_has_the_reason(reason):
+def test_skipped_recipient_as_json_has_the_reason():
     item = DOCUMENTED["domain_approval_emails"][1]
 
-    assert Skipped(Recipient(**item), reason).to_json() == item | {"reason": reason}
+    assert Skipped(Recipient(**item), "validated").to_json() == item | {"reason": "validated"}
 
 
-# Status requests and sweeps
-
-
-@pytest.mark.parametrize("value", ["7", 7], ids=ascii)
-def test_status_request_has_an_order_id(value):
-    assert StatusRequest.from_input({"action": "status", "order_id": value, "requested_by": "me"}) == StatusRequest(7)
+def test_status_request_has_an_order_id():
+    assert StatusRequest.from_input({"action": "status", "order_id": "7", "requested_by": "me"}) == StatusRequest(7)
 
 
 @pytest.mark.parametrize(
     ("fields", "field"),
-    [
-        ({}, "order_id"),
-        ({"order_id": 0}, "order_id"),
-        ({"order_id": None}, "order_id"),
-        ({"order_id": 1, "force": True}, "force"),
-        ({"order_id": 1, "offset": 0}, "offset"),
-    ],
+    [({}, "order_id"), ({"order_id": 0}, "order_id"), ({"order_id": 1, "force": True}, "force")],
     ids=ascii,
 )
 def test_any_other_status_request_is_rejected(fields, field):
@@ -464,7 +376,6 @@ def test_any_other_status_request_is_rejected(fields, field):
     [
         ({}, SweepRequest(dry_run=False, offset=0)),
         ({"dry_run": True, "requested_by": "me"}, SweepRequest(dry_run=True)),
-        ({"offset": 2000}, SweepRequest(offset=2000)),
         ({"offset": 10**7}, SweepRequest(offset=10**7)),
     ],
     ids=ascii,
@@ -480,8 +391,6 @@ NOT_COUNTS: list[Any] = [None, -1, True, 1.0, "1", [], {}, 10**7 + 1]
     ("fields", "field"),
     [
         ({"order_id": 1}, "order_id"),
-        ({"force": True}, "force"),
-        ({"days": [1]}, "days"),
         *(({"dry_run": value}, "dry_run") for value in (None, "true", 1)),
         *(({"offset": value}, "offset") for value in NOT_COUNTS),
     ],
@@ -491,12 +400,9 @@ def test_any_other_sweep_request_is_rejected(fields, field):
     assert rejected_field(SweepRequest.from_input, {"action": "sweep", **fields}) == field
 
 
-# Reminders
-
-
 DAY = dt.date(2026, 11, 20)
 NOT_DATES: list[Any] = [None, 1, "", "soon", "2026-13-01", "2026-11-20T00:00:00+00:00", []]
-NOT_DAYS: list[Any] = [None, "x", [], "1.5", True, 1.9, 0, -5, 366]
+NOT_DAYS: list[Any] = [None, "x", [], "1.5", True, 1.9, 0, -5, 366, float("inf"), -float("inf")]
 
 
 @pytest.mark.parametrize(
@@ -522,9 +428,8 @@ def test_reminder_without_date_or_day_has_no_mark(reminder):
     ("body", "field"),
     [
         *((body, "body") for body in (None, [], "7", 7, [{"order_id": 7}])),
-        *(({"order_id": value}, "order_id") for value in (None, 0, "x", True, 1.0, 10**15)),
+        *(({"order_id": value}, "order_id") for value in (None, 0)),
         ({}, "order_id"),
-        ({"waiting_since": "2026-11-20", "day": 3}, "order_id"),
         ({"order_id": 7, "force": True}, "force"),
         ({"order_id": 7, "jane.doe@example.com": 1}, "j***@example.com"),
         ({"order_id": 7, "day": 3}, "waiting_since"),
@@ -536,16 +441,6 @@ def test_reminder_without_date_or_day_has_no_mark(reminder):
 )
 def test_any_other_message_body_is_rejected(body, field):
     assert rejected_field(Reminder.from_json, body) == field
-
-
-@pytest.mark.parametrize("day", ["Infinity", "-Infinity", "1e999"])
-def test_reminder_on_an_infinite_day_is_rejected(day):
-    body = json.loads(f'{{"order_id": 7, "waiting_since": "2026-11-20", "day": {day}}}')
-
-    assert rejected_field(Reminder.from_json, body) == "day"
-
-
-# Properties
 
 
 # Few enough values for two requests to meet often.

@@ -22,28 +22,22 @@ def test_object_is_returned_as_it_is():
 
 
 @pytest.mark.parametrize(
-    ("value", "limit", "text"),
+    ("value", "text"),
     [
-        ("pending", 64, "pending"),
-        ("a\r\nb\x1b[31m\u202ec", 64, "a  b [31m c"),
-        ("x" * 65, 64, "x" * 64),
-        ("x" * 65, 3, "xxx"),
-        *((value, 64, None) for value in ("", None, 1, True, ["a"], {"a": 1})),
+        *(("a\r\nb\x1b[31m\u202ec", "a  b [31m c"), ("x" * 65, "x" * 64)),
+        *((value, None) for value in ("", None, 1, True, ["a"], {"a": 1})),
     ],
     ids=lambda value: ascii(value)[:30],
 )
-def test_text_is_short_and_printable_or_none(value, limit, text):
-    assert printable_text(value, limit) == text
+def test_text_is_short_and_printable_or_none(value, text):
+    assert printable_text(value) == text
 
 
 @pytest.mark.parametrize(
     ("value", "limit", "text"),
     [
-        ("jane.doe@example.com", 64, "j***@example.com"),
         ("jane.doe@example.com", 9, "j***@exam"),
-        ("jane.doe\u200b @ example.com", 64, "j*** @ example.com"),
         ("jane.doe \u200b@example.com", 64, "j***  @example.com"),
-        ("admin@example.com", 64, "admin@example.com"),
         ("x" * 5000 + "@example.com", 64, "x" * 64),
     ],
     ids=lambda value: ascii(value)[:30],
@@ -63,28 +57,16 @@ def test_address_is_masked_wherever_it_is_cut(length, at_sign, limit):
     assert len(text) <= limit
 
 
-def test_text_is_cut_at_64_characters_by_default():
-    assert printable_text("x" * 65) == "x" * 64
-
-
 @pytest.mark.parametrize(
     ("name", "shown"),
-    [
-        ("locale", "locale"),
-        ("dry run", "dry run"),
-        ("jane.doe@example.com", "j***@example.com"),
-        ("admin@example.com", "admin@example.com"),
-        ("x" * 40, "x" * 40),
-    ],
+    [("dry run", "dry run"), ("jane.doe@example.com", "j***@example.com"), ("x" * 40, "x" * 40)],
     ids=lambda text: ascii(text)[:30],
 )
 def test_short_printable_field_name_is_shown_with_masked_addresses(name, shown):
     assert printable_field_name(name) == shown
 
 
-@pytest.mark.parametrize(
-    "name", ["", "é", "a\n", "a\tb", "\u202e", "\x1b[31m", "\ud800", "x" * 41], ids=lambda n: ascii(n)[:30]
-)
+@pytest.mark.parametrize("name", ["", "é", "a\n", "\ud800", "x" * 41], ids=lambda name: ascii(name)[:30])
 def test_long_or_unprintable_field_name_is_not_shown(name):
     assert printable_field_name(name) is None
 
@@ -105,11 +87,10 @@ def test_first_unknown_field_is_rejected_with_the_allowed_ones():
     assert str(caught.value) == "item.emial: is an unknown field; allowed fields are domain, email."
 
 
-@pytest.mark.parametrize("name", ["", "x" * 41, "X-Bad\r\nname", "é"], ids=ascii)
 @pytest.mark.parametrize(("parent", "field"), [("", "request"), ("item", "item")])
-def test_unknown_field_that_is_not_shown_is_rejected_at_its_object(name, parent, field):
+def test_unknown_field_that_is_not_shown_is_rejected_at_its_object(parent, field):
     with pytest.raises(InvalidRequest) as caught:
-        reject_unknown_fields({"email": 1, name: 2}, frozenset({"email"}), parent)
+        reject_unknown_fields({"email": 1, "x" * 41: 2}, frozenset({"email"}), parent)
 
     assert caught.value.field == field
     assert str(caught.value) == (

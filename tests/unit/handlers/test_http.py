@@ -7,10 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from dv_resend.core import requests, untrusted
+from dv_resend.core import requests
 from dv_resend.core.orders import Order
 from dv_resend.core.plan import ResendPlan
 from dv_resend.core.requests import ResendRequest, Skipped
@@ -18,7 +16,6 @@ from dv_resend.core.resend import ResendResult
 from dv_resend.errors import (
     CertCentralUnavailable,
     InvalidRequest,
-    OrderNotEligible,
     OrderNotFound,
     OutcomeUnknown,
     RateLimited,
@@ -115,9 +112,6 @@ def test_http_request_is_validated_once(make, monkeypatch):
     assert len(calls) == 4
 
 
-# Paths and methods
-
-
 @each_payload
 @pytest.mark.parametrize(
     "prefix",
@@ -174,9 +168,6 @@ def test_bad_order_id_in_the_path_is_rejected(make, order_id):
     assert rejected(event).field == "order_id"
 
 
-# Bodies
-
-
 @each_payload
 @pytest.mark.parametrize(
     "body",
@@ -226,28 +217,12 @@ def test_base64_body_is_decoded(make):
     "body",
     [
         *({"body": text} for text in ("[]", "1", "true", '"text"', "NaN", '[{"locale": "en"}]')),
-        *(
-            {"body": text}
-            for text in ("{", "{]", '{"locale": }', "{'locale': 'en'}", "locale=en", "<xml/>", " ", "{}{}")
-        ),
-        *(
-            {"body": text}
-            for text in (
-                '\ufeff\ufeff{"locale": "en"}',
-                "{}\ufeff",
-                " \ufeff{}",
-                "nul",
-                "[" * 100_000,
-                '{"locale": ' * 10_000,
-                "1" * 5000,
-            )
-        ),
+        *({"body": text} for text in ("{", "{'locale': 'en'}", "locale=en", " ", "{}{}")),
+        *({"body": text} for text in ('\ufeff\ufeff{"locale": "en"}', "{}\ufeff", " \ufeff{}", "nul")),
+        *({"body": text} for text in ("[" * 100_000, '{"locale": ' * 10_000, "1" * 5000)),
         *({"body": body} for body in (1, True, ["{}"], {"locale": "en"})),
         *({"body": text, "isBase64Encoded": True} for text in ("{}", "e30", "e30=\n", "e3=0", "é", 1)),
-        *(
-            in_base64(body)
-            for body in (b"\xff\xfe", '{"locale": "é"}'.encode("latin-1"), "{}".encode("utf-16"), b"\xef\xbb\xbf[]")
-        ),
+        *(in_base64(body) for body in (b"\xff\xfe", "{}".encode("utf-16"), b"\xef\xbb\xbf[]")),
     ],
     ids=lambda body: ascii(body)[:60],
 )
@@ -270,37 +245,14 @@ def test_repeated_field_is_rejected(make, body, field):
     assert rejected(make(body)).field == field
 
 
-def test_repeated_field_is_shown_without_private_addresses():
-    error = rejected(v2('{"jane.doe@example.com": 1, "jane.doe@example.com": 2}'))
-
-    assert error.field == "j***@example.com"
-
-
-@each_payload
-@pytest.mark.parametrize("name", ["x" * 41, "\\u0000", "é"])
-def test_repeated_field_that_is_not_shown_is_rejected(make, name):
-    error = rejected(make(f'{{"{name}": 1, "{name}": 2}}'))
+def test_repeated_field_that_is_not_shown_is_rejected():
+    error = rejected(v2('{"\\u0000": 1, "\\u0000": 2}'))
 
     assert error.field == "body"
     assert error.message == (
         "body: has a field more than once in the same object "
         "(its name is too long or not printable, so it is not shown)."
     )
-
-
-@each_payload
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ('{"locale": NaN}', "locale"),
-        ('{"locale": null}', "locale"),
-        ('{"locale": "\\ud800"}', "locale"),
-        ('{"domain_approval_emails": []}', "domain_approval_emails"),
-        ('{"domain_approval_emails": null}', "domain_approval_emails"),
-    ],
-)
-def test_bad_value_in_the_body_is_rejected(make, body, field):
-    assert rejected(make(body)).field == field
 
 
 @each_payload
@@ -314,9 +266,6 @@ def test_field_that_is_not_digicerts_is_rejected(make, name):
     assert error.message == f"{name}: is an unknown field; allowed fields are domain_approval_emails, locale."
 
 
-# Queries
-
-
 @each_payload
 @pytest.mark.parametrize("name", ["dry_run", "force"])
 @pytest.mark.parametrize("value", [True, False])
@@ -324,13 +273,6 @@ def test_flag_is_read_from_the_query(make, name, value):
     request = parse(make(query=[(name, str(value).lower())]))
 
     assert getattr(request, name) is value
-
-
-@each_payload
-def test_flags_may_be_combined(make):
-    request = parse(make(query=[("dry_run", "true"), ("force", "true")]))
-
-    assert (request.dry_run, request.force) == (True, True)
 
 
 @each_payload
@@ -372,9 +314,6 @@ def test_unknown_flag_is_rejected(make, name):
     assert error.message == f"{name}: is an unknown field; allowed fields are dry_run, force."
 
 
-# Callers
-
-
 @pytest.mark.parametrize(
     ("authorizer", "caller"),
     [
@@ -382,10 +321,7 @@ def test_unknown_flag_is_rejected(make, name):
         ({"jwt": {"claims": {"sub": "somebody"}, "scopes": None}}, "somebody"),
         ({"jwt": {"claims": {"email": "jane@example.com"}}}, None),
         ({"iam": {"userArn": "a\nb"}}, None),
-        ({"iam": {"userArn": "x" * 257}}, None),
         ({"iam": None}, None),
-        ({}, None),
-        (None, None),
         ("iam", None),
     ],
     ids=ascii,
@@ -400,10 +336,8 @@ def test_caller_of_payload_2_is_what_the_gateway_says(authorizer, caller):
 @pytest.mark.parametrize(
     ("identity", "authorizer", "caller"),
     [
-        ({"userArn": USER_ARN}, None, USER_ARN),
-        ({"userArn": None}, {"claims": {"sub": "somebody"}}, "somebody"),
-        ({"userArn": None}, {"principalId": "p"}, None),
-        (None, None, None),
+        *(({"userArn": USER_ARN}, None, USER_ARN), ({"userArn": None}, {"claims": {"sub": "somebody"}}, "somebody")),
+        *(({"userArn": None}, {"principalId": "p"}, None), (None, None, None)),
     ],
     ids=ascii,
 )
@@ -412,9 +346,6 @@ def test_caller_of_payload_1_is_what_the_gateway_says(identity, authorizer, call
     event["requestContext"] |= {"identity": identity, "authorizer": authorizer}
 
     assert http.parse_http(event).caller == caller
-
-
-# Responses to results
 
 
 SENT_AT = 1795446245  # 2026-11-23T15:04:05Z
@@ -470,20 +401,6 @@ def test_dry_run_is_answered_200_with_the_plan():
     assert json.loads(response["body"]) == plan.to_json()
 
 
-def test_dry_run_of_a_refused_request_is_answered_200_too():
-    order = Order(ORDER_ID, "issued", "dv_ssl_certificate", "email")
-    refusal = OrderNotEligible("not_pending", "Order 123456789 is issued.")
-
-    response = http.http_answer(ResendPlan(EXAMPLE, order, (), SENT_AT, "OrderNotEligible", refusal))
-
-    assert (response["statusCode"], response["headers"]["Resend-Outcome"]) == (200, "planned")
-    plan = json.loads(response["body"])
-    assert (plan["would_be"], plan["code"]) == ("OrderNotEligible", "order_not_eligible|not_pending")
-
-
-# Responses to errors
-
-
 @pytest.mark.parametrize("kind", ResendError.__subclasses__())
 def test_error_is_answered_with_its_status_code_and_message(kind):
     error = error_of(kind)
@@ -495,16 +412,15 @@ def test_error_is_answered_with_its_status_code_and_message(kind):
     assert json.loads(response["body"]) == {"errors": [{"code": error.code, "message": message}]}
 
 
-@pytest.mark.parametrize("count", [1, 2, 21, 250])
-def test_each_refused_recipient_has_its_own_entry(count):
-    refused = [(f"domain_approval_emails[{number}].email", f"Reason {number}.") for number in range(count)]
+def test_each_refused_recipient_has_its_own_entry():
+    refused = [(f"domain_approval_emails[{number}].email", f"Reason {number}.") for number in range(250)]
 
     response = http.http_error(RecipientNotAllowed(refused))
 
     assert response["statusCode"] == 422
     assert json.loads(response["body"])["errors"] == [
         {"code": f"recipient_not_allowed|domain_approval_emails[{number}].email", "message": f"Reason {number}."}
-        for number in range(count)
+        for number in range(250)
     ]
 
 
@@ -556,66 +472,8 @@ def test_upstream_code_that_equals_ours_is_not_repeated(kind, code):
     assert error_codes(response) == [code]
 
 
-@pytest.mark.parametrize("error", [ValueError("secret detail"), KeyError("secret detail"), Exception()], ids=ascii)
-def test_bug_is_answered_500_without_detail(error):
-    response = http.http_error(error)
+def test_bug_is_answered_500_without_detail():
+    response = http.http_error(ValueError("secret detail"))
 
     assert (response["statusCode"], error_codes(response)) == (500, ["internal_error"])
     assert "secret detail" not in str(response)
-
-
-# Properties
-
-PURE = settings(deadline=None, derandomize=True, max_examples=150)
-TEXTS = st.text(max_size=30)
-WITH_TEXT_ONLY = [
-    kind for kind in ResendError.__subclasses__() if kind not in (InvalidRequest, OrderNotEligible, RecipientNotAllowed)
-]
-ERRORS = st.one_of(
-    st.builds(InvalidRequest, TEXTS, TEXTS),
-    st.builds(OrderNotEligible, TEXTS, TEXTS),
-    st.builds(RecipientNotAllowed, st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=30)),
-    st.builds(
-        lambda kind, message, retry_after, upstream: kind(message, retry_after=retry_after, upstream_errors=upstream),
-        st.sampled_from(WITH_TEXT_ONLY),
-        TEXTS,
-        st.none() | st.integers(1, 10**6),
-        st.lists(st.builds(UpstreamError, TEXTS, TEXTS), max_size=3).map(tuple),
-    ),
-    st.builds(Exception, TEXTS),
-)
-
-
-def assert_gateway_accepts(response: Any) -> None:
-    assert response.keys() == {"statusCode", "headers", "body"}
-    assert type(response["statusCode"]) is int
-    assert all(isinstance(text, str) and text.isprintable() for item in response["headers"].items() for text in item)
-    assert response["body"] == "" or json.loads(response["body"])
-
-
-@PURE
-@given(ERRORS)
-def test_any_error_becomes_a_response_that_the_gateway_accepts(error):
-    response = http.http_error(error)
-
-    assert_gateway_accepts(response)
-    assert response["statusCode"] >= 400
-    assert error_codes(response) != []
-
-
-@PURE
-@given(st.sampled_from(["sent", "duplicate"]), st.integers(0, 4 * 10**9), st.integers(1, 10**6))
-def test_any_result_becomes_a_response_that_the_gateway_accepts(outcome, sent_at, cool_down):
-    response = http.http_answer(ResendResult(EXAMPLE, outcome, sent_at, sent_at + cool_down))
-
-    assert_gateway_accepts(response)
-    assert (response["statusCode"] == 204) == (outcome == "sent")
-
-
-@PURE
-@given(st.text().filter(lambda name: name not in requests.DIGICERT_FIELDS), st.integers())
-def test_any_other_field_of_the_body_is_rejected(name, value):
-    error = rejected(v2(json.dumps({name: value})))
-
-    assert error.field == (untrusted.printable_field_name(name) or "request")
-    assert str(error).isprintable()
