@@ -180,7 +180,6 @@ class RawServer:
 
     def __init__(self, answer: bytes, *, closes: bool) -> None:
         self.requests: list[bytes] = []
-        self.closed = threading.Semaphore(0)
         self._answer = answer
         self._closes = closes
         self._connections: list[socket.socket] = []
@@ -213,7 +212,6 @@ class RawServer:
             connection.sendall(self._answer)
             if self._closes:
                 connection.close()
-                self.closed.release()
 
 
 @contextmanager
