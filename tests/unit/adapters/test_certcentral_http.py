@@ -123,14 +123,6 @@ def test_body_may_be_as_large_as_the_calls_limit(make_http: MakeHttp, size: int,
     assert answer.body == (body if fits else None)
 
 
-@pytest.mark.parametrize("header", ["Transfer-Encoding: chunked", "Content-Length: 5", "X-Other: 1"])
-def test_204_ends_with_its_headers(make_http: MakeHttp, header: str) -> None:
-    with raw_server(f"HTTP/1.1 204 No Content\r\n{header}\r\n\r\n".encode()) as server:
-        answer = make_http(base_url=server.address).call(PUT, later())
-
-    assert (answer.status, answer.body) == (204, b"")
-
-
 @pytest.mark.parametrize("header", ["Transfer-Encoding: chunked", "Content-Length: 5"])
 def test_204_that_announces_a_body_ends_its_connection(make_http: MakeHttp, header: str) -> None:
     with raw_server(f"HTTP/1.1 204 No Content\r\n{header}\r\n\r\n".encode()) as server:
@@ -592,7 +584,6 @@ def test_errors_of_any_shape_are_read(body: bytes | None, codes: list[str]) -> N
         ({"locale": ["Unknown.", "Too long."], "domain": "Bad."}, ["Unknown.", "Too long.", "Bad."]),
         ([{"errors": ["Bad name.", {"errors": [{"message": "Bad locale."}]}]}], ["Bad name.", "Bad locale."]),
         ([None, True, [], {}, ""], []),
-        ("Not jane.doe@example.com", ["Not j***@example.com"]),
     ],
     ids=ascii,
 )
@@ -676,20 +667,6 @@ def test_echoed_key_is_removed_in_another_case() -> None:
     body = json.dumps({"errors": [{"code": "bad|AbCd-1234-EfGh", "message": "AbCd-1234-EfGh"}]}).encode()
 
     assert response(body, key="aBcD-1234-eFgH").errors == (UpstreamError("bad|[key]", "[key]"),)
-
-
-@pytest.mark.parametrize("limit", [128, 300])
-@pytest.mark.parametrize("part", ["code", "message"])
-@given(st.data())
-def test_address_at_a_cut_is_masked_before(part: str, limit: int, data: st.DataObject) -> None:
-    length = data.draw(st.integers(0, 2 * limit))
-    address = data.draw(st.sampled_from(["jane.doe@example.com", "jane.doe%40example.com", '"jane doe"@example.com']))
-    text = "x" * length + " " + address
-
-    (error,) = response(json.dumps({"errors": [{part: text}]}).encode()).errors
-
-    assert "jane" not in error.code + error.message
-    assert "ane" not in error.code + error.message
 
 
 def test_key_is_not_in_the_repr_of_a_response() -> None:

@@ -3,9 +3,9 @@
 import io
 import socketserver
 import struct
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import dns.message
 import dns.resolver
@@ -18,6 +18,7 @@ from dv_resend.adapters import dns_contacts
 from dv_resend.adapters.dns_contacts import DnsContacts
 from dv_resend.core.addresses import parse_email
 from dv_resend.core.recipients import Contacts
+from unit.adapters.conftest import running
 from unit.loopback import has_ipv6
 
 NAME = "example.com"
@@ -513,25 +514,16 @@ def test_mx_is_unknown_without_an_answer(zone: Zone, lookup: Lookup) -> None:
 # Hostile answers
 
 
-@pytest.fixture
-def lookup_at() -> Iterator[Callable[[Answer], DnsContacts]]:
-    """Give a function that starts a server, and makes a lookup at it. The server's answers are made by a function."""
-    running = []
+@contextmanager
+def answering(answer: Answer) -> Iterator[DnsContacts]:
+    """Run a server whose answers are made by a function; give a lookup at it."""
 
-    def start(answer: Answer) -> DnsContacts:
-        class Handler(socketserver.DatagramRequestHandler):
-            def handle(self) -> None:
-                self.wfile.write(answer(self.rfile.read()))
+    class Handler(socketserver.DatagramRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(answer(self.rfile.read()))
 
-        listening = socketserver.UDPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=listening.serve_forever, args=(0.01,)).start()
-        running.append(listening)
-        return DnsContacts((("127.0.0.1", listening.server_address[1]),))
-
-    yield start
-    for listening in running:
-        listening.shutdown()
-        listening.server_close()
+    with running(socketserver.UDPServer(("127.0.0.1", 0), Handler)) as listening:
+        yield DnsContacts((("127.0.0.1", listening.server_address[1]),))
 
 
 def _record(question: bytes, data: bytes, kind: int | None = None) -> bytes:
@@ -557,32 +549,31 @@ def _record(question: bytes, data: bytes, kind: int | None = None) -> bytes:
     ],
     ids=["no_tag", "string_too_long", "own_alias", "echo", "noise"],
 )
-def test_malformed_answer_is_a_failure(lookup_at: Callable[[Answer], DnsContacts], answer: Answer) -> None:
-    one = lookup_at(answer)
+def test_malformed_answer_is_a_failure(answer: Answer) -> None:
+    with answering(answer) as one:
+        found = one.contacts([NAME])[NAME]
 
-    found = one.contacts([NAME])[NAME]
-
-    assert found.addresses == []
-    assert (found.failure or "").startswith("DNS did not answer for ")
-    assert one.has_mx([NAME]) == {NAME: None}
+        assert found.addresses == []
+        assert (found.failure or "").startswith("DNS did not answer for ")
+        assert one.has_mx([NAME]) == {NAME: None}
 
 
 MX_RECORD = b"\x00\x0a\x04mail\x04test\x00"
 
 
-def test_handmade_answer_to_the_query_is_accepted(lookup_at: Callable[[Answer], DnsContacts]) -> None:
-    one = lookup_at(lambda question: _record(question, MX_RECORD))
-
-    assert one.has_mx([NAME]) == {NAME: True}
+def test_handmade_answer_to_the_query_is_accepted() -> None:
+    with answering(lambda question: _record(question, MX_RECORD)) as one:
+        assert one.has_mx([NAME]) == {NAME: True}
 
 
 @pytest.mark.usefixtures("_hurried")
-def test_answer_to_another_query_is_ignored(lookup_at: Callable[[Answer], DnsContacts]) -> None:
+def test_answer_to_another_query_is_ignored() -> None:
     def to_another(question: bytes) -> bytes:
         other = dns.message.make_query("other.test", "MX", id=int.from_bytes(question[:2]))
         return _record(other.to_wire(), MX_RECORD)
 
-    assert lookup_at(to_another).has_mx([NAME]) == {NAME: None}
+    with answering(to_another) as one:
+        assert one.has_mx([NAME]) == {NAME: None}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
