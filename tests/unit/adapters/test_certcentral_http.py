@@ -52,18 +52,12 @@ def response(body: bytes | None, *, status: int = 400, key: str = CANARY, conten
 
 
 def test_put_is_the_documented_request(http: CertCentralHttp, emulator: CertCentralEmulator) -> None:
-    body: dict[str, object] = {
-        "domain_approval_emails": [
-            {"domain": "example.com", "email": "someone@example.com"},
-            {"domain": "sub.example2.com", "email": "someone@example2.com", "email_domain": "example2.com"},
-        ],
-        "locale": "en",
-    }
+    body: dict[str, object] = {"domain_approval_emails": [{"domain": "a.test", "email": "b@a.test"}], "locale": "en"}
 
-    http.call(Call("PUT", "/order/certificate/123456789/resend-emails", body), later())
+    http.call(Call("PUT", PUT.path, body), later())
 
     (call,) = emulator.calls
-    assert (call["method"], call["path"]) == ("PUT", "/services/v2/order/certificate/123456789/resend-emails")
+    assert (call["method"], call["path"]) == ("PUT", f"/services/v2{PUT.path}")
     assert call["body"] == json.dumps(body, separators=(",", ":"))
     assert call["role"] == "valid"
     names = ("accept", "accept-encoding", "content-type", "user-agent")
@@ -73,7 +67,6 @@ def test_put_is_the_documented_request(http: CertCentralHttp, emulator: CertCent
         "content-type": "application/json",
         "user-agent": f"dv-resend/{__version__}",
     }
-    assert [mail["to"] for mail in emulator.outbox] == ["someone@example.com", "someone@example2.com"]
 
 
 # The response

@@ -25,7 +25,6 @@ NAME = "example.com"
 WWW = "www.example.com"
 PKI = "pki@mail.test"
 NOTHING = Contacts()
-ISSUE = '0 issue "digicert.com"'
 CONTACT = f'0 contactemail "{PKI}"'
 LOOKUP_SECONDS, TRY_SECONDS = dns_contacts.LOOKUP_SECONDS, dns_contacts._TRY_SECONDS
 
@@ -42,8 +41,8 @@ def label(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[NameServer]:
-    with NameServer(Zone()) as running:
-        yield running
+    with NameServer(Zone()) as started:
+        yield started
 
 
 @pytest.fixture
@@ -112,20 +111,6 @@ def test_txt_contacts_of_all_parent_domains_count(zone: Zone, contacts: FindCont
     assert contacts(NAME).txt == ("top@mail.test",)
 
 
-def test_wildcard_is_looked_up_without_its_star(zone: Zone, lookup: Lookup, server: NameServer) -> None:
-    zone.set(label(NAME), "TXT", [f'"{PKI}"'])
-
-    assert lookup().contacts([f"*.{NAME}"]) == {f"*.{NAME}": Contacts(txt=(PKI,))}
-    assert Counter(queries(server)) == Counter([(label(NAME), "TXT"), (NAME, "CAA")])
-
-
-@pytest.mark.parametrize(("name", "kind"), [(label(f"x.{NAME}"), "TXT"), (label("mail.test"), "TXT"), (NAME, "TXT")])
-def test_txt_record_at_another_name_is_no_contact(zone: Zone, contacts: FindContacts, name: str, kind: str) -> None:
-    zone.set(name, kind, [f'"{PKI}"'])
-
-    assert contacts(NAME) == NOTHING
-
-
 def test_txt_contacts_are_sorted(zone: Zone, contacts: FindContacts) -> None:
     zone.set(label(NAME), "TXT", ['"c@mail.test"', '"a@mail.test"', '"b@mail.test"'])
 
@@ -177,14 +162,6 @@ def test_contact_host_is_normalised(zone: Zone, contacts: FindContacts, text: st
     assert contacts(NAME) == Contacts(txt=(expected,), caa=(expected,))
 
 
-def test_txt_contact_behind_cnames_is_found(zone: Zone, contacts: FindContacts) -> None:
-    zone.set(label(NAME), "CNAME", ["contact.provider.test"])
-    zone.set("contact.provider.test", "CNAME", ["real.provider.test"])
-    zone.set("real.provider.test", "TXT", [f'"{PKI}"'])
-
-    assert contacts(NAME) == Contacts(txt=(PKI,))
-
-
 # CAA
 
 
@@ -215,7 +192,7 @@ def test_caa_of_the_first_domain_that_has_any_decides(zone: Zone, contacts: Find
     assert contacts(NAME).caa == ("top@mail.test",)
 
 
-@pytest.mark.parametrize("record", [ISSUE, '0 contactemail "no address"', '0 issue ";"'])
+@pytest.mark.parametrize("record", ['0 contactemail "no address"', '0 issue ";"'])
 def test_caa_without_a_contact_ends_the_search(zone: Zone, contacts: FindContacts, record: str) -> None:
     zone.set(WWW, "CAA", [record])
     zone.set(NAME, "CAA", [CONTACT])
@@ -229,13 +206,6 @@ def test_caa_behind_a_cname_ends_the_search(zone: Zone, contacts: FindContacts) 
     zone.set(NAME, "CAA", ['0 contactemail "top@mail.test"'])
 
     assert contacts(WWW).caa == (PKI,)
-
-
-def test_txt_and_caa_contacts_are_kept_apart(zone: Zone, contacts: FindContacts) -> None:
-    zone.set(label(NAME), "TXT", ['"txt@mail.test"'])
-    zone.set(NAME, "CAA", ['0 contactemail "caa@mail.test"'])
-
-    assert contacts(NAME) == Contacts(("txt@mail.test",), ("caa@mail.test",))
 
 
 # The queries
@@ -302,10 +272,9 @@ def test_invalid_name_has_no_contacts_and_no_mx(lookup: Lookup, name: str) -> No
 # Failures
 
 
-@pytest.mark.parametrize("fault", ["servfail", "refused"])
 @pytest.mark.parametrize(("at", "kind"), [(label(NAME), "TXT"), (NAME, "CAA")])
-def test_failing_server_is_a_failure(zone: Zone, contacts: FindContacts, fault: str, at: str, kind: str) -> None:
-    zone.fault(at, fault, kind)
+def test_failing_server_is_a_failure(zone: Zone, contacts: FindContacts, at: str, kind: str) -> None:
+    zone.fault(at, "servfail", kind)
 
     found = contacts(NAME)
 
@@ -376,14 +345,9 @@ def test_two_tries_fit_into_the_time() -> None:
 
 
 class Clock:
-    """A clock that advances each time it is read."""
-
-    def __init__(self, step: float) -> None:
-        self.now = 1000.0
-        self.step = step
+    now = 1000.0
 
     def monotonic(self) -> float:
-        self.now += self.step
         return self.now
 
 
@@ -392,7 +356,7 @@ def test_time_starts_with_the_first_query_and_bounds_all(
 ) -> None:
     zone.set(label(NAME), "TXT", [f'"{PKI}"'])
     zone.set(NAME, "MX", ["10 mail.test."])
-    clock = Clock(0)
+    clock = Clock()
     monkeypatch.setattr(dns_contacts, "time", clock)
     one = lookup()
     clock.now += 3600
@@ -409,30 +373,7 @@ def test_time_starts_with_the_first_query_and_bounds_all(
     assert server.queries == []
 
 
-@pytest.mark.usefixtures("zone")
-def test_no_query_is_sent_after_the_time_is_up(
-    monkeypatch: pytest.MonkeyPatch, lookup: Lookup, server: NameServer
-) -> None:
-    # Each reading advances it by a fiftieth of the time for all queries.
-    monkeypatch.setattr(dns_contacts, "time", Clock(dns_contacts.LOOKUP_SECONDS / 50))
-    names = [f"n{number:03}.test" for number in range(250)]
-
-    found = lookup().contacts(names)
-
-    assert 40 <= len(server.queries) <= 50
-    assert found[names[0]] == NOTHING  # the first names are queried first
-    assert all(unasked(found[name], name) for name in names[50:])
-
-
 # The transport
-
-
-def test_truncated_answer_is_queried_again_over_tcp(zone: Zone, contacts: FindContacts, server: NameServer) -> None:
-    zone.set(label(NAME), "TXT", [f'"{PKI}"'])
-    zone.fault(label(NAME), "truncated")
-
-    assert contacts(NAME) == Contacts(txt=(PKI,))
-    assert [query.transport for query in server.queries if query.type == "TXT"] == ["udp", "tcp"]
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
