@@ -1,11 +1,12 @@
 """A CertCentral on loopback, the client's lower layer on top of it, and errors of the AWS SDK."""
 
 import socket
+import socketserver
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,123 +118,90 @@ def methods(emulator: CertCentralEmulator) -> list[str]:
     return [call["method"] for call in emulator.calls]
 
 
-class ScriptedServer:
+class ScriptedServer(socketserver.ThreadingTCPServer):
     """Answers each request with the next of its ``answers``, on whichever connection it arrives, and keeps them open.
 
     ``ports`` are the client's ports, one for each request: the same for two requests on one connection.
     """
 
+    daemon_threads = True
+
     def __init__(self, answers: Sequence[bytes], context: ssl.SSLContext | None) -> None:
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
+        self.address = f"http{'s' if context else ''}://127.0.0.1:{self.server_address[1]}"
         self.ports: list[int] = []
         self._answers = iter(answers)
         self._context = context
         self._connections: list[socket.socket] = []
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
-
-    @property
-    def address(self) -> str:
-        return f"http{'s' if self._context else ''}://127.0.0.1:{self._listening.getsockname()[1]}"
 
     def push(self, data: bytes) -> None:
         """Send bytes that nobody asked for on the newest connection."""
         self._connections[-1].sendall(data)
 
-    def stop(self) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._threads[0].join()
-        for connection in self._connections:
-            with suppress(OSError):
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        for opened in (*self._connections, self._listening):
-            opened.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, (_, port) = self._listening.accept()
-            except OSError:
-                return
-            if self._context:
-                connection = self._context.wrap_socket(connection, server_side=True)
-            self._connections.append(connection)
-            self._threads.append(threading.Thread(target=self._serve, args=(connection, port), daemon=True))
-            self._threads[-1].start()
-
-    def _serve(self, connection: socket.socket, port: int) -> None:
+    def finish_request(self, request: Any, client_address: Any) -> None:
         buffered = b""
-        with suppress(OSError):
-            while received := connection.recv(65536):
+        with (
+            suppress(OSError),
+            self._context.wrap_socket(request, server_side=True) if self._context else request as it,
+        ):
+            self._connections.append(it)
+            while received := it.recv(65536):
                 buffered += received
                 # The body of a PUT is "{}" here.
                 if buffered.endswith(b"\r\n\r\n" + b"{}" * buffered.startswith(b"PUT")):
                     buffered = b""
-                    self.ports.append(port)
-                    connection.sendall(next(self._answers))
+                    self.ports.append(client_address[1])
+                    it.sendall(next(self._answers))
 
 
-class RawServer:
+class RawServer(socketserver.TCPServer):
     """Answers the first request of every connection with the same bytes."""
 
     def __init__(self, answer: bytes, *, closes: bool) -> None:
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
+        self.address = f"http://127.0.0.1:{self.server_address[1]}"
         self.requests: list[bytes] = []
-        self.closed = threading.Semaphore(0)
         self._answer = answer
         self._closes = closes
-        self._connections: list[socket.socket] = []
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
+        self._kept: list[socket.socket] = []
 
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += request.recv(65536)
+        self.requests.append(received)
+        request.sendall(self._answer)
+        if self._closes:
+            request.close()
+        else:
+            self._kept.append(request)
 
-    def stop(self) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
-        self._listening.close()
-        for connection in self._connections:
-            connection.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listening.accept()
-            except OSError:
-                return
-            self._connections.append(connection)
-            request = b""
-            while b"\r\n\r\n" not in request:
-                request += connection.recv(65536)
-            self.requests.append(request)
-            connection.sendall(self._answer)
-            if self._closes:
-                connection.close()
-                self.closed.release()
+    def server_close(self) -> None:
+        super().server_close()
+        for kept in self._kept:
+            kept.close()
 
 
 @contextmanager
-def scripted_server(*answers: bytes, context: ssl.SSLContext | None = None) -> Iterator[ScriptedServer]:
+def running[Server: socketserver.BaseServer](server: Server) -> Iterator[Server]:
+    with server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def scripted_server(*answers: bytes, context: ssl.SSLContext | None = None) -> AbstractContextManager[ScriptedServer]:
     """Run a server that gives these answers, over TLS if there is a ``context``."""
-    server = ScriptedServer(answers, context)
-    try:
-        yield server
-    finally:
-        server.stop()
+    return running(ScriptedServer(answers, context))
 
 
-@contextmanager
-def raw_server(answer: bytes, *, closes: bool = False) -> Iterator[RawServer]:
+def raw_server(answer: bytes, *, closes: bool = False) -> AbstractContextManager[RawServer]:
     """Run a server of raw bytes. It keeps its connections open, or ``closes`` each after the answer."""
-    server = RawServer(answer, closes=closes)
-    try:
-        yield server
-    finally:
-        server.stop()
+    return running(RawServer(answer, closes=closes))
 
 
 @contextmanager

@@ -7,14 +7,12 @@ from types import SimpleNamespace
 import boto3
 import pytest
 from aws_lambda_powertools.utilities.parameters import base
-from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from conftest import CANARY, SECRET_ID
 
 from dv_resend.adapters.api_key import CACHE_SECONDS, ApiKey
 from dv_resend.errors import ConfigurationError, SecretUnavailable
 from unit.adapters.conftest import refusal
 
-ENDPOINT = "https://secretsmanager.eu-west-1.amazonaws.com/"
 OTHER = "another-valid-key-0123"
 
 
@@ -53,11 +51,11 @@ def api_key(manager):
 @pytest.mark.parametrize(
     "secret",
     [
-        *(text(CANARY), text(f"{CANARY}\n"), text(f"  {CANARY}\r\n"), text(json.dumps({"api_key": CANARY}))),
+        text(f"  {CANARY}\r\n"),
         text(json.dumps({"api_key": f" {CANARY}\n", "owner": "pki"}, indent=2) + "\n"),
-        *({"SecretBinary": CANARY.encode()}, {"SecretBinary": json.dumps({"api_key": CANARY}).encode()}),
+        {"SecretBinary": CANARY.encode()},
     ],
-    ids=["plain", "newline", "blanks", "json", "pretty json", "binary", "binary json"],
+    ids=["blanks", "json", "binary"],
 )
 def test_key_is_found_in_plain_text_and_in_json(manager, api_key, secret):
     manager.secret = secret
@@ -68,12 +66,10 @@ def test_key_is_found_in_plain_text_and_in_json(manager, api_key, secret):
 @pytest.mark.parametrize(
     "secret",
     [
-        *(text(" \n"), text("short"), text("x" * 513), text("{}"), text(json.dumps({"apiKey": CANARY}))),
-        *(text('{"api_key": null}'), text(json.dumps({"api_key": [CANARY]})), text('{"api_key": 1234567890123}')),
-        *(text('{"api_key": ""}'), text(json.dumps({"api_key": CANARY})[:-1]), text('{"api_key": ' * 20_000)),
-        *(text(f"{CANARY}\r\nX-Other: header"), text(f"{CANARY} {CANARY}"), text(f"{CANARY}\u00e9")),
-        *(text(f"\ufeff{CANARY}"), text(json.dumps({"api_key": f"{CANARY}\nX-Other: header"}))),
-        *({"SecretBinary": CANARY.encode() + b"\xff"}, {"SecretBinary": b"\x00" * 20}, {}),
+        *(text(" \n"), text("x" * 7), text("x" * 513), text("12345678"), text(json.dumps({"apiKey": CANARY}))),
+        *(text(json.dumps({"api_key": [CANARY]})), text(json.dumps([CANARY])), text(json.dumps({"api_key": "1" * 9}))),
+        *(text(json.dumps({"api_key": CANARY})[:-1]), text('{"api_key": ' * 20_000), text(f"{CANARY}\u00e9")),
+        *(text(f"{CANARY}\r\nX-Other: header"), {"SecretBinary": CANARY.encode() + b"\xff"}, {}),
     ],
     ids=lambda secret: ascii(secret).replace(CANARY, "KEY")[:50],
 )
@@ -88,12 +84,6 @@ def test_secret_without_a_usable_key_is_a_configuration_error(manager, api_key, 
 
 
 # The cache
-
-
-def test_key_is_read_once_and_cached(manager, api_key):
-    keys = {api_key.current() for _ in range(5)}
-
-    assert (keys, manager.calls) == ({CANARY}, 1)
 
 
 @pytest.mark.parametrize("max_age", [None, "0", "86400"], ids=lambda value: f"POWERTOOLS_PARAMETERS_MAX_AGE={value}")
@@ -113,6 +103,15 @@ def test_key_is_cached_for_five_minutes(manager, api_key, monkeypatch, max_age):
     assert CACHE_SECONDS == 300
 
 
+def test_failed_refresh_does_not_leave_the_old_key(manager, api_key):
+    api_key.current()
+    manager.secret = refusal("AccessDeniedException")
+
+    for read in (api_key.refresh, api_key.current):
+        with pytest.raises(ConfigurationError):
+            read()
+
+
 def test_refreshed_key_is_read_again_and_cached(manager, api_key):
     api_key.current()
     manager.secret = text(OTHER)
@@ -124,9 +123,7 @@ def test_refreshed_key_is_read_again_and_cached(manager, api_key):
 
 
 @pytest.mark.parametrize("read", ["current", "refresh"])
-@pytest.mark.parametrize(
-    "broken", [text("{}"), refusal("ResourceNotFoundException"), refusal("ThrottlingException")], ids=ascii
-)
+@pytest.mark.parametrize("broken", [text("{}"), refusal("ThrottlingException")], ids=ascii)
 def test_fixed_secret_is_read_at_once(manager, api_key, read, broken):
     manager.secret = broken
     with pytest.raises((ConfigurationError, SecretUnavailable)):
@@ -136,46 +133,27 @@ def test_fixed_secret_is_read_at_once(manager, api_key, read, broken):
     assert api_key.current() == OTHER
 
 
-@pytest.mark.parametrize("broken", [text("{}"), {}, refusal("AccessDeniedException")], ids=ascii)
-def test_failed_refresh_does_not_leave_the_old_key(manager, api_key, broken):
-    api_key.current()
-    manager.secret = broken
-
-    for read in (api_key.refresh, api_key.current):
-        with pytest.raises(ConfigurationError):
-            read()
-
-
 # Errors
 
 
-@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
-@pytest.mark.parametrize("read", ["current", "refresh"])
-def test_permanent_error_is_a_configuration_error(manager, api_key, read, code):
+@pytest.mark.parametrize(
+    ("code", "said"), [("AccessDeniedException", "AccessDenied"), ("ResourceNotFoundException", "does not exist")]
+)
+def test_permanent_error_is_a_configuration_error(manager, api_key, code, said):
     manager.secret = refusal(code)
 
-    with pytest.raises(ConfigurationError) as caught:
-        getattr(api_key, read)()
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        api_key.current()
 
     assert CANARY not in repr(caught.value)
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize(
-    ("failure", "shown"),
-    [
-        (refusal("ThrottlingException"), "ThrottlingException"),
-        (EndpointConnectionError(endpoint_url=ENDPOINT), "EndpointConnectionError"),
-        pytest.param(ReadTimeoutError(endpoint_url=ENDPOINT), "ReadTimeoutError", id="ReadTimeoutError"),
-    ],
-    ids=ascii,
-)
-@pytest.mark.parametrize("read", ["current", "refresh"])
-def test_temporary_error_is_secret_unavailable(manager, api_key, read, failure, shown):
-    manager.secret = failure
+def test_temporary_error_is_secret_unavailable(manager, api_key):
+    manager.secret = refusal("ThrottlingException")
 
-    with pytest.raises(SecretUnavailable, match=shown) as caught:
-        getattr(api_key, read)()
+    with pytest.raises(SecretUnavailable, match="ThrottlingException") as caught:
+        api_key.current()
 
     assert CANARY not in repr(caught.value)
     assert caught.value.__cause__ is None
@@ -200,9 +178,3 @@ def test_empty_secret_is_a_configuration_error():
 
     with pytest.raises(ConfigurationError, match=r"has no value yet\. Store the key"):
         ApiKey("empty", client).current()
-
-
-@pytest.mark.usefixtures("aws")
-def test_missing_secret_is_a_configuration_error():
-    with pytest.raises(ConfigurationError, match="does not exist"):
-        ApiKey("missing", boto3.client("secretsmanager")).current()

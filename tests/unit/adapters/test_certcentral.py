@@ -37,19 +37,18 @@ NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 DEADLINE = NOW.timestamp() + 29
 PENDING = ("pending", "reissue_pending")
 
-QUERIES: dict[str, Callable[[CertCentralClient], object]] = {
+type Ask = Callable[[CertCentralClient], object]
+
+QUERIES: dict[str, Ask] = {
     "order": lambda client: client.get_order(ORDER, DEADLINE),
     "status": lambda client: client.get_order_status(ORDER, DEADLINE),
     "list": lambda client: client.list_orders(PENDING, 0, DEADLINE),
 }
-ORDER_CALLS: dict[str, Callable[[CertCentralClient], object]] = {
-    **{name: QUERIES[name] for name in ("order", "status")},
-    "resend": lambda client: client.resend_emails(ORDER, {}, DEADLINE),
-}
 ALL_CALLS = QUERIES | {"resend": lambda client: client.resend_emails(ORDER, {}, DEADLINE)}
+ORDER_CALLS = {name: ALL_CALLS[name] for name in ("order", "status", "resend")}
 
 
-def each(calls: dict[str, Callable[[CertCentralClient], object]]) -> pytest.MarkDecorator:
+def each(calls: dict[str, Ask]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("ask", calls.values(), ids=calls)
 
 
@@ -123,10 +122,7 @@ def test_call_is_the_documented_one(ask: str, call: Call) -> None:
 
 def test_resend_passes_the_body_on_unchanged() -> None:
     http = HttpStub(response(204, b""))
-    body: dict[str, object] = {
-        "domain_approval_emails": [{"domain": "example.com", "email": "someone@example.com"}],
-        "locale": "en",
-    }
+    body: dict[str, object] = {"domain_approval_emails": [{"domain": "example.com", "email": "a@b.test"}]}
 
     client_of(http).resend_emails(ORDER, body, DEADLINE)
 
@@ -173,9 +169,8 @@ def test_other_status_of_a_resend_is_an_unknown_outcome(status: int, body: bytes
     assert caught.value.upstream_status == status
 
 
-@pytest.mark.parametrize("status", DOUBTFUL)
-def test_unknown_outcome_keeps_what_certcentral_said(status: int) -> None:
-    client = given_json({"errors": [{"code": "odd|thing", "message": "Why."}]}, status)
+def test_unknown_outcome_keeps_what_certcentral_said() -> None:
+    client = given_json({"errors": [{"code": "odd|thing", "message": "Why."}]}, 500)
 
     with pytest.raises(OutcomeUnknown) as caught:
         client.resend_emails(ORDER, {}, DEADLINE)
@@ -189,13 +184,9 @@ def test_unknown_outcome_keeps_what_certcentral_said(status: int) -> None:
     [
         (None, "", "a response that was cut off"),
         (b"<html>", "", "a web page, perhaps from a firewall"),
-        (b"Blocked", "text/html", "a web page"),
         (b"{}", "text/html", "a web page"),
-        (b"OK", "text/plain", "a text that is not JSON"),
         (b" ", "", "a text that is not JSON"),
-        (b'{"id": ', "application/json", "a text that is not JSON"),
         (b'{"errors": [{"code": "invalid_locale"}]}', "application/json", "an error.*invalid_locale"),
-        (b'{"ok": true, "errors": []}', "application/json", "an error"),
         (b'{"errors": null}', "", "an error"),
         (b'[{"id": 7}, {"errors": "Not sent."}]', "", "an error"),
     ],
@@ -225,20 +216,13 @@ def test_2xx_that_says_something_else_is_an_unknown_outcome(
         (404, "something|else", RequestRejected),
         (400, "not_found|order", RequestRejected),
         (400, "not_found|route", RequestRejected),
-        (400, "bad_request_format", RequestRejected),
-        (400, "invalid_dns_method", RequestRejected),
-        (406, "not_acceptable", RequestRejected),
         (409, "conflict", RequestRejected),
         (403, "access_denied|missing_permission", PermissionDenied),
-        (403, "access_denied", PermissionDenied),
-        (403, "ip_blocked", PermissionDenied),
         (429, "request_limit_exceeded", RateLimited),
     ],
 )
 @each(ORDER_CALLS)
-def test_refusal_keeps_the_upstream_code(
-    ask: Callable[[CertCentralClient], object], status: int, code: str, expected: type[ResendError]
-) -> None:
+def test_refusal_keeps_the_upstream_code(ask: Ask, status: int, code: str, expected: type[ResendError]) -> None:
     client = given_json({"errors": [{"code": code, "message": "Because."}]}, status)
 
     with pytest.raises(ResendError) as caught:
@@ -252,14 +236,10 @@ def test_refusal_keeps_the_upstream_code(
 @pytest.mark.parametrize(
     ("status", "code", "expected"),
     [
-        (401, "unauthorized", ApiKeyRejected),
-        (403, "access_denied|access_denied_invalid_key", ApiKeyRejected),
-        (403, "access_denied|missing_permission", PermissionDenied),
         (404, "not_found", ConfigurationError),
         (404, "not_found|order", ConfigurationError),
-        (404, "not_found|route", ConfigurationError),
-        (429, "request_limit_exceeded", RateLimited),
-        (400, "bad_request_format", RequestRejected),
+        (404, "something|else", RequestRejected),
+        (400, "not_found", RequestRejected),
     ],
 )
 def test_refusal_of_the_list_says_nothing_about_an_order(status: int, code: str, expected: type[ResendError]) -> None:
@@ -272,7 +252,7 @@ def test_refusal_of_the_list_says_nothing_about_an_order(status: int, code: str,
 
 @each(QUERIES)
 @pytest.mark.parametrize("status", [408, 425, 499])
-def test_query_that_a_server_gave_up_on_is_unavailable(ask: Callable[[CertCentralClient], object], status: int) -> None:
+def test_query_that_a_server_gave_up_on_is_unavailable(ask: Ask, status: int) -> None:
     with pytest.raises(CertCentralUnavailable):
         ask(given_json({"errors": [{"code": "odd"}]}, status))
 
@@ -302,18 +282,12 @@ def test_refusal_without_codes_is_judged_by_its_status(
 
 @pytest.mark.parametrize(
     ("body", "expected"),
-    [
-        (None, ApiKeyRejected),
-        (b"", ApiKeyRejected),
-        (b"{}", ApiKeyRejected),
-        (b"Unauthorized", CertCentralUnavailable),
-        (b'{"errors": ', CertCentralUnavailable),
-    ],
+    [(b"", ApiKeyRejected), (b"{}", ApiKeyRejected), (b"Unauthorized", CertCentralUnavailable)],
     ids=ascii,
 )
 @each(ALL_CALLS)
 def test_401_that_says_something_else_is_not_about_the_key(
-    ask: Callable[[CertCentralClient], object], body: bytes | None, expected: type[ResendError]
+    ask: Ask, body: bytes | None, expected: type[ResendError]
 ) -> None:
     with pytest.raises(expected):
         ask(given_bytes(body, 401))
@@ -322,9 +296,7 @@ def test_401_that_says_something_else_is_not_about_the_key(
 @each(ALL_CALLS)
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 409, 422, 429, 451])
 @pytest.mark.parametrize(("page", "kind"), [(b"<html>", ""), (b"Blocked.", "text/html; charset=utf-8")])
-def test_web_page_with_a_4xx_is_no_refusal(
-    ask: Callable[[CertCentralClient], object], status: int, page: bytes, kind: str
-) -> None:
+def test_web_page_with_a_4xx_is_no_refusal(ask: Ask, status: int, page: bytes, kind: str) -> None:
     """No verdict about the order, the key or the request: all of these would be final."""
     said = f"status {status} and a web page, perhaps from a firewall"
 
@@ -336,7 +308,7 @@ def test_web_page_with_a_4xx_is_no_refusal(
 
 @each(ALL_CALLS)
 @pytest.mark.parametrize("retry_after", [None, 7])
-def test_rate_limit_passes_the_wait_on(ask: Callable[[CertCentralClient], object], retry_after: int | None) -> None:
+def test_rate_limit_passes_the_wait_on(ask: Ask, retry_after: int | None) -> None:
     with pytest.raises(RateLimited) as caught:
         ask(given_json({}, 429, retry_after=retry_after))
 
@@ -345,9 +317,7 @@ def test_rate_limit_passes_the_wait_on(ask: Callable[[CertCentralClient], object
 
 @each(QUERIES)
 @pytest.mark.parametrize("retry_after", [None, 600])
-def test_maintenance_passes_the_wait_and_the_codes_on(
-    ask: Callable[[CertCentralClient], object], retry_after: int | None
-) -> None:
+def test_maintenance_passes_the_wait_and_the_codes_on(ask: Ask, retry_after: int | None) -> None:
     body = {"errors": [{"code": "maintenance", "message": "Later."}]}
 
     with pytest.raises(CertCentralUnavailable, match="status 503") as caught:
@@ -380,18 +350,15 @@ def test_echoed_key_and_addresses_do_not_reach_the_error(status: int) -> None:
         *((status, b"{}", "JSON of another kind") for status in (199, 302, 500, 503)),
         (200, None, "a response that was cut off"),
         (200, b"", "an empty response"),
-        (204, b"", "an empty response"),
         (200, b"<html>", "a web page, perhaps from a firewall"),
-        (503, b"Service is unavailable", "a text that is not JSON"),
         (200, b'{"id": ', "a text that is not JSON"),
         *((200, body, "JSON of another kind") for body in (b"[]", b"null", b'"text"', b"7")),
         (200, b'{"errors": [{"code": "x"}]}', "an error"),
         (200, b'[{"errors": []}]', "an error"),
-        (500, b'{"errors": "Down."}', "an error"),
     ],
 )
 def test_query_without_usable_data_is_unavailable_and_says_what_came(
-    ask: Callable[[CertCentralClient], object], status: int, body: bytes | None, said: str
+    ask: Ask, status: int, body: bytes | None, said: str
 ) -> None:
     with pytest.raises(CertCentralUnavailable, match=f"status {status} and {said}") as caught:
         ask(given_bytes(body, status))
@@ -400,14 +367,8 @@ def test_query_without_usable_data_is_unavailable_and_says_what_came(
 
 
 NEITHER: dict[str, dict[str, object]] = {
-    "nothing": {},
-    "another object": {"token": "x"},
     "no ids": {"status": "pending", "order_status": "pending", "product": {"type": "dv_ssl_certificate"}},
-    "null ids": {"id": None, "order_id": None, "status": "pending", "product": {"type": "dv_ssl_certificate"}},
-    **{
-        f"id {odd!r}": an_order(id=odd) | a_validation(order_id=odd)
-        for odd in mixed("", [], {}, True, 7.5, "x", -1, "1" * 99)
-    },
+    **{f"id {odd!r}": an_order(id=odd) | a_validation(order_id=odd) for odd in mixed(None, "", {}, True, -1)},
     "errors beside the data": an_order() | a_validation(orders=[an_order()], errors=[{"code": "partial"}]),
     "no errors beside the data": an_order() | a_validation(orders=[an_order()], errors=None),
 }
@@ -415,9 +376,7 @@ NEITHER: dict[str, dict[str, object]] = {
 
 @each(QUERIES)
 @pytest.mark.parametrize("body", NEITHER.values(), ids=NEITHER)
-def test_query_that_is_answered_with_another_object_is_unavailable(
-    ask: Callable[[CertCentralClient], object], body: dict[str, object]
-) -> None:
+def test_query_that_is_answered_with_another_object_is_unavailable(ask: Ask, body: dict[str, object]) -> None:
     """It is never a verdict about the order: a reminder would be acknowledged, a caller would give up."""
     with pytest.raises(CertCentralUnavailable, match="did not answer with what was asked for") as caught:
         ask(given_json(body))
@@ -425,14 +384,7 @@ def test_query_that_is_answered_with_another_object_is_unavailable(
     assert caught.value.upstream_status == 200
 
 
-@pytest.mark.parametrize(
-    "parts",
-    [
-        *({"product": odd} for odd in mixed(None, [], {}, "dv_ssl_certificate", {"type": None}, {"type": ""})),
-        *({"status": odd} for odd in mixed(None, "", 7, ["pending"])),
-    ],
-    ids=ascii,
-)
+@pytest.mark.parametrize("parts", [{"product": None}, {"product": {"type": ""}}, {"status": None}], ids=ascii)
 def test_order_without_product_or_status_is_unavailable(parts: dict[str, object]) -> None:
     with pytest.raises(CertCentralUnavailable, match="an order without status or product"):
         given_json(an_order(**parts)).get_order(ORDER, DEADLINE)
@@ -466,93 +418,35 @@ def test_order_without_a_method_is_read_without_guessing(parts: dict[str, Any]) 
     assert (order.order_id, order.status, order.dcv_method) == (ORDER, "pending", None)
 
 
+def a_reissue(**fields: object) -> dict[str, object]:
+    return {"status": "reissue_pending", "date_created": "2026-07-01", **fields}
+
+
+REISSUES = [{"date": "2026-11-20", "type": "reissue"}, {"date": "2026-11-21", "type": "Reissue_Request"}]
+UNDATED = [None, "x", {}, {"type": "reissue"}, {"date": "soon", "type": "reissue"}]
+CERTIFICATE = {"date_created": "2026-11-19"}
+
+
 @pytest.mark.parametrize(
     ("order", "waiting_since"),
     [
-        ({"status": "pending", "date_created": "2026-11-20T10:00:00+00:00"}, "2026-11-20T10:00:00+00:00"),
-        ({"status": "pending", "date_created": "2026-11-20T23:30:00-07:00"}, "2026-11-21T06:30:00+00:00"),
-        ({"status": "pending", "date_created": "2026-11-20T10:00:00"}, "2026-11-20T10:00:00+00:00"),
-        ({"status": "pending", "date_created": "2026-11-20T10:00:00Z"}, "2026-11-20T10:00:00+00:00"),
-        ({"status": "pending", "date_created": "2026-11-20"}, "2026-11-20T00:00:00+00:00"),
-        *(
-            ({"status": "pending", "date_created": odd}, None)
-            for odd in mixed(None, "", "soon", 0, 1795446245, [], {}, "0000-00-00T00:00:00+00:00", "2026-13-01")
-        ),
-        ({"status": "pending"}, None),
+        ({"date_created": "2026-11-20T23:30:00-07:00"}, "2026-11-21T06:30:00Z"),
+        ({"date_created": "soon"}, None),
+        ({}, None),
         # The other requests of a pending order do not count.
-        (
-            {"status": "pending", "date_created": "2026-11-20", "requests": [{"date": "2026-11-22"}]},
-            "2026-11-20T00:00:00+00:00",
-        ),
+        ({"date_created": "2026-11-20", "requests": REISSUES}, "2026-11-20T00:00:00Z"),
         # The newest reissue counts, or else the newest request of all.
-        (
-            {
-                "status": "reissue_pending",
-                "date_created": "2026-07-01",
-                "requests": [
-                    {"date": "2026-11-20", "type": "reissue"},
-                    {"date": "2026-11-21", "type": "Reissue_Request"},
-                    {"date": "2026-11-22", "type": "revoke"},
-                    {"date": "2026-07-01", "type": "new_request"},
-                ],
-            },
-            "2026-11-21T00:00:00+00:00",
-        ),
-        (
-            {
-                "status": "reissue_pending",
-                "date_created": "2026-07-01",
-                "requests": [{"date": "2026-11-20"}, {"date": "2026-11-22", "type": None}, {"date": "2026-07-01"}],
-            },
-            "2026-11-22T00:00:00+00:00",
-        ),
-        (
-            {
-                "status": "reissue_pending",
-                "date_created": "2026-07-01",
-                "requests": [None, "x", {}, {"date": "soon", "type": "reissue"}],
-            },
-            None,
-        ),
-        # Its status may be written in any case.
-        (
-            {
-                "status": "Reissue_Pending",
-                "date_created": "2026-07-01",
-                "requests": [{"date": "2026-11-20", "type": "reissue"}],
-            },
-            "2026-11-20T00:00:00+00:00",
-        ),
+        (a_reissue(requests=[*REISSUES, {"date": "2026-11-22", "type": "revoke"}]), "2026-11-21T00:00:00Z"),
+        (a_reissue(requests=[{"date": "2026-11-22", "type": None}, {"date": "2026-07-01"}]), "2026-11-22T00:00:00Z"),
+        (a_reissue(status="Reissue_Pending", requests=REISSUES), "2026-11-21T00:00:00Z"),
         # Without dated requests, the certificate's date counts; a request that has one comes first.
         *(
-            (
-                {
-                    "status": "reissue_pending",
-                    "requests": requests,
-                    "date_created": "2026-07-01",
-                    "certificate": {"date_created": "2026-11-19"},
-                },
-                "2026-11-19T00:00:00+00:00",
-            )
-            for requests in mixed(None, [], {}, [{"type": "reissue"}], [{"type": "reissue", "date": "soon"}])
+            (a_reissue(requests=odd, certificate=CERTIFICATE), "2026-11-19T00:00:00Z")
+            for odd in mixed(None, {}, UNDATED)
         ),
-        (
-            {
-                "status": "reissue_pending",
-                "certificate": {"date_created": "2026-11-19"},
-                "requests": [{"date": "2026-11-18", "type": "reissue"}],
-            },
-            "2026-11-18T00:00:00+00:00",
-        ),
-        *(
-            ({"status": "reissue_pending", "date_created": "2026-07-01", "certificate": odd}, None)
-            for odd in mixed(None, [], "x", {}, {"date_created": "soon"}, {"date_created": 7})
-        ),
-        *(
-            ({"status": "reissue_pending", "date_created": "2026-07-01", "requests": odd}, None)
-            for odd in mixed(None, [], {}, "x", 1)
-        ),
-        ({"status": "reissue_pending", "date_created": "2026-07-01"}, None),
+        (a_reissue(certificate=CERTIFICATE, requests=[{"date": "2026-11-18"}]), "2026-11-18T00:00:00Z"),
+        *((a_reissue(certificate=odd), None) for odd in mixed(None, "x", {}, {"date_created": "soon"})),
+        (a_reissue(requests=UNDATED), None),
     ],
     ids=lambda value: ascii(value)[:120],
 )
@@ -560,21 +454,13 @@ def test_order_waits_since_its_pending_request(order: dict[str, Any], waiting_si
     found = given_json(an_order(**order)).get_order(ORDER, DEADLINE).waiting_since
 
     assert found == (None if waiting_since is None else dt.datetime.fromisoformat(waiting_since))
-    assert found is None or found.tzinfo is not None
-
-
-def test_order_lists_its_names(client: CertCentralClient, emulator: CertCentralEmulator) -> None:
-    order_id = emulator.add_order(names={"a.test": "approved", "*.b.test": "pending"})["id"]
-
-    assert client.get_order(order_id, later()).names == ("a.test", "*.b.test")
 
 
 @pytest.mark.parametrize(
     ("certificate", "names"),
     [
-        *((odd, ()) for odd in mixed(None, [], "a.test", 7)),
-        *(({"dns_names": odd}, ()) for odd in mixed(None, {}, "a.test", 7, [], [None, 7, "", [], {}])),
-        ({"common_name": "a.test"}, ()),
+        (None, ()),
+        *(({"dns_names": odd}, ()) for odd in mixed(None, "a.test", {"a.test": 1})),
         ({"dns_names": [None, "A.test", "*.B\u00fccher.example.", 7]}, ("a.test", "*.xn--bcher-kva.example")),
     ],
     ids=ascii,
@@ -586,59 +472,24 @@ def test_order_with_odd_names_has_the_readable_ones(certificate: object, names: 
 # The list of orders
 
 
-@pytest.mark.parametrize("list_ids", ["integer", "string"])
-@pytest.mark.parametrize("switches", [{}, {"rows_without_certificate": 1, "dv_organization": "absent"}], ids=ascii)
-def test_list_has_every_order_oldest_first(
-    client: CertCentralClient, emulator: CertCentralEmulator, list_ids: str, switches: dict[str, Any]
-) -> None:
-    emulator.set_switches(list_ids=list_ids, **switches)
+def test_list_is_read_from_the_documented_response(client: CertCentralClient, emulator: CertCentralEmulator) -> None:
+    (row, *_) = client.list_orders(PENDING, 0, later())
 
-    rows = client.list_orders(PENDING, 0, later())
-
-    there = [order for order in emulator.orders if order["status"] in PENDING]
-    expected = {
-        ListedOrder(
-            order_id=order["id"],
-            status=order["status"],
-            product_type=order["product_type"],
-            created=dt.datetime.fromisoformat(order["date_created"]),
-        )
-        for order in there
-    }
-    assert set(rows) == expected
-    assert len(rows) == len(there)
-    assert [row.created for row in rows] == sorted(row.created for row in rows if row.created)
-
-
-def test_list_ends_with_an_empty_page(client: CertCentralClient, emulator: CertCentralEmulator) -> None:
-    there = sum(order["status"] in PENDING for order in emulator.orders)
-
-    assert len(client.list_orders(PENDING, there - 1, later())) == 1
-    assert client.list_orders(PENDING, there, later()) == []
+    (order,) = (order for order in emulator.orders if order["id"] == row.order_id)
+    created = dt.datetime.fromisoformat(order["date_created"])
+    assert row == ListedOrder(order["id"], order["status"], order["product_type"], created)
 
 
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        *((row, ListedOrder(None, None, None, None)) for row in mixed(None, [], "x", 1, {})),
-        ({"id": 7}, ListedOrder(7, None, None, None)),
+        (None, ListedOrder(None, None, None, None)),
         ({"id": "7"}, ListedOrder(7, None, None, None)),
-        *(
-            ({"id": odd, "status": "pending"}, ListedOrder(None, "pending", None, None))
-            for odd in mixed(None, True, 7.0, -7, "", "x", "7x", " 7", "\u0667", "1" * 5000, [7], {})
-        ),
-        *(({"id": 7, "status": odd}, ListedOrder(7, None, None, None)) for odd in mixed(None, "", 1, ["pending"])),
+        ({"id": "7x", "status": "pending"}, ListedOrder(None, "pending", None, None)),
         ({"id": 7, "status": "under\nreview"}, ListedOrder(7, "under review", None, None)),
-        *(
-            ({"id": 7, "product": odd}, ListedOrder(7, None, None, None))
-            for odd in mixed(None, [], "x", {}, {"type": None}, {"type": []})
-        ),
+        ({"id": 7, "product": "x"}, ListedOrder(7, None, None, None)),
         ({"id": 7, "product": {"type": "dv_ssl_certificate"}}, ListedOrder(7, None, "dv_ssl_certificate", None)),
-        *(({"id": 7, "date_created": odd}, ListedOrder(7, None, None, None)) for odd in mixed(None, 1, "x", [])),
-        (
-            {"id": 7, "date_created": "2026-11-20T10:00:00"},
-            ListedOrder(7, None, None, dt.datetime(2026, 11, 20, 10, tzinfo=dt.UTC)),
-        ),
+        ({"id": 7, "date_created": "soon"}, ListedOrder(7, None, None, None)),
     ],
     ids=lambda value: ascii(value)[:80],
 )
@@ -646,12 +497,6 @@ def test_list_row_with_odd_fields_is_read_without_guessing(row: object, expected
     client = given_json({"orders": [row, {"id": 8}], "page": {"total": 9, "limit": 0}})
 
     assert client.list_orders(PENDING, 0, DEADLINE) == [expected, ListedOrder(8, None, None, None)]
-
-
-@pytest.mark.parametrize("row", mixed(None, [], "x", 0, {}), ids=ascii)
-def test_list_of_anything_but_orders_is_unavailable(row: object) -> None:
-    with pytest.raises(CertCentralUnavailable, match="no list of orders"):
-        given_json({"orders": [row] * 3}).list_orders(PENDING, 0, DEADLINE)
 
 
 @pytest.mark.parametrize("count", [999, 1000, 1001, 5000])
@@ -669,7 +514,7 @@ FILLINGS = ("0", "[]", "{}", '{"":{}}', '"x"', "[[0]]", "1.5", '{"id":7}')
 
 @pytest.mark.parametrize("filling", FILLINGS)
 @each(QUERIES)
-def test_memory_for_a_response_is_bounded(ask: Callable[[CertCentralClient], object], filling: str) -> None:
+def test_memory_for_a_response_is_bounded(ask: Ask, filling: str) -> None:
     count = (certcentral.PAGE_LIMIT_BYTES - 100) // (len(filling) + 1)
     client = given_bytes(('{"orders":[' + ",".join([filling] * count) + "]}").encode())
     tracemalloc.start()
@@ -691,9 +536,7 @@ def test_page_of_a_thousand_orders_with_250_names_is_read() -> None:
     assert len(given_json({"orders": rows}).list_orders(PENDING, 0, DEADLINE)) == 1000
 
 
-@pytest.mark.parametrize(
-    "body", [{}, {"orders": None}, {"orders": {}}, {"orders": "x"}, {"page": {"total": 0}}], ids=ascii
-)
+@pytest.mark.parametrize("body", [{}, *({"orders": odd} for odd in mixed({}, "x", [None] * 3, [{}]))], ids=ascii)
 def test_list_without_orders_is_unavailable_and_not_empty(body: object) -> None:
     with pytest.raises(CertCentralUnavailable, match="no list of orders"):
         given_json(body).list_orders(PENDING, 0, DEADLINE)
@@ -722,44 +565,23 @@ def test_status_names_every_domain(client: CertCentralClient) -> None:
     )
 
 
-def test_status_of_names_at_one_scope_may_differ(client: CertCentralClient, emulator: CertCentralEmulator) -> None:
-    names = {"a.example.org": "approved", "b.example.org": "pending", "*.example.org": "approved"}
-    order_id = emulator.add_order(names=names)["id"]
-
-    assert client.get_order_status(order_id, later()).domains == (
-        NameStatus("example.org", "approved", ("a.example.org", "*.example.org")),
-        NameStatus("example.org", "pending", ("b.example.org",)),
-    )
-
-
 UNREADABLE = NameStatus("", "unknown")
 
 
 @pytest.mark.parametrize(
     ("entries", "domains"),
     [
-        *((odd, ()) for odd in mixed(None, {}, "x", 7, True, [])),
-        ([None, 5, "x", [], {}], (UNREADABLE,) * 5),
-        ([{"dns_names": None}, {"dns_names": "a.test"}, {"dns_names": {"a.test": 1}}], (UNREADABLE,) * 3),
+        *((odd, ()) for odd in mixed(None, {}, "x")),
+        ([None, {}, {"dns_names": "a.test"}, {"name_scope": "", "status": ""}], (UNREADABLE,) * 4),
         ([{"dns_names": [None, 7, "", [], {}, "a.test"]}], (NameStatus("", "unknown", ("a.test",)),)),
-        ([{"name_scope": None, "status": None}, {"name_scope": 7, "status": ["approved"]}], (UNREADABLE,) * 2),
-        ([{"name_scope": "", "status": ""}], (UNREADABLE,)),
         # Any status is passed on, in any case. The core decides what it means.
         *(
             ([{"name_scope": "a.test", "status": status}], (NameStatus("a.test", status),))
-            for status in ("approved", "APPROVED", "expired", "a future status")
-        ),
-        (
-            [{"name_scope": "*.wild.test", "status": "pending", "dns_names": ["*.wild.test", "wild.test"]}],
-            (NameStatus("*.wild.test", "pending", ("*.wild.test", "wild.test")),),
+            for status in ("APPROVED", "a future status")
         ),
         (
             [{"name_scope": "B\u00fccher.example", "dns_names": ["*.b\u00fccher.example", "WWW.a.test"]}],
             (NameStatus("xn--bcher-kva.example", "unknown", ("*.xn--bcher-kva.example", "www.a.test")),),
-        ),
-        (
-            [{"name_scope": "Example.com.", "dns_names": ["*.example.com.", "www.example.com."]}],
-            (NameStatus("example.com", "unknown", ("*.example.com", "www.example.com")),),
         ),
         ([{"name_scope": "a\r\n.test", "dns_names": ["b\t.test"]}], (NameStatus("a  .test", "unknown", ("b .test",)),)),
     ],
@@ -773,17 +595,6 @@ def test_status_with_odd_entries_has_the_readable_parts(entries: object, domains
     assert (order.status, order.domains) == ("issued", domains)
 
 
-@pytest.mark.parametrize("switch", ["empty", "absent"])
-def test_status_without_entries_has_no_domains(
-    client: CertCentralClient, emulator: CertCentralEmulator, switch: str
-) -> None:
-    emulator.set_switches(validation_names=switch)
-
-    order = client.get_order_status(ORDER, later())
-
-    assert (order.status, order.domains) == ("pending", ())
-
-
 @pytest.mark.parametrize("odd", [{}, {"order_status": None}, {"order_status": 7}, {"order_status": ""}], ids=ascii)
 def test_status_without_an_order_status_still_has_domains(odd: dict[str, Any]) -> None:
     entries = [{"name_scope": "a.test", "status": "approved", "dns_names": ["a.test"]}]
@@ -793,13 +604,6 @@ def test_status_without_an_order_status_still_has_domains(odd: dict[str, Any]) -
 
     assert (found.status, found.dcv_method) == (None, None)
     assert found.domains == (NameStatus("a.test", "approved", ("a.test",)),)
-
-
-@pytest.mark.parametrize("answered", [ORDER, str(ORDER)], ids=ascii)
-def test_status_with_the_id_of_the_order_is_accepted(answered: object) -> None:
-    client = given_json({"order_id": answered, "order_status": "pending"})
-
-    assert client.get_order_status(ORDER, DEADLINE).status == "pending"
 
 
 @pytest.mark.parametrize("answered", [ORDER + 1, str(ORDER + 1), f"0{ORDER}"], ids=ascii)
@@ -812,12 +616,7 @@ def test_status_with_another_id_is_not_found(answered: object) -> None:
 
 @pytest.mark.parametrize(
     ("expires", "expired"),
-    [
-        (dt.timedelta(days=-1), True),
-        (dt.timedelta(0), True),
-        (dt.timedelta(seconds=1), False),
-        (dt.timedelta(days=199), False),
-    ],
+    [(dt.timedelta(days=-1), True), (dt.timedelta(0), True), (dt.timedelta(seconds=1), False)],
     ids=str,
 )
 @pytest.mark.parametrize("offset", [0, -7, 14])
@@ -835,7 +634,7 @@ def test_approval_ends_at_its_expiration_date(expires: dt.timedelta, expired: bo
     assert found == NameStatus("a.test", "approved", ("a.test",), expired=expired)
 
 
-@pytest.mark.parametrize("value", [None, "", "soon", 7, [], "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"], ids=ascii)
+@pytest.mark.parametrize("value", [None, "soon", "9999-12-31T23:59:59Z"], ids=ascii)
 def test_approval_with_an_unreadable_expiration_date_lasts(value: object) -> None:
     entry = {"name_scope": "a.test", "status": "approved", "approval_expiration_date": value}
 
@@ -844,13 +643,13 @@ def test_approval_with_an_unreadable_expiration_date_lasts(value: object) -> Non
     assert found == (NameStatus("a.test", "approved"),)
 
 
-def test_name_of_maximum_length_is_not_cut_off(client: CertCentralClient, emulator: CertCentralEmulator) -> None:
+def test_name_of_maximum_length_is_not_cut_off() -> None:
     """Cut off, it would be another name. The longest has 253 characters, and a star before it."""
     name = "*." + ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
-    order_id = emulator.add_order(names=[name], name_scope="fqdn")["id"]
+    client = given_json(a_validation(dns_name_validations=[{"name_scope": name, "dns_names": [name]}]))
 
-    assert len(name) == certcentral.MAX_NAME
-    assert client.get_order_status(order_id, later()).domains == (NameStatus(name[2:], "pending", (name,)),)
+    assert len(name) == 255
+    assert client.get_order_status(ORDER, DEADLINE).domains == (NameStatus(name, "unknown", (name,)),)
 
 
 # Any response

@@ -1,15 +1,13 @@
 """The session, over real loopback sockets: what it sends, and when it stops reading."""
 
-import ssl
 from collections.abc import Callable, Iterator
 
 import pytest
 import requests
-import trustme
 
 from dev.emulator import CertCentralEmulator
 from dv_resend.adapters.certcentral_connection import new_session
-from unit.adapters.conftest import TIMEOUT_SECONDS, raw_server, refused_port
+from unit.adapters.conftest import TIMEOUT_SECONDS, Transport, raw_server, refused_port, scripted_server
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -20,20 +18,16 @@ def session() -> Iterator[requests.Session]:
         yield session
 
 
-def send(session: requests.Session, url: str, method: str = "GET") -> requests.Response:
-    """Send a request as `CertCentralHttp` does."""
-    request = session.prepare_request(requests.Request(method, url))
-    return session.send(request, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True)
-
-
-def read(session: requests.Session, url: str, method: str = "GET") -> bytes:
-    return send(session, url, method).content
-
-
 def seconds_left_for(chunks: int) -> Callable[[], float]:
     """Give time for so many chunks, and then none."""
     left = iter([TIMEOUT_SECONDS] * chunks)
     return lambda: next(left, 0.0)
+
+
+def send(session: requests.Session, url: str, method: str = "GET") -> requests.Response:
+    """Send a request as `CertCentralHttp` does."""
+    request = session.prepare_request(requests.Request(method, url))
+    return session.send(request, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True)
 
 
 # The request
@@ -41,7 +35,7 @@ def seconds_left_for(chunks: int) -> Callable[[], float]:
 
 def test_session_adds_no_headers_of_requests(session: requests.Session) -> None:
     with raw_server(OK) as server:
-        read(session, server.address)
+        send(session, server.address)
 
     assert b"requests" not in server.requests[0]
 
@@ -50,7 +44,7 @@ def test_session_keeps_no_cookies(session: requests.Session, emulator: CertCentr
     emulator.inject({"fault": "status", "status": 204, "times": 1, "headers": {"Set-Cookie": "visid_incap=1; Path=/"}})
 
     for _ in range(2):
-        read(session, emulator.base_url)
+        _ = send(session, emulator.base_url).content
 
     assert "cookie" not in emulator.calls[1]["headers"]
 
@@ -62,48 +56,15 @@ def test_session_uses_no_proxy_from_the_environment(
     with refused_port() as port, raw_server(OK) as server:
         monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
 
-        assert read(session, server.address) == b"ok"
+        assert send(session, server.address).content == b"ok"
 
 
-# Connections
-
-
-def test_connection_closed_by_the_server_is_replaced(session: requests.Session) -> None:
-    with raw_server(OK, closes=True) as server:
-        for _ in range(2):
-            assert read(session, server.address, "PUT") == b"ok"
-            server.closed.acquire()
-
-        assert len(server.requests) == 2
-
-
-@pytest.fixture
-def tls_emulator() -> Iterator[tuple[CertCentralEmulator, str]]:
-    """Run an emulator with TLS; give it together with the path of its authority's certificate."""
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    with CertCentralEmulator(ssl_context=context) as emulator, authority.cert_pem.tempfile() as bundle:
-        yield emulator, bundle
-
-
-def test_session_trusts_a_good_certificate(tls_emulator: tuple[CertCentralEmulator, str]) -> None:
-    emulator, bundle = tls_emulator
-    with new_session(lambda: TIMEOUT_SECONDS) as session:
-        session.verify = bundle
-
-        read(session, emulator.base_url)
-
-    assert len(emulator.calls) == 1
-
-
-def test_response_over_tls_is_read_until_no_time_is_left(tls_emulator: tuple[CertCentralEmulator, str]) -> None:
-    emulator, bundle = tls_emulator
-    with new_session(seconds_left_for(0)) as session:
-        session.verify = bundle
+def test_response_over_tls_is_read_until_no_time_is_left(tls: Transport) -> None:
+    with scripted_server(OK, context=tls.context) as server, new_session(seconds_left_for(0)) as session:
+        session.verify = tls.bundle
 
         with pytest.raises(requests.ReadTimeout):
-            send(session, emulator.base_url)
+            send(session, server.address)
 
 
 # The response
@@ -120,12 +81,7 @@ def test_redirect_is_returned_without_reading_its_body() -> None:
 
 @pytest.mark.parametrize(
     "head",
-    [
-        b"HTTP/1.1 200 OK\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Le",
-        b"HTTP/1.1 204 No Content\r\n",
-    ],
+    [b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n", b"HTTP/1.1 200 OK\r\nContent-Le", b"HTTP/1.1 204 \r\n"],
 )
 def test_headers_that_are_cut_off_are_an_error(session: requests.Session, head: bytes) -> None:
     with raw_server(head, closes=True) as server, pytest.raises(requests.ConnectionError, match="headers were cut off"):
@@ -146,7 +102,7 @@ def test_body_is_read_until_no_time_is_left() -> None:
     sent = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok"
     session = new_session(seconds_left_for(1))
     with session, raw_server(sent) as server, pytest.raises(requests.ConnectionError, match="timed out"):
-        read(session, server.address)
+        _ = send(session, server.address).content
 
 
 def test_silence_ends_after_the_seconds_left() -> None:

@@ -11,7 +11,6 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
-from email.utils import format_datetime
 
 import pytest
 import trustme
@@ -53,18 +52,12 @@ def response(body: bytes | None, *, status: int = 400, key: str = CANARY, conten
 
 
 def test_put_is_the_documented_request(http: CertCentralHttp, emulator: CertCentralEmulator) -> None:
-    body: dict[str, object] = {
-        "domain_approval_emails": [
-            {"domain": "example.com", "email": "someone@example.com"},
-            {"domain": "sub.example2.com", "email": "someone@example2.com", "email_domain": "example2.com"},
-        ],
-        "locale": "en",
-    }
+    body: dict[str, object] = {"domain_approval_emails": [{"domain": "a.test", "email": "b@a.test"}], "locale": "en"}
 
-    http.call(Call("PUT", "/order/certificate/123456789/resend-emails", body), later())
+    http.call(Call("PUT", PUT.path, body), later())
 
     (call,) = emulator.calls
-    assert (call["method"], call["path"]) == ("PUT", "/services/v2/order/certificate/123456789/resend-emails")
+    assert (call["method"], call["path"]) == ("PUT", f"/services/v2{PUT.path}")
     assert call["body"] == json.dumps(body, separators=(",", ":"))
     assert call["role"] == "valid"
     names = ("accept", "accept-encoding", "content-type", "user-agent")
@@ -74,22 +67,6 @@ def test_put_is_the_documented_request(http: CertCentralHttp, emulator: CertCent
         "content-type": "application/json",
         "user-agent": f"dv-resend/{__version__}",
     }
-    assert [mail["to"] for mail in emulator.outbox] == ["someone@example.com", "someone@example2.com"]
-
-
-def test_put_of_an_empty_body_sends_an_empty_object(http: CertCentralHttp, emulator: CertCentralEmulator) -> None:
-    http.call(PUT, later())
-
-    assert emulator.calls[0]["body"] == "{}"
-    assert emulator.calls[0]["headers"]["content-length"] == "2"
-
-
-def test_get_has_no_body(http: CertCentralHttp, emulator: CertCentralEmulator) -> None:
-    http.call(GET, later())
-
-    (call,) = emulator.calls
-    assert (call["method"], call["path"], call["body"]) == ("GET", f"/services/v2{GET.path}", "")
-    assert not {"content-type", "content-length"} & call["headers"].keys()
 
 
 # The response
@@ -105,17 +82,12 @@ def test_response_is_returned_with_any_status(http: CertCentralHttp, emulator: C
     assert answer.json == {"errors": [{"code": "x|y"}]}
 
 
-SIZES: dict[str, dict[str, int]] = {"truncated": {}, "huge": {}, "gzip_bomb": {"bytes": 20_000_000}}
-
-
-@pytest.mark.parametrize("fault", SIZES)
-@pytest.mark.parametrize("status", [200, 400, 503])
-def test_unreadable_body_is_none(http: CertCentralHttp, emulator: CertCentralEmulator, fault: str, status: int) -> None:
-    emulator.inject({"fault": fault, "status": status, "times": 1, **SIZES[fault]})
+def test_body_that_is_cut_off_is_none(http: CertCentralHttp, emulator: CertCentralEmulator) -> None:
+    emulator.inject({"fault": "truncated", "status": 503, "times": 1})
 
     answer = http.call(PUT, later())
 
-    assert (answer.status, answer.body) == (status, None)
+    assert (answer.status, answer.body) == (503, None)
     assert http.call(GET, later()).status == 200
 
 
@@ -144,18 +116,6 @@ def test_body_may_be_as_large_as_the_calls_limit(make_http: MakeHttp, size: int,
     assert answer.body == (body if fits else None)
 
 
-@pytest.mark.parametrize(
-    "header",
-    ["Transfer-Encoding: chunked", "Content-Length: 5", "Content-Length: 0", "Content-Length: none", "X-Other: 1"],
-)
-def test_204_ends_with_its_headers(make_http: MakeHttp, header: str) -> None:
-    with raw_server(f"HTTP/1.1 204 No Content\r\n{header}\r\n\r\n".encode()) as server:
-        answer = make_http(base_url=server.address).call(PUT, later())
-
-    assert (answer.status, answer.body) == (204, b"")
-    assert [request.split(b" ")[0] for request in server.requests] == [b"PUT"]
-
-
 @pytest.mark.parametrize("header", ["Transfer-Encoding: chunked", "Content-Length: 5"])
 def test_204_that_announces_a_body_ends_its_connection(make_http: MakeHttp, header: str) -> None:
     with raw_server(f"HTTP/1.1 204 No Content\r\n{header}\r\n\r\n".encode()) as server:
@@ -180,17 +140,6 @@ def test_redirect_is_returned_and_not_followed(
 
         assert elsewhere.calls == []
     assert methods(emulator) == [call.method]
-
-
-@both_methods
-def test_rate_limit_is_returned_at_once(make_http: MakeHttp, emulator: CertCentralEmulator, call: Call) -> None:
-    slept: list[float] = []
-    emulator.inject({"fault": "status", "status": 429, "headers": {"Retry-After": " 7 "}})
-
-    answer = make_http(sleep=slept.append).call(call, later())
-
-    assert (answer.status, answer.retry_after) == (429, 7)
-    assert (slept, methods(emulator)) == ([], [call.method])
 
 
 def test_exchange_is_observed_with_status_and_seconds(make_http: MakeHttp, emulator: CertCentralEmulator) -> None:
@@ -261,20 +210,6 @@ def test_dripping_body_ends_with_the_time(
 # A request that was surely not sent
 
 
-@both_methods
-def test_refused_connection_is_tried_three_times(make_http: MakeHttp, call: Call) -> None:
-    attempts: list[int | None] = []
-    with refused_port() as port:
-        http = make_http(
-            base_url=f"http://127.0.0.1:{port}/services/v2", observe=lambda status, _seconds: attempts.append(status)
-        )
-
-        with pytest.raises(CertCentralUnavailable, match="ConnectionError"):
-            http.call(call, later())
-
-    assert attempts == [None, None, None]
-
-
 def test_repeats_wait_a_little_longer_each_time(make_http: MakeHttp, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr(random, "uniform", lambda low, high: (low + high) / 2)
@@ -282,35 +217,6 @@ def test_repeats_wait_a_little_longer_each_time(make_http: MakeHttp, monkeypatch
         make_http(base_url=f"http://127.0.0.1:{port}", sleep=slept.append).call(PUT, later())
 
     assert slept == pytest.approx([0.25, 0.5])
-
-
-def test_unknown_host_is_tried_three_times(make_http: MakeHttp, monkeypatch: pytest.MonkeyPatch) -> None:
-    attempts = []
-
-    def fail(*_args: object, **_options: object) -> None:
-        attempts.append(1)
-        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-
-    monkeypatch.setattr(socket, "getaddrinfo", fail)
-
-    with pytest.raises(CertCentralUnavailable):
-        make_http(base_url="http://certcentral.invalid/services/v2").call(PUT, later())
-
-    assert len(attempts) == ATTEMPTS
-
-
-def test_connect_timeout_is_unavailable_and_not_unknown(make_http: MakeHttp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(certcentral_http, "CONNECT_TIMEOUT_SECONDS", 0.1)
-    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        for waiting in (first, second):  # with the queue full, the kernel drops further SYNs
-            waiting.setblocking(False)
-            waiting.connect_ex(full.getsockname())
-        port = full.getsockname()[1]
-
-        with pytest.raises(CertCentralUnavailable, match="ConnectTimeout"):
-            make_http(base_url=f"http://127.0.0.1:{port}/services/v2").call(PUT, later())
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "other.example"], ids=["unknown authority", "other host"])
@@ -359,11 +265,8 @@ def test_too_little_time_sends_nothing(make_http: MakeHttp, emulator: CertCentra
 # A GET that fails
 
 
-@pytest.mark.parametrize("fault", ["reset", "close"])
-def test_get_on_a_broken_connection_is_repeated(
-    http: CertCentralHttp, emulator: CertCentralEmulator, fault: str
-) -> None:
-    emulator.inject({"fault": fault, "method": "GET", "times": 2})
+def test_get_on_a_broken_connection_is_repeated(http: CertCentralHttp, emulator: CertCentralEmulator) -> None:
+    emulator.inject({"fault": "reset", "method": "GET", "times": 2})
 
     assert http.call(GET, later()).status == 200
     assert methods(emulator) == ["GET", "GET", "GET"]
@@ -390,12 +293,8 @@ def test_get_that_times_out_is_unavailable_and_not_repeated(make_http: MakeHttp,
 # The key
 
 
-@pytest.mark.parametrize("bad_key_status", [403, 401])
 @both_methods
-def test_rotated_key_is_fetched_and_used(
-    make_http: MakeHttp, emulator: CertCentralEmulator, call: Call, bad_key_status: int
-) -> None:
-    emulator.set_switches(bad_key_status=bad_key_status)
+def test_rotated_key_is_fetched_and_used(make_http: MakeHttp, emulator: CertCentralEmulator, call: Call) -> None:
     key = KeyStub(cached="emulator-revoked-key", stored=CANARY)
 
     answer = make_http(api_key=key).call(call, later())
@@ -405,17 +304,11 @@ def test_rotated_key_is_fetched_and_used(
     assert key.refreshed == 1
 
 
-@pytest.mark.parametrize("bad_key_status", [403, 401])
-def test_unchanged_bad_key_costs_one_call(
-    make_http: MakeHttp, emulator: CertCentralEmulator, bad_key_status: int
-) -> None:
-    emulator.set_switches(bad_key_status=bad_key_status)
-
+def test_unchanged_bad_key_costs_one_call(make_http: MakeHttp, emulator: CertCentralEmulator) -> None:
     answer = make_http(api_key=KeyStub("emulator-revoked-key")).call(PUT, later())
 
-    assert (answer.status, answer.rejects_key) == (bad_key_status, True)
+    assert answer.rejects_key
     assert methods(emulator) == ["PUT"]
-    assert emulator.outbox == []
 
 
 def test_changed_but_bad_key_costs_two_calls(make_http: MakeHttp, emulator: CertCentralEmulator) -> None:
@@ -423,13 +316,6 @@ def test_changed_but_bad_key_costs_two_calls(make_http: MakeHttp, emulator: Cert
 
     assert answer.rejects_key
     assert methods(emulator) == ["PUT", "PUT"]
-
-
-def test_missing_permission_does_not_refresh_the_key(make_http: MakeHttp, emulator: CertCentralEmulator) -> None:
-    key = KeyStub("emulator-view-only-key", CANARY)
-
-    assert make_http(api_key=key).call(PUT, later()).status == 403
-    assert (key.refreshed, methods(emulator)) == (0, ["PUT"])
 
 
 # The rate limit
@@ -449,18 +335,6 @@ def test_each_attempt_takes_a_token(make_http: MakeHttp, call: Call) -> None:
             http.call(call, later())
 
     assert seen == ["token", "call"] * ATTEMPTS
-
-
-def test_call_with_a_fresh_key_takes_a_token(make_http: MakeHttp, emulator: CertCentralEmulator) -> None:
-    taken: list[int] = []
-    http = make_http(
-        api_key=KeyStub(cached="emulator-revoked-key", stored=CANARY),
-        wait_for_token=lambda: taken.append(len(emulator.calls)),
-    )
-
-    http.call(PUT, later())
-
-    assert taken == [0, 1]
 
 
 def test_time_spent_waiting_for_a_token_counts(make_http: MakeHttp, emulator: CertCentralEmulator) -> None:
@@ -537,15 +411,9 @@ def test_connection_without_a_surplus_is_kept(make_http: MakeHttp, transport: Tr
 @pytest.mark.parametrize(
     "first",
     [
-        b"HTTP/1.1 304 Not Modified\r\n\r\n",
         b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n{}",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\n{}",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 0_2\r\n\r\n{}",
-        b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: gzip, chunked\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
     ],
     ids=ascii,
@@ -562,13 +430,11 @@ def test_connection_is_closed_unless_the_end_of_the_response_is_certain(make_htt
 @pytest.mark.parametrize(
     "head",
     [
-        b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n{}",
         # Nobody knows whether there was to be a body.
         b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n",
-        b"HTTP/1.0 200 OK\r\n\r\n",
     ],
     ids=ascii,
 )
@@ -593,14 +459,11 @@ def test_two_lengths_are_no_response(make_http: MakeHttp, call: Call) -> None:
     assert isinstance(caught.value, OutcomeUnknown if call.method == "PUT" else CertCentralUnavailable)
 
 
+EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\nContent-Length: 5\r\n\r\n"
 INTERIM = {
-    "100": b"HTTP/1.1 100 Continue\r\n\r\n",
-    "102": b"HTTP/1.1 102 Processing\r\n\r\n",
-    "103": b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\nContent-Length: 5\r\n\r\n",
-    "199": b"HTTP/1.1 199 \r\n\r\n",
+    "100 and 199": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 199 \r\n\r\n",
+    "as many as possible": EARLY_HINTS * certcentral_connection.MAX_INTERIM_RESPONSES,
 }
-INTERIM["several"] = b"".join(INTERIM.values())
-INTERIM["many"] = INTERIM["103"] * certcentral_connection.MAX_INTERIM_RESPONSES
 
 
 @pytest.mark.parametrize("interim", INTERIM.values(), ids=INTERIM)
@@ -614,14 +477,8 @@ def test_interim_responses_are_skipped(make_http: MakeHttp, transport: Transport
 
 
 def test_endless_interim_responses_of_a_put_are_an_unknown_outcome(make_http: MakeHttp) -> None:
-    endless = INTERIM["103"] * (certcentral_connection.MAX_INTERIM_RESPONSES + 1)
+    endless = EARLY_HINTS * (certcentral_connection.MAX_INTERIM_RESPONSES + 1)
     with raw_server(endless + NOT_CONTENT) as server, pytest.raises(OutcomeUnknown):
-        make_http(base_url=server.address).call(PUT, later())
-
-
-@pytest.mark.parametrize("interim", [INTERIM["103"], INTERIM["103"][:-2], b"HTTP/1.1 103"], ids=ascii)
-def test_interim_response_and_then_the_end_is_an_unknown_outcome(make_http: MakeHttp, interim: bytes) -> None:
-    with raw_server(interim, closes=True) as server, pytest.raises(OutcomeUnknown):
         make_http(base_url=server.address).call(PUT, later())
 
 
@@ -669,13 +526,6 @@ def test_certificate_error_after_the_handshake_is_an_unknown_outcome(
             http.call(PUT, later())
 
 
-def test_get_and_put_share_a_connection(http: CertCentralHttp, emulator: CertCentralEmulator) -> None:
-    for call in (GET, PUT) * 3:
-        http.call(call, later())
-
-    assert len({call["client_port"] for call in emulator.calls}) == 1
-
-
 def test_connection_idle_for_long_is_dropped(make_http: MakeHttp, emulator: CertCentralEmulator) -> None:
     now = time.time()
     http = make_http(clock=lambda: now)
@@ -696,8 +546,6 @@ def test_connection_idle_for_long_is_dropped(make_http: MakeHttp, emulator: Cert
     ("body", "codes"),
     [
         (None, []),
-        (b"", []),
-        (b"{}", []),
         (b"null", []),
         (b'{"errors": null}', []),
         (b'{"errors": {"code": "a|b", "message": "c"}}', ["a|b"]),
@@ -709,7 +557,6 @@ def test_connection_idle_for_long_is_dropped(make_http: MakeHttp, emulator: Cert
             b'{"errors": [{"code": "a", "errors": [{"code": "b"}, {"errors": {"code": "c"}}]}, {"code": "d"}]}',
             ["a", "b", "c", "d"],
         ),
-        (b"<html>", []),
         (b'{"errors": [' + b'{"code": "e"},' * 99 + b'{"code": "e"}]}', ["e"] * 10),
         (b'{"errors": [' + b"{}," * 50_000 + b'{"code": "late"}]}', []),
         (b"[" * 100_000, []),
@@ -730,7 +577,6 @@ def test_errors_of_any_shape_are_read(body: bytes | None, codes: list[str]) -> N
         ({"locale": ["Unknown.", "Too long."], "domain": "Bad."}, ["Unknown.", "Too long.", "Bad."]),
         ([{"errors": ["Bad name.", {"errors": [{"message": "Bad locale."}]}]}], ["Bad name.", "Bad locale."]),
         ([None, True, [], {}, ""], []),
-        ("Not jane.doe@example.com", ["Not j***@example.com"]),
     ],
     ids=ascii,
 )
@@ -742,13 +588,8 @@ def test_error_without_a_code_is_kept_with_its_message(errors: object, messages:
 
 @pytest.mark.parametrize(
     ("message", "shown"),
-    [
-        ("Bad name.", "Bad name."),
-        ("Not jane.doe@example.com\r\nX", "Not j***@example.com  X"),
-        (None, ""),
-        ("x" * 301, "x" * 300),
-    ],
-    ids=lambda value: ascii(value)[:40],
+    [("Not jane.doe@example.com\r\nX", "Not j***@example.com  X"), (None, ""), ("x" * 301, "x" * 300)],
+    ids=["address", "none", "long"],
 )
 def test_error_message_is_printable_short_and_without_addresses(message: object, shown: str) -> None:
     body = json.dumps({"errors": [{"code": "a|b", "message": message}]}).encode()
@@ -760,9 +601,7 @@ def test_error_message_is_printable_short_and_without_addresses(message: object,
     ("body", "content_type", "expected"),
     [
         (None, "text/html", False),
-        (b"", "text/html", False),
         (b" \r\n\t", "text/html", False),
-        (b"{}", "application/json", False),
         (b"Blocked", "text/plain", False),
         (b"Blocked", "Text/HTML; charset=utf-8", True),
         (b"<html>", "application/json", True),
@@ -781,11 +620,8 @@ def test_web_page_is_recognised(body: bytes | None, content_type: str, expected:
         (403, ["access_denied|access_denied_invalid_key"], True),
         (403, ["invalid_key"], True),
         (403, ["something", "access_denied|invalid_key"], True),
-        (403, ["access_denied"], False),
         (403, ["access_denied|missing_permission"], False),
-        (403, [], False),
         (400, ["access_denied|invalid_key"], False),
-        (200, ["access_denied|invalid_key"], False),
     ],
     ids=str,
 )
@@ -796,21 +632,11 @@ def test_rejected_key_is_recognised(status: int, codes: list[str], expected: boo
 
 
 SLASHED = "canary/" + CANARY[7:]
-
-
-def as_escapes(text: str) -> str:
-    return "".join(f"\\u{ord(character):04x}" for character in text)
-
-
+ESCAPED = "".join(f"\\u{ord(character):04x}" for character in CANARY)
 ECHOES: dict[str, tuple[str, Callable[[str], bytes]]] = {
     "plain": (CANARY, lambda text: text.encode()),
-    "utf-8 with a mark": (CANARY, lambda text: text.encode("utf-8-sig")),
     "utf-16": (CANARY, lambda text: text.encode("utf-16")),
-    "utf-16-be": (CANARY, lambda text: text.encode("utf-16-be")),
-    "utf-32": (CANARY, lambda text: text.encode("utf-32")),
-    "escaped": (CANARY, lambda text: text.replace(CANARY, as_escapes(CANARY)).encode()),
-    "half escaped": (CANARY, lambda text: text.replace("canary", as_escapes("canary")).encode()),
-    "slash": (SLASHED, lambda text: text.encode()),
+    "escaped": (CANARY, lambda text: text.replace(CANARY, ESCAPED).encode()),
     "escaped slash": (SLASHED, lambda text: text.replace("/", "\\/").encode()),
 }
 
@@ -830,35 +656,10 @@ def test_echoed_key_is_removed_in_every_encoding(key: str, encode: Callable[[str
     assert answer.json == json.loads(json.dumps(echo).replace(key, "[key]"))
 
 
-@pytest.mark.parametrize("change", [str.upper, str.lower, str.title, str.swapcase])
-def test_echoed_key_is_removed_in_another_case(change: Callable[[str], str]) -> None:
-    key = "aBcD-1234-eFgH"
-    body = json.dumps({"errors": [{"code": f"bad|{change(key)}", "message": change(key)}], change(key): 1}).encode()
+def test_echoed_key_is_removed_in_another_case() -> None:
+    body = json.dumps({"errors": [{"code": "bad|AbCd-1234-EfGh", "message": "AbCd-1234-EfGh"}]}).encode()
 
-    answered = response(body, key=key)
-
-    assert answered.errors == (UpstreamError("bad|[key]", "[key]"),)
-    assert key.casefold() not in str(answered.json).casefold()
-
-
-@pytest.mark.parametrize("limit", [128, 300])
-@pytest.mark.parametrize("part", ["code", "message"])
-@given(st.data())
-def test_address_at_a_cut_is_masked_before(part: str, limit: int, data: st.DataObject) -> None:
-    length = data.draw(st.integers(0, 2 * limit))
-    address = data.draw(st.sampled_from(["jane.doe@example.com", "jane.doe%40example.com", '"jane doe"@example.com']))
-    text = "x" * length + " " + address
-
-    (error,) = response(json.dumps({"errors": [{part: text}]}).encode()).errors
-
-    assert "jane" not in error.code + error.message
-    assert "ane" not in error.code + error.message
-
-
-def test_key_cut_off_in_a_message_is_not_shown_in_part() -> None:
-    body = json.dumps({"errors": [{"code": "x" * 120 + CANARY, "message": "x" * 290 + CANARY}]}).encode()
-
-    assert "canary" not in str(response(body).errors)
+    assert response(body, key="aBcD-1234-eFgH").errors == (UpstreamError("bad|[key]", "[key]"),)
 
 
 def test_key_is_not_in_the_repr_of_a_response() -> None:
@@ -874,19 +675,12 @@ NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
     ("header", "expected"),
     [
         (None, None),
-        ("7", 7),
         (" 7 ", 7),
-        ("3600", 3600),
-        ("999999999", 86400),
         ("9" * 400, 86400),
         ("0", 1),
-        ("-5", None),
         ("soon", None),
-        ("1.5", None),
-        ("", None),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 1),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 86400),
-        (format_datetime(NOW + dt.timedelta(seconds=90), usegmt=True), 90),
         ("Mon, 23 Nov 2026 14:01:30 +0200", 90),
     ],
     ids=lambda value: str(value)[:40],
@@ -928,14 +722,11 @@ GZIP = gzip.compress(TEXT, mtime=0)
         (TEXT, "", TEXT),
         (TEXT, "identity", TEXT),
         (b"", "gzip", b""),
-        (GZIP, "gzip", TEXT),
         (GZIP, " GZip ", TEXT),
         (GZIP, "x-gzip", TEXT),
         (zlib.compress(TEXT), "deflate", TEXT),
-        (GZIP[:-9], "gzip", None),
         (GZIP[:-1], "gzip", None),
         (GZIP, "br", None),
-        (GZIP, "gzip, gzip", None),
         (b"plain", "gzip", None),
     ],
 )

@@ -1,11 +1,11 @@
 """The DNS lookups of a request, with a name server on loopback: contacts, MX records, and wrong answers."""
 
 import io
-import socket
+import socketserver
 import struct
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import dns.message
 import dns.resolver
@@ -18,13 +18,13 @@ from dv_resend.adapters import dns_contacts
 from dv_resend.adapters.dns_contacts import DnsContacts
 from dv_resend.core.addresses import parse_email
 from dv_resend.core.recipients import Contacts
+from unit.adapters.conftest import running
 from unit.loopback import has_ipv6
 
 NAME = "example.com"
 WWW = "www.example.com"
 PKI = "pki@mail.test"
 NOTHING = Contacts()
-ISSUE = '0 issue "digicert.com"'
 CONTACT = f'0 contactemail "{PKI}"'
 LOOKUP_SECONDS, TRY_SECONDS = dns_contacts.LOOKUP_SECONDS, dns_contacts._TRY_SECONDS
 
@@ -41,14 +41,8 @@ def label(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[NameServer]:
-    with NameServer(Zone()) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def other_server() -> Iterator[NameServer]:
-    with NameServer(Zone()) as running:
-        yield running
+    with NameServer(Zone()) as started:
+        yield started
 
 
 @pytest.fixture
@@ -57,13 +51,6 @@ def zone(server: NameServer) -> Zone:
     server.zone.clear()
     server.clear_queries()
     return server.zone
-
-
-@pytest.fixture
-def other_zone(other_server: NameServer) -> Zone:
-    other_server.zone.clear()
-    other_server.clear_queries()
-    return other_server.zone
 
 
 @pytest.fixture(autouse=True)
@@ -106,17 +93,12 @@ def unasked(found: Contacts, name: str) -> bool:
     return found.failure == f"TXT of {label(name)} was not asked in time"
 
 
+def make_silent(zone: Zone, name: str) -> None:
+    zone.fault(label(name), "silent")
+    zone.fault(name, "silent")
+
+
 # TXT
-
-
-def test_domain_without_records_has_no_contacts(contacts: FindContacts) -> None:
-    assert contacts(NAME) == NOTHING
-
-
-def test_txt_contact_is_found(zone: Zone, contacts: FindContacts) -> None:
-    zone.set(label(NAME), "TXT", [f'"{PKI}"'])
-
-    assert contacts(NAME) == Contacts(txt=(PKI,))
 
 
 def test_txt_contacts_of_all_parent_domains_count(zone: Zone, contacts: FindContacts) -> None:
@@ -127,20 +109,6 @@ def test_txt_contacts_of_all_parent_domains_count(zone: Zone, contacts: FindCont
     assert contacts(f"a.b.{NAME}").txt == ("low@mail.test", "middle@mail.test", "top@mail.test")
     assert contacts(f"b.{NAME}").txt == ("middle@mail.test", "top@mail.test")
     assert contacts(NAME).txt == ("top@mail.test",)
-
-
-def test_wildcard_is_looked_up_without_its_star(zone: Zone, lookup: Lookup, server: NameServer) -> None:
-    zone.set(label(NAME), "TXT", [f'"{PKI}"'])
-
-    assert lookup().contacts([f"*.{NAME}"]) == {f"*.{NAME}": Contacts(txt=(PKI,))}
-    assert Counter(queries(server)) == Counter([(label(NAME), "TXT"), (NAME, "CAA")])
-
-
-@pytest.mark.parametrize(("name", "kind"), [(label(f"x.{NAME}"), "TXT"), (label("mail.test"), "TXT"), (NAME, "TXT")])
-def test_txt_record_at_another_name_is_no_contact(zone: Zone, contacts: FindContacts, name: str, kind: str) -> None:
-    zone.set(name, kind, [f'"{PKI}"'])
-
-    assert contacts(NAME) == NOTHING
 
 
 def test_txt_contacts_are_sorted(zone: Zone, contacts: FindContacts) -> None:
@@ -166,31 +134,15 @@ def test_txt_contact_published_twice_is_one_contact(zone: Zone, contacts: FindCo
     "text",
     [
         '" pki@mail.test"',
-        '"pki@mail.test "',
         '"pki@mail.test\\010"',
         '"\\000pki@mail.test"',
-        '"pki@mail.test;"',
         '"pki@mail.test" " other@mail.test"',
-        '"a@mail.test,b@mail.test"',
         '"mailto:pki@mail.test"',
-        '"<pki@mail.test>"',
-        '"PKI <pki@mail.test>"',
-        '"\\"pki\\"@mail.test"',
-        '"pki@[192.0.2.1]"',
-        '"pki@localhost"',
         '"pki@mail.test."',
-        '"pki"',
-        '"@mail.test"',
-        '"v=spf1 -all"',
         '""',
         '"pki\\255@mail.test"',
         '"pki@mail\\255.test"',
         '"p\\195\\164ki@mail.test"',
-        '"\\027[31mpki@mail.test"',
-        '"pki@mail.test\\226\\128\\174"',
-        '"pki\\226\\128\\139@mail.test"',
-        f'"{"x" * 65}@mail.test"',
-        f'"pki@" "{".".join(["x" * 61] * 4)}" ".test"',
     ],
 )
 def test_txt_record_that_is_not_one_address_is_no_contact(zone: Zone, contacts: FindContacts, text: str) -> None:
@@ -201,12 +153,7 @@ def test_txt_record_that_is_not_one_address_is_no_contact(zone: Zone, contacts: 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [
-        ('"pki@b\\195\\188cher.example"', "pki@xn--bcher-kva.example"),
-        ('"pki@XN--Bcher-kva.Example"', "pki@xn--bcher-kva.example"),
-        ('"Pki@MAIL.test"', "Pki@mail.test"),
-        ('"pki+ssl@mail.test"', "pki+ssl@mail.test"),
-    ],
+    [('"pki@b\\195\\188cher.example"', "pki@xn--bcher-kva.example"), ('"Pki@MAIL.test"', "Pki@mail.test")],
 )
 def test_contact_host_is_normalised(zone: Zone, contacts: FindContacts, text: str, expected: str) -> None:
     zone.set(label(NAME), "TXT", [text])
@@ -215,33 +162,7 @@ def test_contact_host_is_normalised(zone: Zone, contacts: FindContacts, text: st
     assert contacts(NAME) == Contacts(txt=(expected,), caa=(expected,))
 
 
-def test_txt_contact_behind_cnames_is_found(zone: Zone, contacts: FindContacts) -> None:
-    zone.set(label(NAME), "CNAME", ["contact.provider.test"])
-    zone.set("contact.provider.test", "CNAME", ["real.provider.test"])
-    zone.set("real.provider.test", "TXT", [f'"{PKI}"'])
-
-    assert contacts(NAME) == Contacts(txt=(PKI,))
-
-
-def test_cname_to_nowhere_has_no_contacts(zone: Zone, contacts: FindContacts) -> None:
-    zone.set(label(NAME), "CNAME", ["nowhere.test"])
-
-    assert contacts(NAME) == NOTHING
-
-
-def test_cname_loop_is_a_failure(zone: Zone, contacts: FindContacts) -> None:
-    zone.set(label(NAME), "CNAME", [label(NAME)])
-
-    assert unanswered(contacts(NAME), "TXT", label(NAME))
-
-
 # CAA
-
-
-def test_caa_contact_is_found(zone: Zone, contacts: FindContacts) -> None:
-    zone.set(NAME, "CAA", [ISSUE, CONTACT])
-
-    assert contacts(NAME) == Contacts(caa=(PKI,))
 
 
 def test_caa_record_set_may_have_several_contacts(zone: Zone, contacts: FindContacts) -> None:
@@ -250,25 +171,13 @@ def test_caa_record_set_may_have_several_contacts(zone: Zone, contacts: FindCont
     assert contacts(NAME).caa == ("other@mail.test", PKI)
 
 
-@pytest.mark.parametrize("tag", ["CONTACTEMAIL", "ContactEmail"])
-def test_caa_tag_is_case_insensitive(zone: Zone, contacts: FindContacts, tag: str) -> None:
-    zone.set(NAME, "CAA", [f'0 {tag} "{PKI}"'])
+def test_caa_tag_is_case_insensitive(zone: Zone, contacts: FindContacts) -> None:
+    zone.set(NAME, "CAA", [f'0 ContactEmail "{PKI}"'])
 
     assert contacts(NAME).caa == (PKI,)
 
 
-@pytest.mark.parametrize(
-    "record",
-    [
-        ISSUE,
-        f'0 iodef "mailto:{PKI}"',
-        f'0 issue "{PKI}"',
-        f'0 contactemails "{PKI}"',
-        f'0 contactemail "mailto:{PKI}"',
-        f'0 contactemail " {PKI}"',
-        '0 contactemail ""',
-    ],
-)
+@pytest.mark.parametrize("record", [f'0 issue "{PKI}"', f'0 contactemails "{PKI}"', f'0 contactemail " {PKI}"'])
 def test_caa_record_without_an_address_is_no_contact(zone: Zone, contacts: FindContacts, record: str) -> None:
     zone.set(NAME, "CAA", [record])
 
@@ -283,7 +192,7 @@ def test_caa_of_the_first_domain_that_has_any_decides(zone: Zone, contacts: Find
     assert contacts(NAME).caa == ("top@mail.test",)
 
 
-@pytest.mark.parametrize("record", [ISSUE, '0 contactemail "no address"', '0 issue ";"'])
+@pytest.mark.parametrize("record", ['0 contactemail "no address"', '0 issue ";"'])
 def test_caa_without_a_contact_ends_the_search(zone: Zone, contacts: FindContacts, record: str) -> None:
     zone.set(WWW, "CAA", [record])
     zone.set(NAME, "CAA", [CONTACT])
@@ -299,31 +208,21 @@ def test_caa_behind_a_cname_ends_the_search(zone: Zone, contacts: FindContacts) 
     assert contacts(WWW).caa == (PKI,)
 
 
-def test_txt_and_caa_contacts_are_kept_apart(zone: Zone, contacts: FindContacts) -> None:
-    zone.set(label(NAME), "TXT", ['"txt@mail.test"'])
-    zone.set(NAME, "CAA", ['0 contactemail "caa@mail.test"'])
-
-    assert contacts(NAME) == Contacts(("txt@mail.test",), ("caa@mail.test",))
-
-
 # The queries
 
 
 @pytest.mark.parametrize(
     ("name", "domains"),
     [
-        ("example.co.uk", ["example.co.uk"]),
         ("www.example.co.uk", ["www.example.co.uk", "example.co.uk"]),
         ("team.github.io", ["team.github.io"]),
-        ("github.io", ["github.io"]),
-        ("www.city.kobe.jp", ["www.city.kobe.jp", "city.kobe.jp"]),
         ("a.b.example.com", ["a.b.example.com", "b.example.com", "example.com"]),
     ],
 )
 def test_public_suffix_is_never_queried(
     zone: Zone, contacts: FindContacts, server: NameServer, name: str, domains: list[str]
 ) -> None:
-    for suffix in ("uk", "co.uk", "io", "jp", "kobe.jp", "com"):
+    for suffix in ("uk", "co.uk", "com"):
         zone.set(label(suffix), "TXT", ['"registry@mail.test"'])
         zone.set(suffix, "CAA", ['0 contactemail "registry@mail.test"'])
 
@@ -338,12 +237,6 @@ def test_no_domains_make_no_queries(lookup: Lookup, server: NameServer) -> None:
     assert server.queries == []
 
 
-def test_domain_given_twice_is_queried_once(lookup: Lookup, server: NameServer) -> None:
-    assert lookup().contacts([NAME, NAME]) == {NAME: NOTHING}
-    assert lookup().has_mx([NAME, NAME]) == {NAME: False}
-    assert Counter(queries(server)) == Counter([(label(NAME), "TXT"), (NAME, "CAA"), (NAME, "MX")])
-
-
 def test_hundred_names_share_the_queries_about_their_parent(zone: Zone, lookup: Lookup, server: NameServer) -> None:
     zone.set(label(NAME), "TXT", [f'"{PKI}"'])
     names = [f"n{number}.{NAME}" for number in range(100)]
@@ -353,14 +246,6 @@ def test_hundred_names_share_the_queries_about_their_parent(zone: Zone, lookup: 
     assert found == dict.fromkeys(names, Contacts(txt=(PKI,)))
     questions = [question for name in [NAME, *names] for question in ((label(name), "TXT"), (name, "CAA"))]
     assert Counter(queries(server)) == Counter(questions)
-
-
-def test_names_of_the_largest_request_are_all_answered(zone: Zone, lookup: Lookup) -> None:
-    names = [f"n{number}.a.b.{NAME}" for number in range(250)]
-    for name in names:
-        zone.set(label(name), "TXT", [f'"pki@{name}"'])
-
-    assert lookup().contacts(names) == {name: Contacts(txt=(f"pki@{name}",)) for name in names}
 
 
 def test_name_too_long_for_the_prefix_may_have_a_caa_contact(
@@ -387,29 +272,14 @@ def test_invalid_name_has_no_contacts_and_no_mx(lookup: Lookup, name: str) -> No
 # Failures
 
 
-@pytest.mark.parametrize("fault", ["servfail", "refused"])
 @pytest.mark.parametrize(("at", "kind"), [(label(NAME), "TXT"), (NAME, "CAA")])
-def test_failing_server_is_a_failure(zone: Zone, contacts: FindContacts, fault: str, at: str, kind: str) -> None:
-    zone.fault(at, fault, kind)
+def test_failing_server_is_a_failure(zone: Zone, contacts: FindContacts, at: str, kind: str) -> None:
+    zone.fault(at, "servfail", kind)
 
     found = contacts(NAME)
 
     assert found.addresses == []
     assert found.failure == f"DNS did not answer for {kind} of {at} (NoNameservers)"
-
-
-@pytest.mark.usefixtures("_hurried")
-@pytest.mark.parametrize("fault", ["silent", "garbage"])
-@pytest.mark.parametrize(("at", "kind"), [(label(NAME), "TXT"), (NAME, "CAA")])
-def test_silent_or_incoherent_server_is_a_failure(
-    zone: Zone, contacts: FindContacts, fault: str, at: str, kind: str
-) -> None:
-    zone.fault(at, fault, kind)
-
-    found = contacts(NAME)
-
-    assert found.addresses == []
-    assert unanswered(found, kind, at)
 
 
 def test_contacts_are_found_though_one_query_fails(zone: Zone, contacts: FindContacts) -> None:
@@ -444,8 +314,7 @@ def test_first_of_several_failures_is_reported(zone: Zone, contacts: FindContact
 def test_silent_server_uses_up_the_time_for_all_queries(zone: Zone, lookup: Lookup) -> None:
     names = [f"n{number}.test" for number in range(100)]
     for name in names:
-        zone.fault(label(name), "silent")
-        zone.fault(name, "silent")
+        make_silent(zone, name)
     one = lookup()
 
     found = one.contacts(names)
@@ -458,76 +327,27 @@ def test_silent_server_uses_up_the_time_for_all_queries(zone: Zone, lookup: Look
     assert one.has_mx(names) == dict.fromkeys(names)
 
 
-def test_slow_answer_is_awaited(zone: Zone, contacts: FindContacts) -> None:
-    zone.set(label(NAME), "TXT", [f'"{PKI}"'])
-    zone.fault(label(NAME), "slow", seconds=0.2)
-
-    assert contacts(NAME) == Contacts(txt=(PKI,))
-
-
-@pytest.mark.usefixtures("_hurried")
-def test_answer_that_is_too_slow_is_a_failure(zone: Zone, contacts: FindContacts) -> None:
-    zone.set(label(NAME), "TXT", [f'"{PKI}"'])
-    zone.fault(label(NAME), "slow", seconds=30)
-
-    assert unanswered(contacts(NAME), "TXT", label(NAME))
-
-
-@pytest.mark.usefixtures("zone", "other_zone")
 def test_silent_first_server_is_replaced_by_the_second(
-    server: NameServer, other_server: NameServer, monkeypatch: pytest.MonkeyPatch
+    zone: Zone, server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dns_contacts, "_TRY_SECONDS", 0.1)
-    silent(server, NAME)
-    other_server.zone.set(label(NAME), "TXT", [f'"{PKI}"'])
+    make_silent(zone, NAME)
+    with NameServer(Zone()) as other:
+        other.zone.set(label(NAME), "TXT", [f'"{PKI}"'])
 
-    assert DnsContacts((address_of(server), address_of(other_server))).contacts([NAME])[NAME] == Contacts(txt=(PKI,))
-    assert label(NAME) in [query.name for query in server.queries]
+        assert DnsContacts((address_of(server), address_of(other))).contacts([NAME])[NAME] == Contacts(txt=(PKI,))
+
+    assert (label(NAME), "TXT") in queries(server)
 
 
 def test_two_tries_fit_into_the_time() -> None:
     assert 2 * TRY_SECONDS < LOOKUP_SECONDS
 
 
-@pytest.mark.usefixtures("zone", "other_zone")
-@pytest.mark.parametrize("fault", ["servfail", "refused"])
-def test_failing_first_server_is_replaced_by_the_second(
-    server: NameServer, other_server: NameServer, fault: str
-) -> None:
-    for name in (label(WWW), label(NAME), WWW, NAME):
-        server.zone.fault(name, fault)
-    other_server.zone.set(NAME, "CAA", [CONTACT])
-
-    assert DnsContacts((address_of(server), address_of(other_server))).contacts([WWW])[WWW] == Contacts(caa=(PKI,))
-
-
-def silent(server: NameServer, *names: str) -> None:
-    for name in names:
-        server.zone.fault(label(name), "silent")
-        server.zone.fault(name, "silent")
-
-
-@pytest.mark.usefixtures("_hurried")
-def test_unreachable_server_is_a_failure() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-
-    one = DnsContacts((("127.0.0.1", port),))
-
-    assert unanswered(one.contacts([NAME])[NAME], "TXT", label(NAME))
-    assert one.has_mx([NAME]) == {NAME: None}
-
-
 class Clock:
-    """A clock that advances each time it is read."""
-
-    def __init__(self, step: float) -> None:
-        self.now = 1000.0
-        self.step = step
+    now = 1000.0
 
     def monotonic(self) -> float:
-        self.now += self.step
         return self.now
 
 
@@ -536,7 +356,7 @@ def test_time_starts_with_the_first_query_and_bounds_all(
 ) -> None:
     zone.set(label(NAME), "TXT", [f'"{PKI}"'])
     zone.set(NAME, "MX", ["10 mail.test."])
-    clock = Clock(0)
+    clock = Clock()
     monkeypatch.setattr(dns_contacts, "time", clock)
     one = lookup()
     clock.now += 3600
@@ -553,37 +373,7 @@ def test_time_starts_with_the_first_query_and_bounds_all(
     assert server.queries == []
 
 
-@pytest.mark.usefixtures("zone")
-def test_no_query_is_sent_after_the_time_is_up(
-    monkeypatch: pytest.MonkeyPatch, lookup: Lookup, server: NameServer
-) -> None:
-    # Each reading advances it by a fiftieth of the time for all queries.
-    monkeypatch.setattr(dns_contacts, "time", Clock(dns_contacts.LOOKUP_SECONDS / 50))
-    names = [f"n{number:03}.test" for number in range(250)]
-
-    found = lookup().contacts(names)
-
-    assert 40 <= len(server.queries) <= 50
-    assert found[names[0]] == NOTHING  # the first names are queried first
-    assert all(unasked(found[name], name) for name in names[50:])
-
-
 # The transport
-
-
-def test_truncated_answer_is_queried_again_over_tcp(zone: Zone, contacts: FindContacts, server: NameServer) -> None:
-    zone.set(label(NAME), "TXT", [f'"{PKI}"'])
-    zone.fault(label(NAME), "truncated")
-
-    assert contacts(NAME) == Contacts(txt=(PKI,))
-    assert [query.transport for query in server.queries if query.type == "TXT"] == ["udp", "tcp"]
-
-
-def test_large_record_set_is_read_whole(zone: Zone, contacts: FindContacts) -> None:
-    many = [f"contact-{number:03}@mail.test" for number in range(500)]
-    zone.set(label(NAME), "TXT", [f'"{contact}" "{""}"' for contact in many])
-
-    assert sorted(contacts(NAME).txt) == many
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
@@ -644,13 +434,7 @@ def test_configured_servers_replace_the_system_resolver(
 
 @pytest.mark.parametrize(
     ("records", "expected"),
-    [
-        (["10 mail.example.com."], True),
-        (["10 mail.example.com.", "20 backup.test."], True),
-        (["0 ."], False),
-        (["0 .", "10 mail.example.com."], True),
-        ([], False),
-    ],
+    [(["10 mail.example.com."], True), (["0 ."], False), (["0 .", "10 mail.example.com."], True), ([], False)],
 )
 def test_host_has_mx_unless_it_is_the_null_mx(
     zone: Zone, lookup: Lookup, records: Sequence[str], expected: bool
@@ -661,84 +445,36 @@ def test_host_has_mx_unless_it_is_the_null_mx(
     assert lookup().has_mx([NAME]) == {NAME: expected}
 
 
-def test_host_that_does_not_exist_has_no_mx(lookup: Lookup) -> None:
-    assert lookup().has_mx(["nowhere.test"]) == {"nowhere.test": False}
-
-
-def test_mx_behind_a_cname_counts(zone: Zone, lookup: Lookup) -> None:
-    zone.set(WWW, "CNAME", [NAME])
+def test_mx_is_unknown_without_an_answer(zone: Zone, lookup: Lookup) -> None:
     zone.set(NAME, "MX", ["10 mail.example.com."])
-
-    assert lookup().has_mx([WWW]) == {WWW: True}
-
-
-@pytest.mark.usefixtures("_hurried")
-@pytest.mark.parametrize("fault", ["servfail", "refused", "silent", "garbage"])
-def test_mx_is_unknown_without_an_answer(zone: Zone, lookup: Lookup, fault: str) -> None:
-    zone.set(NAME, "MX", ["10 mail.example.com."])
-    zone.fault(NAME, fault)
+    zone.fault(NAME, "servfail")
 
     assert lookup().has_mx([NAME]) == {NAME: None}
-
-
-def test_each_host_has_its_own_mx_answer(zone: Zone, lookup: Lookup) -> None:
-    zone.set("yes.test", "MX", ["10 mail.yes.test."])
-    zone.fault("unknown.test", "servfail")
-
-    assert lookup().has_mx(["yes.test", "no.test", "unknown.test"]) == {
-        "yes.test": True,
-        "no.test": False,
-        "unknown.test": None,
-    }
 
 
 # Hostile answers
 
 
-def test_huge_records_are_no_contacts(zone: Zone, contacts: FindContacts) -> None:
-    zone.set(label(NAME), "TXT", [" ".join(['"' + "a" * 255 + '"'] * 200), f'"{PKI}"'])
-    zone.set(NAME, "CAA", [f'0 contactemail "{"a." * 5000}@mail.test"'])
+@contextmanager
+def answering(answer: Answer) -> Iterator[DnsContacts]:
+    """Run a server whose answers are made by a function; give a lookup at it."""
 
-    assert contacts(NAME) == Contacts(txt=(PKI,))
+    class Handler(socketserver.DatagramRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(answer(self.rfile.read()))
 
-
-@pytest.fixture
-def lookup_at() -> Iterator[Callable[[Answer], DnsContacts]]:
-    """Give a function that starts a server, and makes a lookup at it. The server's answers are made by a function."""
-    running = []
-
-    def start(answer: Answer) -> DnsContacts:
-        listening = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        listening.bind(("127.0.0.1", 0))
-
-        def serve() -> None:
-            while True:
-                question, client = listening.recvfrom(65535)
-                if question == b"stop":
-                    return
-                listening.sendto(answer(question), client)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        running.append((listening, thread))
-        return DnsContacts((listening.getsockname(),))
-
-    yield start
-    for listening, thread in running:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stopping:
-            stopping.sendto(b"stop", listening.getsockname())
-        thread.join()
-        listening.close()
+    with running(socketserver.UDPServer(("127.0.0.1", 0), Handler)) as listening:
+        yield DnsContacts((("127.0.0.1", listening.server_address[1]),))
 
 
-def _record(question: bytes, data: bytes, kind: int | None = None, length: int | None = None) -> bytes:
+def _record(question: bytes, data: bytes, kind: int | None = None) -> bytes:
     """Make an answer of one record, by default of the type in the question, with any data."""
     (queried,) = dns.message.from_wire(question).question
     name = queried.name.to_wire()
     assert name is not None
     body = name + struct.pack("!HH", queried.rdtype, 1)
     asked_for = queried.rdtype if kind is None else kind
-    answer = b"\xc0\x0c" + struct.pack("!HHIH", asked_for, 1, 60, len(data) if length is None else length) + data
+    answer = b"\xc0\x0c" + struct.pack("!HHIH", asked_for, 1, 60, len(data)) + data
     return question[:2] + struct.pack("!HHHHH", 0x8180, 1, 1, 0, 0) + body + answer
 
 
@@ -747,57 +483,38 @@ def _record(question: bytes, data: bytes, kind: int | None = None, length: int |
     "answer",
     [
         lambda question: _record(question, b"\x00\x05con-1pki@mail.test"),  # an invalid CAA tag
-        lambda question: _record(question, b"\x00\xffcontactemail"),  # a CAA tag longer than the record
         lambda question: _record(question, b"\x30pki@mail.test"),  # a string longer than the record
-        lambda question: _record(question, b""),
-        lambda question: _record(question, b"\x0dpki@mail.test", length=500),
         lambda question: _record(question, b"\xc0\x0c", kind=5),  # a name that is its own alias
         lambda question: question,  # the question itself
-        lambda question: question[:2],
-        lambda _: b"",
         lambda _: b"\xff" * 600,
-        lambda question: question[:2] + b"\x81\x80\xff\xff\xff\xff\xff\xff\xff\xff" + question[12:],
     ],
-    ids=[
-        "no_tag",
-        "tag_too_long",
-        "string_too_long",
-        "no_data",
-        "cut_off",
-        "own_alias",
-        "echo",
-        "id_only",
-        "empty",
-        "noise",
-        "counts",
-    ],
+    ids=["no_tag", "string_too_long", "own_alias", "echo", "noise"],
 )
-def test_malformed_answer_is_a_failure(lookup_at: Callable[[Answer], DnsContacts], answer: Answer) -> None:
-    one = lookup_at(answer)
+def test_malformed_answer_is_a_failure(answer: Answer) -> None:
+    with answering(answer) as one:
+        found = one.contacts([NAME])[NAME]
 
-    found = one.contacts([NAME])[NAME]
-
-    assert found.addresses == []
-    assert (found.failure or "").startswith("DNS did not answer for ")
-    assert one.has_mx([NAME]) == {NAME: None}
+        assert found.addresses == []
+        assert (found.failure or "").startswith("DNS did not answer for ")
+        assert one.has_mx([NAME]) == {NAME: None}
 
 
 MX_RECORD = b"\x00\x0a\x04mail\x04test\x00"
 
 
-def test_handmade_answer_to_the_query_is_accepted(lookup_at: Callable[[Answer], DnsContacts]) -> None:
-    one = lookup_at(lambda question: _record(question, MX_RECORD))
-
-    assert one.has_mx([NAME]) == {NAME: True}
+def test_handmade_answer_to_the_query_is_accepted() -> None:
+    with answering(lambda question: _record(question, MX_RECORD)) as one:
+        assert one.has_mx([NAME]) == {NAME: True}
 
 
 @pytest.mark.usefixtures("_hurried")
-def test_answer_to_another_query_is_ignored(lookup_at: Callable[[Answer], DnsContacts]) -> None:
+def test_answer_to_another_query_is_ignored() -> None:
     def to_another(question: bytes) -> bytes:
         other = dns.message.make_query("other.test", "MX", id=int.from_bytes(question[:2]))
         return _record(other.to_wire(), MX_RECORD)
 
-    assert lookup_at(to_another).has_mx([NAME]) == {NAME: None}
+    with answering(to_another) as one:
+        assert one.has_mx([NAME]) == {NAME: None}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)

@@ -40,7 +40,7 @@ def passing_times(bucket, clock, gaps):
     return passed
 
 
-@pytest.mark.parametrize(("rate", "burst"), [(0.1, 1), (0.5, 1), (1, 1), (1.5, 1), (2, 2), (4, 4), (4.7, 4), (50, 50)])
+@pytest.mark.parametrize(("rate", "burst"), [(0.1, 1), (1.5, 1), (4.7, 4), (50, 50)])
 def test_burst_is_one_seconds_worth_and_at_least_one_call(rate, burst):
     bucket, clock = bucket_of(rate)
 
@@ -49,28 +49,6 @@ def test_burst_is_one_seconds_worth_and_at_least_one_call(rate, burst):
 
     bucket.wait()
     assert len(clock.slept) == 1
-
-
-@pytest.mark.parametrize("back", [-0.1, -1, -1000])
-def test_clock_set_back_delays_each_call_by_one_interval(back):
-    bucket, clock = bucket_of(4)
-    passing_times(bucket, clock, [0] * 4)
-
-    passing_times(bucket, clock, [back, 0, 0, 0])
-
-    assert clock.slept == [pytest.approx(0.25)] * 4
-
-
-def test_sleep_that_ends_early_lengthens_the_next_one():
-    bucket, clock = bucket_of(1)
-    bucket.wait()
-    clock.error = -0.25
-
-    bucket.wait()
-    clock.error = 0.0
-    bucket.wait()
-
-    assert clock.slept == [pytest.approx(1), pytest.approx(1.25)]
 
 
 # Properties
