@@ -167,7 +167,7 @@ lock: $(UV) ## pin again what pyproject.toml asks for
 
 .PHONY: licences
 licences: tools ## write THIRD-PARTY-LICENSES.md again, after `make lock`
-	@PYTHONPATH=tests $(DEV)/python -m contract.licences
+	@$(DEV)/python -m dev.licences
 
 .PHONY: docs
 docs: tools ## write again what README.md and docs/ show of a real run

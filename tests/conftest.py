@@ -40,9 +40,6 @@ from moto import mock_aws
 from dv_resend import app, observability
 from dv_resend.config import Config
 
-# Prints what tests found in other processes, so that the process which prints must know of it from the start.
-pytest_plugins = ["faults.report"]
-
 
 class _CurrentStdout:
     """Where the logger writes: whatever stdout is now, so that each test captures its own lines."""

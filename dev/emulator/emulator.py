@@ -59,10 +59,6 @@ class CertCentralEmulator(State):
         """The `host:port` of `name_server`, as a client is configured with it."""
         return self.name_server.address
 
-    def set_tls(self, context: ssl.SSLContext | None) -> None:
-        """Accept new connections with another certificate, or without TLS."""
-        self._server.ssl_context = context
-
     def restart(self, seconds_away: float) -> None:
         """Drop all connections and listen on the same port again after a while; nothing is forgotten."""
         host, port, context = self._server.server_name, self._server.server_port, self._server.ssl_context

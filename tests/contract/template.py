@@ -48,16 +48,6 @@ def name_of(value: Any) -> str:
     raise ValueError(f"unknown intrinsic function: {value}")
 
 
-def names_in(value: Any) -> set[str]:
-    """The resources that a part of the template refers to."""
-    if isinstance(value, dict):
-        found = {str(value[name]).split(".", 1)[0] for name in ("Ref", "Fn::Sub") if isinstance(value.get(name), str)}
-        if "Fn::GetAtt" in value:
-            found.add(value["Fn::GetAtt"][0])
-        return found.union(*map(names_in, value.values()))
-    return set().union(*map(names_in, value)) if isinstance(value, list) else set()
-
-
 def parameters_in(value: Any) -> set[str]:
     """The parameters that a part of the template refers to."""
     if isinstance(value, dict):

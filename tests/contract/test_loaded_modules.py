@@ -16,26 +16,20 @@ from dv_resend.adapters import aws
 
 ROOT = Path(__file__).parents[2]
 
-# Packages; for our own code and for Powertools' utilities, modules.
-INIT = {
+DRY_RUN = {"dv_resend.core.dry_run", "dv_resend.core.plan", "dv_resend.core.advice"}
+BATCH = {"dv_resend.handlers.sqs"}
+OWN = {
+    ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
+    for path in (ROOT / "src/dv_resend").rglob("*.py")
+} - {"dv_resend", "dv_resend.core.ports"}  # ports are there for type checkers only
+# Packages; of Powertools' utilities, modules.
+INIT = (OWN - DRY_RUN - BATCH) | {
     *("aws_lambda_powertools", "aws_lambda_powertools.utilities.jmespath_utils"),
     *("aws_lambda_powertools.utilities.parameters", "boto3", "botocore", "certifi", "dateutil", "idna", "jmespath"),
     *("requests", "s3transfer", "six", "typing_extensions", "urllib3"),
-    *("dv_resend.app", "dv_resend.config", "dv_resend.errors", "dv_resend.observability"),
-    *(f"dv_resend.{room}" for room in ("adapters", "core", "handlers")),
-    *(f"dv_resend.adapters.{name}" for name in ("api_key", "aws", "certcentral", "certcentral_connection")),
-    *(f"dv_resend.adapters.{name}" for name in ("certcentral_http", "send_records_table", "dns_contacts", "reminder_queue")),
-    *("dv_resend.adapters.token_bucket", "dv_resend.core.addresses", "dv_resend.core.claims"),
-    *(f"dv_resend.core.{name}" for name in ("eligibility", "orders", "recipients", "reminders", "requests", "resend")),
-    *(f"dv_resend.core.{name}" for name in ("status", "sweep", "timestamps", "untrusted")),
-    *("dv_resend.handlers.audit", "dv_resend.handlers.events", "dv_resend.handlers.http"),
 }
-DRY_RUN = {"dv_resend.core.dry_run", "dv_resend.core.plan", "dv_resend.core.advice", "dns", "publicsuffixlist"}
-BATCH = {
-    "dv_resend.handlers.sqs",
-    "aws_lambda_powertools.utilities.batch",
-    "aws_lambda_powertools.utilities.data_classes",
-}
+DNS = {"dns", "publicsuffixlist"}
+BATCH |= {"aws_lambda_powertools.utilities.batch", "aws_lambda_powertools.utilities.data_classes"}
 
 PARENT = {
     "domain_approval_emails": [{"domain": "api.shop.test", "email": "admin@shop.test", "email_domain": "shop.test"}]
@@ -65,9 +59,9 @@ EVENTS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "status": ({"action": "status", "order_id": ORDER}, set()),
     "schedule": ({"action": "sweep"}, set()),
     "queue": (sqs(), BATCH),
-    "published contact": ({"order_id": CONTACT, **PERSON}, {"dns", "publicsuffixlist"}),
+    "published contact": ({"order_id": CONTACT, **PERSON}, DNS),
     "parent that CertCentral validates": ({"order_id": SEED_IDS["multi_san"], **PARENT}, set()),
-    "http, dry run": (http({"dry_run": "true"}), DRY_RUN),
+    "http, dry run": (http({"dry_run": "true"}), DRY_RUN | DNS),
 }
 
 # Stands in for AWS with a few canned responses, because moto would load everything.

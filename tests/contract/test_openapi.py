@@ -190,28 +190,21 @@ def name(length: int) -> str:
     return "a" + text[1:] if text.startswith(".") else text
 
 
+ALLOWED = [
+    *(("domain", text) for text in (name(253), "*." + name(251), "a" * 63 + ".com")),
+    *(("email", text) for text in ("a" * 64 + "@example.com", "a" * 64 + "@" + name(189))),
+]
+REFUSED = [
+    *(("domain", text) for text in (name(254), "*." + name(252), "a" * 64 + ".com", "example.com.")),
+    *(("domain", text) for text in ("*.com", "*.*.example.com", "192.0.2.1")),
+    *(("email", text) for text in ("a" * 65 + "@example.com", "a" * 64 + "@" + name(190))),
+    *(("email", text) for text in ("a@*.example.com", "a..b@example.com", "a@b@example.com")),
+    ("email_domain", "*.example.com"),
+]
+
+
 @pytest.mark.parametrize(
-    ("field", "value", "is_valid"),
-    [
-        ("domain", name(253), True),
-        ("domain", name(254), False),
-        ("domain", "*." + name(251), True),
-        ("domain", "*." + name(252), False),
-        ("domain", "*.com", False),
-        ("domain", "*.*.example.com", False),
-        ("domain", "a" * 63 + ".com", True),
-        ("domain", "a" * 64 + ".com", False),
-        ("domain", "192.0.2.1", False),
-        ("domain", "example.com.", False),
-        ("email", "a" * 64 + "@example.com", True),
-        ("email", "a" * 65 + "@example.com", False),
-        ("email", "a" * 64 + "@" + name(189), True),
-        ("email", "a" * 64 + "@" + name(190), False),
-        ("email", "a@*.example.com", False),
-        ("email", "a..b@example.com", False),
-        ("email", "a@b@example.com", False),
-        ("email_domain", "*.example.com", False),
-    ],
+    ("field", "value", "is_valid"), [*((*pair, True) for pair in ALLOWED), *((*pair, False) for pair in REFUSED)]
 )
 def test_openapi_recipient_limits_match_the_code(field: str, value: str, is_valid: bool) -> None:
     recipient = {"domain": "example.com", "email": "admin@example.com"} | {field: value}
@@ -349,18 +342,6 @@ def differences(answer: http.HttpResponse) -> list[str]:
 
 def test_http_responses_match_openapi() -> None:
     assert [(answer, said) for answer in PRODUCED if (said := differences(answer))] == []
-
-
-def test_http_response_that_differs_from_openapi_is_reported() -> None:
-    sent, unknown = (next(answer for answer in PRODUCED if answer["statusCode"] == status) for status in (204, 504))
-
-    assert differences(sent | {"headers": {"Resend-Outcome": "planned"}})
-    assert differences(sent | {"headers": {}}) == ["Resend-Outcome is missing"]
-    assert differences(sent | {"headers": sent["headers"] | {"X-More": "1"}}) == ["X-More is not documented"]
-    assert differences(sent | {"body": "{}"}) == ["a body"]
-    assert differences(unknown | {"headers": {"Content-Type": "application/json"}}) == ["Retry-After is missing"]
-    assert differences(unknown | {"body": '{"errors": []}'})
-    assert differences(unknown | {"body": '{"errors": [{"code": "outcome_unknown", "message": "", "more": 1}]}'})
 
 
 def codes(schema: Any) -> set[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from contract import licences
+from dev import licences
 from dv_resend import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -66,33 +66,6 @@ def test_shipped_package_has_an_allowed_license(name: str) -> None:
     assert all(text.read_text().strip() for text in texts)
 
 
-# ---------------------------------------------------------------- linters
-
-
-def test_skipped_checkov_checks_have_a_reason() -> None:
-    text = (ROOT / ".checkov.yaml").read_text()
-    config = yaml.safe_load(text)
-    lines = text.splitlines()
-
-    assert config["skip-download"] is True
-    assert config["framework"] == ["cloudformation"]
-    # Checks are skipped by name only.
-    assert config.keys() == {"framework", "compact", "quiet", "skip-download", "skip-check"}
-    for check in config["skip-check"]:
-        assert re.fullmatch(r"CKV2?_AWS_\d+", check)
-        place = lines.index(f"  - {check}")
-        assert lines[place - 1].startswith("  # ")
-
-
-def test_linters_run_offline() -> None:
-    lint = MAKEFILE.partition("\nlint:")[2].partition("\n\n")[0]
-
-    assert "export CKV_SKIP_PACKAGE_UPDATE_CHECK := true" in MAKEFILE
-    assert "/checkov --config-file .checkov.yaml " in lint
-    assert "/zizmor --offline " in lint
-    assert "/openapi-spec-validator openapi.yaml" in lint
-
-
 # ---------------------------------------------------------------- workflows
 
 
@@ -117,6 +90,7 @@ def test_actions_are_pinned_by_commit() -> None:
 
 
 def test_workflows_have_minimal_permissions() -> None:
+    """zizmor finds what else a workflow may do: injection, stored credentials, dangerous triggers."""
     read, deploy = {"contents": "read"}, {"contents": "read", "id-token": "write"}
 
     assert WORKFLOWS.keys() == {"deploy.yml", "test.yml"}
@@ -128,41 +102,19 @@ def test_workflows_have_minimal_permissions() -> None:
         "change-set": deploy,
         "deploy": deploy,
     }
-    for name, path in WORKFLOWS.items():
-        assert "secrets" not in path.read_text()
-        assert "pull_request_target" not in path.read_text()
-        for step in steps(name):
-            if step.get("uses", "").startswith("actions/checkout@"):
-                assert step["with"] == {"persist-credentials": False}
-            # Inputs reach the shell as environment variables only.
-            assert "${{" not in step.get("run", "")
-
-
-def test_push_and_pull_request_are_tested() -> None:
-    # YAML 1.1 reads the key "on" as true.
-    assert workflow("test.yml")[True] == {"push": None, "pull_request": None, "workflow_call": None}
-    assert [step["run"] for step in steps("test.yml") if "run" in step] == ["make test"]
+    assert not [name for name, path in WORKFLOWS.items() if "secrets" in path.read_text()]
 
 
 def test_deployment_is_tested_shown_and_approved_first() -> None:
     jobs = workflow("deploy.yml")["jobs"]
-    (dispatch,) = workflow("deploy.yml")[True].items()
 
-    assert dispatch[0] == "workflow_dispatch"
-    assert dispatch[1]["inputs"]["environment"]["options"] == ["dev", "prod"]
     assert jobs["test"]["uses"] == "$/.github/workflows/test.yml"
     assert (jobs["change-set"]["needs"], jobs["deploy"]["needs"]) == ("test", "change-set")
-    commands = {name: [step for step in jobs[name]["steps"] if "run" in step] for name in ("change-set", "deploy")}
     for name, change_set in (("change-set", "show"), ("deploy", "execute")):
         # The environment's protection rules ask for confirmation.
         assert jobs[name]["environment"] == "${{ inputs.environment }}"
-        assert commands[name] == [
-            {
-                "run": f'make deploy ENV="$ENVIRONMENT" CHANGE_SET={change_set}',
-                "env": {"ENVIRONMENT": "${{ inputs.environment }}"},
-            }
-        ]
-    assert workflow("deploy.yml")["concurrency"]["cancel-in-progress"] is False
+        (run,) = [step["run"] for step in jobs[name]["steps"] if "run" in step]
+        assert run == f'make deploy ENV="$ENVIRONMENT" CHANGE_SET={change_set}'
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -190,15 +142,6 @@ def test_make_deploy_change_set_option_asks_no_question(change_set: str, flag: s
 
     (deploy,) = [line.split() for line in ran.stdout.splitlines() if " deploy --config-env prod" in line]
     assert flag in deploy
-
-
-@pytest.mark.parametrize("name", WORKFLOWS)
-def test_workflow_has_timeouts_and_a_concurrency_group(name: str) -> None:
-    jobs = [job for job in workflow(name)["jobs"].values() if "steps" in job]
-
-    assert jobs
-    assert all(0 < job["timeout-minutes"] <= 60 for job in jobs)
-    assert "group" in workflow(name)["concurrency"]
 
 
 # ---------------------------------------------------------------- changelog

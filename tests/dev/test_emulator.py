@@ -1,12 +1,13 @@
-"""What other tests rely on in the CertCentral emulator, over real loopback sockets."""
+"""What other tests and the commands rely on in the CertCentral emulator, over real loopback sockets.
+
+Left out is what they would notice themselves: a fault that does not strike, a key that is still valid.
+"""
 
 import gzip
-import http.client
 import json
 import re
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -16,16 +17,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import dns.resolver
 import pytest
 import requests
-import trustme
 
 from dev.emulator import CertCentralEmulator
-from dev.emulator.orders import DOCUMENTED_EXAMPLE, FIRST_ID, SEED, SEED_IDS
+from dev.emulator.faults import FIREWALL_PAGE
+from dev.emulator.orders import FIRST_ID, SEED_IDS
+from dev.emulator.responses import rate_limited
 
 ROOT = Path(__file__).parents[2]
 CONSTRUCTED = {"admin", "administrator", "webmaster", "hostmaster", "postmaster"}
+RESEND = f"order/certificate/{FIRST_ID}/resend-emails"
 KEY = "emulator-valid-key"
 VIEW_ONLY_KEY = "emulator-view-only-key"
 LOST = requests.exceptions.ConnectionError
@@ -47,39 +49,32 @@ def emulator(_one_emulator: CertCentralEmulator) -> CertCentralEmulator:
 
 
 class Client:
-    """Calls an emulator with one session."""
+    """Calls the emulator with one session."""
 
-    def __init__(self, emulator: CertCentralEmulator, **options: Any) -> None:
-        self._url = emulator.base_url
-        self._options = {"timeout": 5, "allow_redirects": False} | options
-        self.session = requests.Session()
-        self.session.trust_env = False
+    def __init__(self, emulator: CertCentralEmulator, session: requests.Session) -> None:
+        self.emulator, self._session = emulator, session
 
     def __call__(self, method: str, path: str, key: str | None = KEY, **options: Any) -> requests.Response:
         headers = {"X-DC-DEVKEY": key} if key else {}
-        return self.session.request(method, f"{self._url}/{path}", headers=headers, **self._options | options)
+        options = {"timeout": 5, "allow_redirects": False, **options}
+        return self._session.request(method, f"{self.emulator.base_url}/{path}", headers=headers, **options)
 
     def order(self, order_id: int = FIRST_ID, **options: Any) -> requests.Response:
         return self("GET", f"order/certificate/{order_id}", **options)
-
-    def validation(self, order_id: int) -> dict[str, Any]:
-        body: dict[str, Any] = self("GET", f"order/certificate/{order_id}/validation").json()
-        return body
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self("GET", f"order/certificate?{query}").json()["orders"]
         return rows
 
     def resend(self, order_id: int = FIRST_ID, body: object = None, **options: Any) -> requests.Response:
-        options = options if "data" in options else {"json": {} if body is None else body} | options
-        return self("PUT", f"order/certificate/{order_id}/resend-emails", **options)
+        return self("PUT", f"order/certificate/{order_id}/resend-emails", json=body or {}, **options)
 
 
 @pytest.fixture
 def client(emulator: CertCentralEmulator) -> Iterator[Client]:
-    client = Client(emulator)
-    with client.session:
-        yield client
+    with requests.Session() as session:
+        session.trust_env = False
+        yield Client(emulator, session)
 
 
 @pytest.fixture
@@ -111,19 +106,6 @@ def eventually(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def look_up(server: str, name: str, type_: str) -> list[str] | None:
-    """Return the records as texts; None if the name does not exist, [] if it has none of the type."""
-    resolver = dns.resolver.Resolver(configure=False)
-    host, _, port = server.rpartition(":")
-    resolver.nameservers, resolver.port, resolver.lifetime = [host], int(port), 10
-    try:
-        return sorted(record.to_text() for record in resolver.resolve(name, type_, search=False))
-    except dns.resolver.NXDOMAIN:
-        return None
-    except dns.resolver.NoAnswer:
-        return []
-
-
 # ---------------------------------------------------------------- resend
 
 
@@ -138,70 +120,32 @@ def test_default_resend_mails_the_constructed_addresses(emulator: CertCentralEmu
     assert first["caused_by"] == emulator.calls[0]["number"]
 
 
-def test_documented_example_is_accepted_as_printed(emulator: CertCentralEmulator, client: Client) -> None:
-    body = {
-        "domain_approval_emails": [
-            {"domain": "example.com", "email": "someone@example.com"},
-            {"domain": "sub.example2.com", "email": "someone@example2.com", "email_domain": "example2.com"},
-        ],
-        "locale": "en",
-    }
+@pytest.mark.parametrize(
+    ("order", "domains"), [("multi_san", {"mail.example", "api.shop.test"}), ("wildcard", {"wild.example"})]
+)
+def test_default_resend_is_about_pending_bare_names(client: Client, order: str, domains: set[str]) -> None:
+    client.resend(SEED_IDS[order])
 
-    assert client.resend(DOCUMENTED_EXAMPLE, body).status_code == 204
-
-    assert [(mail["to"], mail["domain"]) for mail in emulator.outbox] == [
-        ("someone@example.com", "example.com"),
-        ("someone@example2.com", "sub.example2.com"),
-    ]
-
-
-def test_default_resend_leaves_approved_names_out(emulator: CertCentralEmulator, client: Client) -> None:
-    client.resend(SEED_IDS["multi_san"])
-
-    assert {mail["domain"] for mail in emulator.outbox} == {"mail.example", "api.shop.test"}
-
-
-def test_default_resend_of_wildcard_mails_bare_name(emulator: CertCentralEmulator, client: Client) -> None:
-    client.resend(SEED_IDS["wildcard"])
-
-    assert {mail["to"].partition("@")[2] for mail in emulator.outbox} == {"wild.example"}
-
-
-@pytest.mark.parametrize("body", [b"{", b"[]", b'"x"', b"\xff", b'{"a": ' + b"[" * 100_000])
-def test_body_without_json_object_is_refused(client: Client, body: bytes) -> None:
-    assert refusal(client.resend(data=body)) == (400, "bad_request_format")
+    assert {mail["to"].partition("@")[2] for mail in client.emulator.outbox} == domains
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("method", "path", "body", "status", "code"),
     [
-        {"domain_approval_emails": None},
-        {"domain_approval_emails": ["admin@example.com"]},
-        {"domain_approval_emails": [{"domain": "example.com"}]},
-        named("example.com", "admin@example.com,postmaster@example.com"),
-        {"locale": 5},
+        ("PUT", RESEND, b"{", 400, "bad_request_format"),
+        ("PUT", RESEND, b"[]", 400, "bad_request_format"),
+        ("PUT", RESEND, b'{"locale": 5}', 400, "undocumented|invalid_field"),
+        ("PUT", RESEND, b'{"domain_approval_emails": [{"domain": "example.com"}]}', 400, "undocumented|invalid_field"),
+        ("PUT", "order/certificate/42/resend-emails", b"{}", 404, "not_found|order"),
+        ("GET", "order/certificate/42", None, 404, "not_found|order"),
+        ("POST", RESEND, b"{}", 404, "not_found|route"),
+        ("GET", "order/certificate/abc", None, 404, "not_found|route"),
     ],
 )
-def test_field_of_wrong_type_is_refused(client: Client, body: object) -> None:
-    assert refusal(client.resend(body=body)) == (400, "undocumented|invalid_field")
-
-
-def test_unknown_order_is_not_found(client: Client) -> None:
-    assert refusal(client.resend(42)) == (404, "not_found|order")
-    assert refusal(client.order(42)) == (404, "not_found|order")
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", f"order/certificate/{FIRST_ID}/resend-emails"),
-        ("PUT", f"order/certificate/{FIRST_ID}"),
-        ("GET", "order/certificate/abc"),
-        ("GET", "../v1/order/certificate"),
-    ],
-)
-def test_unknown_route_is_not_found(client: Client, method: str, path: str) -> None:
-    assert refusal(client(method, path)) == (404, "not_found|route")
+def test_wrong_call_is_refused(
+    client: Client, method: str, path: str, body: bytes | None, status: int, code: str
+) -> None:
+    assert refusal(client(method, path, data=body)) == (status, code)
 
 
 # ---------------------------------------------------------------- keys and rate limit
@@ -220,16 +164,8 @@ def test_view_only_key_reads_but_does_not_send(client: Client) -> None:
     assert refusal(client.resend(key=VIEW_ONLY_KEY)) == (403, "access_denied|missing_permission")
 
 
-def test_key_can_be_rotated(emulator: CertCentralEmulator, client: Client) -> None:
-    emulator.set_key(KEY, "revoked")
-    emulator.set_key("fresh", "valid")
-
-    assert client.resend().status_code == 403
-    assert client.resend(key="fresh").status_code == 204
-
-
 def test_calls_are_recorded_without_the_key(emulator: CertCentralEmulator, client: Client) -> None:
-    client.resend(data=b'{"locale": "en" }')
+    client("PUT", RESEND, data=b'{"locale": "en" }')
 
     (call,) = emulator.calls
     assert (call["method"], call["status"], call["body"]) == ("PUT", 204, '{"locale": "en" }')
@@ -261,16 +197,6 @@ def test_rate_limit_window_drains(emulator: CertCentralEmulator, client: Client)
     eventually(lambda: client.resend().status_code == 204)
 
 
-def test_rate_limit_retry_after_is_a_switch(emulator: CertCentralEmulator, client: Client) -> None:
-    emulator.set_limits([[1, 60]])
-    client.order()
-    assert "Retry-After" not in client.order().headers
-
-    emulator.set_switches(retry_after="7")
-
-    assert client.order().headers["Retry-After"] == "7"
-
-
 # ---------------------------------------------------------------- orders
 
 
@@ -282,19 +208,6 @@ def test_order_info_has_the_documented_shape(client: Client) -> None:
     assert info["product"]["type"] == "dv_ssl_certificate"
     assert info["certificate"]["dns_names"] == ["example.com"]
     assert [request["type"] for request in info["requests"]] == ["new_request"]
-
-
-def test_reissue_pending_order_has_a_reissue_request(client: Client) -> None:
-    info = client.order(SEED_IDS["reissue"]).json()
-
-    assert info["status"] == "reissue_pending"
-    new, reissue = info["requests"]
-    assert reissue["type"] == "reissue"
-    assert reissue["date"] > new["date"]
-
-
-def test_ov_order_is_of_another_product_type(client: Client) -> None:
-    assert client.order(SEED_IDS["ov"]).json()["product"]["type"] == "ssl_certificate"
 
 
 @pytest.mark.parametrize(
@@ -309,7 +222,7 @@ def test_validation_has_a_status_for_each_name(
 ) -> None:
     emulator.update_order(SEED_IDS["multi_san"], name_scope=name_scope)
 
-    view = client.validation(SEED_IDS["multi_san"])
+    view = client("GET", f"order/certificate/{SEED_IDS['multi_san']}/validation").json()
 
     assert (view["order_id"], view["order_status"]) == (str(SEED_IDS["multi_san"]), "pending")
     assert [(row["dns_names"], row["status"]) for row in view["dns_name_validations"]] == [
@@ -318,52 +231,6 @@ def test_validation_has_a_status_for_each_name(
         (["api.shop.test"], "pending"),
     ]
     assert [row["name_scope"] for row in view["dns_name_validations"]] == scopes
-
-
-@pytest.mark.parametrize("switch", ["empty", "absent"])
-def test_validation_may_lack_its_names(emulator: CertCentralEmulator, client: Client, switch: str) -> None:
-    emulator.set_switches(validation_names=switch)
-
-    assert client.validation(FIRST_ID).get("dns_name_validations") == ([] if switch == "empty" else None)
-
-
-@pytest.mark.parametrize("name", SEED)
-def test_seed_order_can_be_read(client: Client, name: str) -> None:
-    order_id = SEED_IDS[name]
-
-    assert client.order(order_id).json()["id"] == order_id
-    assert client.validation(order_id)["order_id"] == str(order_id)
-
-
-@pytest.mark.parametrize(
-    ("query", "statuses"),
-    [
-        ("filters[status]=reissue_pending", {"reissue_pending"}),
-        ("filters[status]=issued", {"issued", "expired"}),
-        ("filters[status][0]=pending&filters%5Bstatus%5D%5B1%5D=reissue_pending", {"pending", "reissue_pending"}),
-        (f"filters[id]={FIRST_ID}&filters[status]=pending", {"pending"}),
-    ],
-)
-def test_list_filters_by_status(client: Client, query: str, statuses: set[str]) -> None:
-    assert {row["status"] for row in client.rows(query)} == statuses
-
-
-@pytest.mark.parametrize(
-    ("created", "ids"),
-    [
-        ("2020-01-02...2020-01-03", [7, 8]),
-        (">2020-01-03", [8, 9]),
-        ("<2020-01-03T23:59:59%2B00:00", [7]),
-        ("2020-01-04", [9]),
-    ],
-)
-def test_list_filters_by_date(emulator: CertCentralEmulator, client: Client, created: str, ids: list[int]) -> None:
-    emulator.clear_orders()
-    emulator.add_order(id=7, date_created="2020-01-02T10:00:00+00:00")
-    emulator.add_order(id=8, date_created="2020-01-03T23:59:59+00:00")
-    emulator.add_order(id=9, date_created="2020-01-04T00:00:00+00:00")
-
-    assert [row["id"] for row in client.rows(f"filters[date_created]={created}")] == ids
 
 
 def test_list_sorts_and_pages(emulator: CertCentralEmulator, client: Client) -> None:
@@ -375,15 +242,6 @@ def test_list_sorts_and_pages(emulator: CertCentralEmulator, client: Client) -> 
     assert client.rows("offset=5&limit=2") == []
 
 
-def test_list_shows_a_changed_order_at_once(emulator: CertCentralEmulator, client: Client) -> None:
-    query = f"filters[status]=pending&filters[id]={FIRST_ID}"
-    assert client.rows(query) != []
-
-    emulator.update_order(FIRST_ID, status="issued")
-
-    assert client.rows(query) == []
-
-
 def test_list_rows_lack_what_real_rows_lack(client: Client) -> None:
     row = client.rows("limit=1")[0]
 
@@ -393,13 +251,12 @@ def test_list_rows_lack_what_real_rows_lack(client: Client) -> None:
 
 
 def test_list_rows_may_have_the_oddities_of_real_rows(emulator: CertCentralEmulator, client: Client) -> None:
-    emulator.set_switches(list_ids="string", rows_without_certificate=2, rows_of_unknown_status=3)
+    emulator.set_switches(list_ids="string", rows_without_certificate=2)
 
     rows = {int(row["id"]): row for row in client.rows("filters[status]=pending")}
 
     assert all(isinstance(row["id"], str) for row in rows.values())
     assert ["certificate" in rows[FIRST_ID + place] for place in (0, 1)] == [True, False]
-    assert {row["status"] for row in rows.values()} == {"pending", "under_review"}
 
 
 @pytest.mark.parametrize("query", ["filters[nonsense]=1", "sort=shoe_size", "page=2", "limit=-1", "offset=x"])
@@ -438,24 +295,6 @@ def test_policy_switch_rejects_ignores_or_accepts(
     assert mails("accept") == (1 if body else 5)
 
 
-@pytest.mark.parametrize(
-    ("switch", "order", "data", "code"),
-    [
-        ("empty_list", "plain", b'{"domain_approval_emails": []}', "undocumented|empty_list"),
-        ("no_body", "plain", b"", "bad_request_format"),
-        ("no_body", "plain", b"null", "bad_request_format"),
-        ("unknown_fields", "plain", b'{"domain_approval_email": []}', "undocumented|unknown_field"),
-        ("nothing_outstanding", "all_approved", b"{}", "undocumented|nothing_outstanding"),
-    ],
-)
-def test_switch_rejects_what_is_accepted_by_default(
-    emulator: CertCentralEmulator, client: Client, switch: str, order: str, data: bytes, code: str
-) -> None:
-    assert client.resend(SEED_IDS[order], data=data).status_code == 204
-    emulator.set_switches(**{switch: "reject"})
-    assert refusal(client.resend(SEED_IDS[order], data=data)) == (400, code)
-
-
 # ---------------------------------------------------------------- faults
 
 
@@ -487,74 +326,25 @@ def test_slow_fault_responds_in_the_end(emulator: CertCentralEmulator, client: C
     assert time.monotonic() - start >= 0.2
 
 
-def test_slow_call_from_before_a_reset_has_no_effect(emulator: CertCentralEmulator, client: Client) -> None:
-    emulator.inject({"fault": "slow", "seconds": 0.3})
-    with pytest.raises(TIMEOUT):
-        client.resend(timeout=0.1)
-    emulator.reset()
-    time.sleep(0.4)
-
-    assert emulator.outbox == []
-
-
 @pytest.mark.parametrize(
     ("fault", "status", "body"),
     [
-        ({"status": 503}, 503, "Service is unavailable"),
-        ({"status": 403, "body": {"errors": {"code": "x"}}}, 403, '{"errors": {"code": "x"}}'),
-        ({"status": 500, "body": "oops"}, 500, "oops"),
-        ({"status": 502}, 502, ""),
+        ({"fault": "status", "status": 503}, 503, "Service is unavailable"),
+        ({"fault": "status", "status": 429}, 429, rate_limited().body.decode()),
+        ({"fault": "status", "status": 502}, 502, ""),
+        ({"fault": "status", "status": 403, "body": {"errors": {"code": "x"}}}, 403, '{"errors": {"code": "x"}}'),
+        ({"fault": "html", "status": 200}, 200, FIREWALL_PAGE.decode()),
+        ({"fault": "bad_json"}, 500, '{"errors": [{"code": "not_fou'),
+        ({"fault": "redirect", "location": "http://127.0.0.1:1/x"}, 302, ""),
     ],
 )
-def test_status_fault(
-    emulator: CertCentralEmulator, client: Client, fault: dict[str, Any], status: int, body: str
-) -> None:
-    emulator.inject({"fault": "status", **fault})
+def test_fault_with_a_whole_response(client: Client, fault: dict[str, Any], status: int, body: str) -> None:
+    client.emulator.inject(fault)
 
     response = client.resend()
 
     assert (response.status_code, response.text) == (status, body)
-
-
-def test_status_fault_429_is_the_documented_one(emulator: CertCentralEmulator, client: Client) -> None:
-    emulator.inject({"fault": "status", "status": 429, "headers": {"Retry-After": "9"}})
-
-    response = client.resend()
-
-    assert refusal(response) == (429, "request_limit_exceeded")
-    assert response.headers["Retry-After"] == "9"
-
-
-def test_html_fault(emulator: CertCentralEmulator, client: Client) -> None:
-    emulator.inject({"fault": "html", "status": 200})
-
-    assert client.resend().headers["Content-Type"] == "text/html; charset=utf-8"
-
-
-def test_bad_json_fault(emulator: CertCentralEmulator, client: Client) -> None:
-    emulator.inject({"fault": "bad_json"})
-
-    with pytest.raises(requests.exceptions.JSONDecodeError):
-        client.resend().json()
-
-
-def test_redirect_fault(emulator: CertCentralEmulator, client: Client) -> None:
-    emulator.inject({"fault": "redirect", "location": "http://127.0.0.1:1/stolen"})
-
-    assert client.resend().headers["Location"] == "http://127.0.0.1:1/stolen"
-
-
-def test_truncated_fault(emulator: CertCentralEmulator, client: Client) -> None:
-    emulator.inject({"fault": "truncated", "status": 200})
-
-    with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
-        client.order()
-
-
-def test_huge_fault(emulator: CertCentralEmulator, client: Client) -> None:
-    emulator.inject({"fault": "huge", "status": 502, "bytes": 3_000_000})
-
-    assert len(client.order().content) == 3_000_000
+    assert response.headers.get("Location") == fault.get("location")
 
 
 def test_gzip_bomb_fault(emulator: CertCentralEmulator, client: Client) -> None:
@@ -567,60 +357,29 @@ def test_gzip_bomb_fault(emulator: CertCentralEmulator, client: Client) -> None:
     assert len(gzip.decompress(packed)) == 2_000_000
 
 
-def test_drip_fault_outlasts_a_read_timeout(emulator: CertCentralEmulator, client: Client) -> None:
-    emulator.inject({"fault": "drip", "status": 200, "seconds_per_byte": 0.05, "body": "0123456789"})
-    start = time.monotonic()
-
-    assert client.order().text == "0123456789"
-
-    assert time.monotonic() - start >= 0.5
-
-
-def test_close_idle_fault_closes_without_notice(emulator: CertCentralEmulator) -> None:
-    emulator.inject({"fault": "close_idle", "seconds": 0.1, "times": 1})
-    connection = http.client.HTTPConnection("127.0.0.1", port_of(emulator), timeout=5)
-    connection.request("GET", "/services/v2/order/certificate")
-    response = connection.getresponse()
-    response.read()
-
-    assert not response.will_close
-    assert connection.sock.recv(1) == b""
-    connection.close()
-
-
-def test_close_after_fault_closes_with_notice(emulator: CertCentralEmulator, client: Client) -> None:
-    emulator.inject({"fault": "close_after", "times": 1})
-
-    assert client.resend().headers["Connection"] == "close"
-    client.resend()
-
-    assert emulator.mailings(FIRST_ID) == 2
-    assert len({call["client_port"] for call in emulator.calls}) == 2
-
-
-def raw_exchange(emulator: CertCentralEmulator, timeout: float = 5) -> bytes:
-    """Send a request and read bytes until the connection closes or stays silent for the timeout."""
-    received = b""
-    with socket.create_connection(("127.0.0.1", port_of(emulator)), timeout=timeout) as connection:
+def raw_exchange(emulator: CertCentralEmulator) -> bytes:
+    """Send a request without a key, and read until the connection closes."""
+    with socket.create_connection(("127.0.0.1", port_of(emulator)), timeout=30) as connection:
         connection.sendall(b"GET /services/v2/x HTTP/1.1\r\nHost: x\r\n\r\n")
-        try:
-            while data := connection.recv(65_536):
-                received += data
-        except TimeoutError:
-            return received + b" (silence)"
-    return received
+        return b"".join(iter(lambda: connection.recv(65_536), b""))
 
 
-def test_raw_fault_sends_any_bytes(emulator: CertCentralEmulator) -> None:
-    emulator.inject({"fault": "raw", "data": "\x00\xff", "slowly": "\xfe\x01", "seconds_per_byte": 0.01})
+@pytest.mark.parametrize(
+    ("fault", "received"),
+    [
+        ({"fault": "truncated", "body": "{"}, rb"HTTP/1.1 200 .*Content-Length: 101\r.*\r\n\r\n{"),
+        ({"fault": "huge", "bytes": 70_000}, rb"HTTP/1.1 500 .*\r\n\r\n<html><body> {69988}"),
+        ({"fault": "drip", "seconds_per_byte": 0.01, "body": "{}"}, rb"HTTP/1.1 200 .*\r\n\r\n{}"),
+        ({"fault": "close_after"}, rb"HTTP/1.1 403 .*Connection: close\r.*"),
+        ({"fault": "close_idle", "seconds": 0.1}, rb"HTTP/1.1 403 (?!.*Connection: close).*"),
+        ({"fault": "raw", "data": "\x00\xff", "slowly": "\xfe\x01", "seconds_per_byte": 0.01}, rb"\x00\xff\xfe\x01"),
+    ],
+    ids=lambda value: value.get("fault") if isinstance(value, dict) else "",
+)
+def test_fault_on_the_wire(emulator: CertCentralEmulator, fault: dict[str, Any], received: bytes) -> None:
+    emulator.inject(fault)
 
-    assert raw_exchange(emulator) == b"\x00\xff\xfe\x01"
-
-
-def test_raw_fault_may_stay_open(emulator: CertCentralEmulator) -> None:
-    emulator.inject({"fault": "raw", "data": "HTTP/1.1", "closes": False})
-
-    assert raw_exchange(emulator, timeout=0.5) == b"HTTP/1.1 (silence)"
+    assert re.fullmatch(received, raw_exchange(emulator), re.DOTALL)
 
 
 def test_faults_match_in_order_by_method_and_path(emulator: CertCentralEmulator, client: Client) -> None:
@@ -651,76 +410,17 @@ def test_on_call_comes_before_the_response(emulator: CertCentralEmulator, client
 def test_dns_has_mx_and_contacts_of_orders(emulator: CertCentralEmulator) -> None:
     emulator.add_order(names=["*.A.test", "sub.b.co.uk"], contacts=["PKI@Mail.test", 'odd"\\one@a.test'])
 
+    records = emulator.dns.records()
+
     for host in ("a.test", "sub.b.co.uk", "b.co.uk", "mail.test"):
-        assert look_up(emulator.dns_server, host, "MX") == [f"10 mail.{host}."]
+        assert records[host, "MX"] == [f"10 mail.{host}."]
     for name in ("a.test", "sub.b.co.uk"):
-        contacts = look_up(emulator.dns_server, f"_validation-contactemail.{name}", "TXT")
+        contacts = records[f"_validation-contactemail.{name}", "TXT"]
         assert contacts == ['"PKI@Mail.test"', '"odd\\"\\\\one@a.test"']
-    assert look_up(emulator.dns_server, "_validation-contactemail.b.co.uk", "TXT") is None
-
-
-def test_dns_follows_a_changed_order(emulator: CertCentralEmulator) -> None:
-    order_id = emulator.add_order(names=["a.test"])["id"]
-    contact = "_validation-contactemail.a.test"
-    assert look_up(emulator.dns_server, contact, "TXT") is None
-
-    emulator.update_order(order_id, contacts=["x@a.test"])
-
-    assert look_up(emulator.dns_server, contact, "TXT") == ['"x@a.test"']
-
-
-def test_dns_of_the_seed(emulator: CertCentralEmulator) -> None:
-    for name in ("example.com", "example2.com"):
-        assert look_up(emulator.dns_server, f"_validation-contactemail.{name}", "TXT") == [f'"someone@{name}"']
-    assert look_up(emulator.dns_server, "no-mail.example", "MX") is None
-
-
-def test_dns_records_can_be_set_until_a_reset(emulator: CertCentralEmulator, control: Control) -> None:
-    record = {"name": "contact.example", "type": "CAA", "values": ['0 contactemail "caa@mail.test"']}
-    assert control("PUT", "dns", record).ok
-    assert record in control("GET", "dns").json()
-    assert look_up(emulator.dns_server, "contact.example", "CAA") == record["values"]
-
-    control("POST", "reset")
-
-    assert look_up(emulator.dns_server, "contact.example", "CAA") == []
-
-
-def test_dns_faults_can_be_set(emulator: CertCentralEmulator, control: Control) -> None:
-    assert control("POST", "dns/faults", {"name": "example.com", "fault": "servfail", "type": "MX"}).ok
-    with pytest.raises(dns.resolver.NoNameservers, match="SERVFAIL"):
-        look_up(emulator.dns_server, "example.com", "MX")
-
-    control("DELETE", "dns/faults")
-
-    assert look_up(emulator.dns_server, "example.com", "MX") == ["10 mail.example.com."]
+    assert ("_validation-contactemail.b.co.uk", "TXT") not in records
 
 
 # ---------------------------------------------------------------- connections
-
-
-def test_session_reuses_one_connection(emulator: CertCentralEmulator, client: Client) -> None:
-    client.order()
-    client.resend()
-    client.resend(42)
-
-    assert len({call["client_port"] for call in emulator.calls}) == 1
-
-
-def test_chunked_body_is_read(emulator: CertCentralEmulator, client: Client) -> None:
-    client.resend(data=iter([b'{"loc', b'ale": ', b'"en"}']))
-
-    assert emulator.calls[0]["body"] == '{"locale": "en"}'
-
-
-def test_large_body_is_refused(emulator: CertCentralEmulator) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port_of(emulator), timeout=5)
-    connection.putrequest("PUT", "/services/v2/x")
-    connection.putheader("Content-Length", str(1024 * 1024 + 1))
-    connection.endheaders()
-
-    assert connection.getresponse().status == 413
-    connection.close()
 
 
 def test_close_ends_hanging_connections_and_threads() -> None:
@@ -734,56 +434,11 @@ def test_close_ends_hanging_connections_and_threads() -> None:
     eventually(lambda: len(emulator.calls) == 2)
 
     emulator.close()
-    emulator.close()
 
     assert set(threading.enumerate()) <= before
     for connection in connections:
         assert connection.recv(1) == b""
         connection.close()
-
-
-def test_restart_forgets_nothing() -> None:
-    with CertCentralEmulator() as emulator:
-        client = Client(emulator)
-        with client.session:
-            order_id = emulator.add_order()["id"]
-            client.resend(order_id)
-            url = emulator.url
-
-            emulator.restart(seconds_away=0)
-
-            assert emulator.url == url
-            assert client.resend(order_id).status_code == 204
-            assert emulator.mailings(order_id) == 2
-
-
-def test_tls_certificate_can_change(tmp_path: Path) -> None:
-    trusted, unknown = trustme.CA(), trustme.CA()
-    contexts = [ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2)]
-    for authority, context in zip((trusted, unknown), contexts, strict=True):
-        authority.issue_cert("127.0.0.1").configure_cert(context)
-    bundle = tmp_path / "ca.pem"
-    trusted.cert_pem.write_to_path(str(bundle))
-
-    with CertCentralEmulator(ssl_context=contexts[0]) as emulator:
-        client = Client(emulator, verify=str(bundle))
-        with client.session:
-            assert client.resend().status_code == 204
-            client.session.close()
-            emulator.set_tls(contexts[1])
-            with pytest.raises(requests.exceptions.SSLError):
-                client.resend()
-
-
-def test_stalled_handshake_blocks_nobody(tmp_path: Path) -> None:
-    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-
-    with CertCentralEmulator(ssl_context=context) as emulator:
-        client = Client(emulator, verify=str(tmp_path / "ca.pem"))
-        with socket.create_connection(("127.0.0.1", port_of(emulator))), client.session:
-            assert client.resend().status_code == 204
 
 
 def test_emulator_listens_on_loopback_only() -> None:
@@ -794,53 +449,17 @@ def test_emulator_listens_on_loopback_only() -> None:
 # ---------------------------------------------------------------- control API and page
 
 
-def test_control_adds_and_changes_orders(control: Control) -> None:
-    made = control("POST", "orders", {"kind": "dv_reissue", "names": ["a.test"], "reissued_days_ago": 9}).json()
-    assert (made["status"], made["names"]) == ("reissue_pending", {"a.test": "pending"})
-
-    changed = control("PATCH", f"orders/{made['id']}", {"names": {"a.test": "approved"}, "status": "issued"}).json()
-    assert (changed["status"], changed["names"]) == ("issued", {"a.test": "approved"})
-
-    many = control("POST", "orders", {"count": 3, "names": ["n{id}.test"]}).json()
-    assert many == {"first_id": made["id"] + 1, "last_id": made["id"] + 3, "count": 3}
-    assert control("GET", "orders").json()[-1]["names"] == {f"n{made['id'] + 3}.test": "pending"}
-
-
-def test_control_removes_all_orders(emulator: CertCentralEmulator, control: Control) -> None:
-    control("DELETE", "orders")
-
-    assert emulator.orders == []
-
-
-def test_control_steers_faults_switches_limits_and_keys(client: Client, control: Control) -> None:
-    assert control("POST", "faults", {"fault": "status", "status": 500}).ok
-    assert client.resend().status_code == 500
-    assert control("DELETE", "faults").ok
-    assert control("PUT", "switches", {"success_status": 200}).json()["success_status"] == 200
-    assert client.resend().status_code == 200
-    assert control("PUT", "keys", {"secret": "fresh", "role": "valid"}).ok
-    assert control("PUT", "limits", [[1, 60]]).ok
-    assert [client.resend(key="fresh").status_code for _ in range(2)] == [200, 429]
-
-
-def test_control_forgets_calls_and_outbox(emulator: CertCentralEmulator, client: Client, control: Control) -> None:
-    client.resend()
-    assert [len(control("GET", what).json()) for what in ("calls", "outbox")] == [1, 5]
-
-    assert [control("DELETE", what).status_code for what in ("calls", "outbox")] == [200, 200]
-
-    assert (emulator.calls, emulator.outbox) == ([], [])
-
-
 def test_control_reset_restores_the_start(emulator: CertCentralEmulator, client: Client, control: Control) -> None:
     emulator.clear_orders()
     emulator.set_switches(not_dv="accept")
+    emulator.dns.set("a.test", "MX", ["10 mail.a.test."])
     client.resend()
 
     control("POST", "reset")
 
     assert [order["id"] for order in emulator.orders] == list(SEED_IDS.values())
     assert (emulator.calls, emulator.outbox, emulator.switches["not_dv"]) == ([], [], "reject")
+    assert ("a.test", "MX") not in emulator.dns.records()
 
 
 @pytest.mark.parametrize(
@@ -850,15 +469,11 @@ def test_control_reset_restores_the_start(emulator: CertCentralEmulator, client:
         ("POST", "orders", {"state": "pending"}, "state"),
         ("POST", "orders", {"names": []}, "names"),
         ("POST", "orders", {"id": FIRST_ID}, "id"),
-        ("POST", "orders", {"count": 2, "id": 5}, "id"),
         ("PATCH", "orders/42", {"status": "issued"}, "id"),
         ("POST", "faults", {"fault": "nonsense"}, "fault"),
         ("POST", "faults", {"fault": "slow"}, "seconds"),
-        ("POST", "faults", {"fault": "hang", "times": 0}, "times"),
-        ("POST", "faults", {"fault": "hang", "path": "("}, "path"),
         ("PUT", "switches", {"nonsense": 1}, "nonsense"),
         ("PUT", "switches", {"not_dv": "perhaps"}, "not_dv"),
-        ("PUT", "switches", [], "object"),
         ("PUT", "limits", [[0, 5]], "limits"),
         ("PUT", "keys", {"secret": "x", "role": "king"}, "role"),
         ("PUT", "dns", {"name": "a.test", "type": "MX", "values": ["b.test."]}, "values"),
@@ -874,11 +489,6 @@ def test_wrong_control_request_names_the_field(
     assert re.search(rf"\b{field}\b", response.json()["error"])
 
 
-@pytest.mark.parametrize(("method", "what"), [("GET", "nonsense"), ("PUT", "reset"), ("PATCH", "orders/x")])
-def test_unknown_control_path_is_not_found(control: Control, method: str, what: str) -> None:
-    assert control(method, what).status_code == 404
-
-
 def test_page_shows_orders_outbox_faults_and_switches(emulator: CertCentralEmulator, client: Client) -> None:
     client.resend(SEED_IDS["old"], named("forgotten.example", "admin@forgotten.example"))
     emulator.inject({"fault": "slow", "seconds": 3, "path": "never"})
@@ -891,58 +501,26 @@ def test_page_shows_orders_outbox_faults_and_switches(emulator: CertCentralEmula
     assert KEY not in page
 
 
-def test_page_escapes_every_value(emulator: CertCentralEmulator, client: Client) -> None:
-    attack = "<script>alert('x')</script>\"&$counts"
-    emulator.add_order(id=1, names=[attack], status=attack, dcv_method=attack, contacts=["a@b.test"])
-    policies = ("not_pending", "not_email_dcv", "unknown_domain", "foreign_address")
-    emulator.set_switches(**dict.fromkeys(policies, "accept"), locales=[attack], retry_after=attack)
-    emulator.inject({"fault": "redirect", "location": attack, "path": "<script>", "method": attack})
-    body = named(attack, attack + "@x", email_domain=attack) | {"locale": attack}
-    assert client.resend(1, body).status_code == 204
-
-    page = requests.get(emulator.url, timeout=5).text
-
-    assert "<script" not in page
-    assert page.count("&lt;script&gt;") >= 10
-
-
 # ---------------------------------------------------------------- as a process
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_process_runs_until_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+def test_printed_curl_command_works_until_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     announced = tmp_path / "emulator.json"
     command = [sys.executable, "-m", "dev.emulator", "--valid-key", "mine", "--announce", str(announced)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            eventually(lambda: announced.exists() or process.poll() is not None)
-            addresses = json.loads(announced.read_text())
-            path = f"{addresses['url']}/services/v2/order/certificate/{FIRST_ID}/resend-emails"
-            assert requests.put(path, json={}, headers={"X-DC-DEVKEY": "mine"}, timeout=5).status_code == 204
-            assert look_up(addresses["dns"], "example.com", "MX") == ["10 mail.example.com."]
-        finally:
-            process.send_signal(number)
-            output, errors = process.communicate(timeout=30)
-    assert (process.returncode, errors) == (0, "")
-    assert all(text in output for text in (*addresses.values(), "mine", "has stopped"))
-
-
-def test_printed_curl_command_works(tmp_path: Path) -> None:
-    announced = tmp_path / "emulator.json"
-    command = [sys.executable, "-m", "dev.emulator", "--announce", str(announced)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
-            eventually(lambda: announced.exists() or process.poll() is not None)
             assert process.stdout
-            lines = iter(process.stdout)
-            curl = next(line for line in lines if line.startswith("curl"))
-            while curl.endswith("\\\n"):
-                curl += next(lines)
+            welcome = iter(process.stdout.readline, "Ctrl-C stops it.\n")
+            printed = "".join(welcome)
+            curl = printed[printed.index("curl") :].partition("\n\n")[0]
             ran = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, check=True)
         finally:
-            process.terminate()
-            process.communicate(timeout=30)
+            process.send_signal(number)
+            last, _ = process.communicate(timeout=30)
     assert ran.stdout.startswith("HTTP/1.1 204 ")
+    assert all(text in printed for text in (*json.loads(announced.read_text()).values(), "mine"))
+    assert (process.returncode, last) == (0, "\nThe emulator has stopped.\n")
 
 
 def test_process_says_that_the_port_is_taken(emulator: CertCentralEmulator) -> None:

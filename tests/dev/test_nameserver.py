@@ -4,7 +4,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import dns.exception
 import dns.flags
@@ -12,7 +11,6 @@ import dns.message
 import dns.query
 import dns.resolver
 import pytest
-from unit.loopback import has_ipv6
 
 from dev.emulator.nameserver import NameServer, Query, Zone
 
@@ -90,41 +88,12 @@ def test_cname_is_followed_in_one_answer(server: NameServer, zone: Zone) -> None
     assert len(server.queries) == 1
 
 
-@pytest.mark.parametrize(
-    ("target", "raised"),
-    [
-        ("nowhere.test.", dns.resolver.NXDOMAIN),
-        ("below.example.com.", dns.resolver.NoAnswer),
-        ("loop.example.com.", dns.resolver.NoNameservers),
-    ],
-)
-def test_cname_to_nothing(server: NameServer, zone: Zone, target: str, raised: type[Exception]) -> None:
-    zone.set("loop.example.com", "CNAME", [target])
-    zone.set("a.below.example.com", "TXT", ['"x"'])
-
-    with pytest.raises(raised):
-        resolve(server, "loop.example.com")
-
-
-@pytest.mark.parametrize("name", ["nowhere.test", "sub.example.com", "notexample.com", "ple.com"])
-def test_unknown_name_does_not_exist(server: NameServer, zone: Zone, name: str) -> None:  # noqa: ARG001
-    with pytest.raises(dns.resolver.NXDOMAIN):
-        resolve(server, name)
-
-
 @pytest.mark.parametrize(("name", "type_"), [(NAME, "TXT"), ("sub.example.com", "MX"), ("com", "MX")])
 def test_name_with_other_records_or_names_below_exists(server: NameServer, zone: Zone, name: str, type_: str) -> None:
     zone.set("_validation-contactemail.sub.example.com", "TXT", ['"x"'])
 
     with pytest.raises(dns.resolver.NoAnswer):
         resolve(server, name, type_)
-
-
-def test_removed_records_are_gone(server: NameServer, zone: Zone) -> None:
-    zone.remove("EXAMPLE.com", "mx")
-
-    with pytest.raises(dns.resolver.NXDOMAIN):
-        resolve(server)
 
 
 def test_set_and_removed_records_override_derived_ones() -> None:
@@ -148,23 +117,6 @@ def test_unreadable_derived_record_is_servfail() -> None:
         resolve(server)
 
 
-@pytest.mark.parametrize(
-    ("name", "type_", "values", "said"),
-    [
-        ("a..b", "MX", MX, "name"),
-        ("x" * 64 + ".test", "MX", [], "name"),
-        ("a.test", "NONSENSE", MX, "type"),
-        ("a.test", "MX", ["mail.example.com."], "values"),
-        ("a.test", "CAA", ["0 contactemail"], "values"),
-    ],
-)
-def test_wrong_record_is_refused(name: str, type_: str, values: list[str], said: str) -> None:
-    zone = Zone()
-    with pytest.raises(ValueError, match=f"^{said} must be"):
-        zone.set(name, type_, values)
-    assert zone.records() == {}
-
-
 # ---------------------------------------------------------------- size
 
 
@@ -174,17 +126,6 @@ def test_large_answer_needs_tcp(server: NameServer, zone: Zone) -> None:
     assert len(resolve(server, NAME, "TXT")) == len(MANY)
 
     assert server.queries == [Query(NAME, "TXT", "udp"), Query(NAME, "TXT", "tcp")]
-
-
-@pytest.mark.parametrize(("payload", "transports"), [(4096, ["udp"]), (600, ["udp", "tcp"])])
-def test_edns_allows_larger_answers(server: NameServer, zone: Zone, payload: int, transports: list[str]) -> None:
-    zone.set(NAME, "TXT", MANY)
-    resolver = resolver_of(server)
-    resolver.use_edns(0, payload=payload)
-
-    assert len(resolver.resolve(NAME, "TXT")) == len(MANY)
-
-    assert [query.transport for query in server.queries] == transports
 
 
 # ---------------------------------------------------------------- faults
@@ -204,48 +145,11 @@ def test_fault_strikes_until_cleared(
 ) -> None:
     zone.fault(NAME, fault)
     with pytest.raises(raised, match=said):
-        resolve(server, seconds=0.3)
+        resolve(server, seconds=0.3 if raised is dns.resolver.LifetimeTimeout else 30)
 
     zone.clear_faults()
 
     assert resolve(server) == MX
-
-
-@pytest.mark.parametrize(("fault", "raised"), [("silent", dns.exception.Timeout), ("garbage", dns.exception.FormError)])
-def test_fault_strikes_over_tcp_too(server: NameServer, zone: Zone, fault: str, raised: type[Exception]) -> None:
-    zone.fault(NAME, fault)
-    query = dns.message.make_query(NAME, "MX")
-
-    with pytest.raises(raised):
-        dns.query.tcp(query, "127.0.0.1", timeout=0.2 if fault == "silent" else 5, port=port_of(server))
-
-
-def test_truncated_fault_sends_the_answer_over_tcp_only(server: NameServer, zone: Zone) -> None:
-    zone.fault(NAME, "truncated")
-    query = dns.message.make_query(NAME, "MX")
-
-    answer = dns.query.udp(query, "127.0.0.1", timeout=5, port=port_of(server))
-
-    assert (bool(answer.flags & dns.flags.TC), answer.answer) == (True, [])
-    assert resolve(server) == MX
-
-
-def test_slow_fault_answers_in_the_end(server: NameServer, zone: Zone) -> None:
-    zone.fault(NAME, "slow", seconds=0.2)
-    start = time.monotonic()
-
-    assert resolve(server) == MX
-
-    assert time.monotonic() - start >= 0.2
-
-
-def test_slow_fault_delays_no_other_query(server: NameServer, zone: Zone) -> None:
-    zone.fault("slow.test", "slow", seconds=600)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.sendto(dns.message.make_query("slow.test", "MX").to_wire(), ("127.0.0.1", port_of(server)))
-        eventually(lambda: server.queries)
-
-        assert resolve(server) == MX
 
 
 def test_fault_may_strike_one_type_only(server: NameServer, zone: Zone) -> None:
@@ -256,35 +160,7 @@ def test_fault_may_strike_one_type_only(server: NameServer, zone: Zone) -> None:
     assert resolve(server) == MX
 
 
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        ({"name": NAME, "kind": "nonsense"}, "fault"),
-        ({"name": "a..b", "kind": "silent"}, "name"),
-        ({"name": NAME, "kind": "silent", "type_": "NONSENSE"}, "type"),
-        ({"name": NAME, "kind": "slow"}, "seconds"),
-        ({"name": NAME, "kind": "silent", "seconds": 1}, "seconds"),
-    ],
-)
-def test_wrong_fault_is_refused(fault: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=f"^{said} "):
-        Zone().fault(**fault)
-
-
 # ---------------------------------------------------------------- the server
-
-
-def test_bytes_that_are_no_query_get_no_answer(server: NameServer, zone: Zone) -> None:  # noqa: ARG001
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.connect(("127.0.0.1", port_of(server)))
-        client.send(b"")
-        client.send(b"\x00" * 5)
-        client.send(dns.message.make_response(dns.message.make_query(NAME, "MX")).to_wire())
-        client.settimeout(0.1)
-        with pytest.raises(TimeoutError):
-            client.recv(512)
-
-    assert resolve(server) == MX
 
 
 def test_close_ends_waiting_queries_and_threads() -> None:
@@ -306,19 +182,6 @@ def test_close_ends_waiting_queries_and_threads() -> None:
         assert silent.recv(1) == b""
         eventually(lambda: set(threading.enumerate()) <= before)
     NameServer(Zone(), port=port_of(server)).close()
-
-
-@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
-def test_server_listens_on_ipv6() -> None:
-    with NameServer(Zone(), host="::1") as server:
-        server.zone.set(NAME, "MX", MX)
-        assert server.address == f"[::1]:{port_of(server)}"
-        assert resolve(server) == MX
-
-
-def test_taken_port_is_an_error(server: NameServer) -> None:
-    with pytest.raises(OSError, match="in use"):
-        NameServer(Zone(), port=port_of(server))
 
 
 def test_server_listens_on_loopback_only() -> None:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,9 @@ import requests
 from conftest import CANARY
 
 from dev.local.stack import LocalStack, local_stack
+
+type Put = Callable[..., requests.Response]
+type Invoke = Callable[..., Any]
 
 PATH = "/services/v2/order/certificate/{}/resend-emails"
 
@@ -78,6 +80,13 @@ def emulator(stack: LocalStack) -> Emulator:
     return emulator
 
 
+def cancel_first_orders(emulator: Emulator) -> None:
+    """Leave no due order but the test's own."""
+    for order in emulator("GET", "orders"):
+        if order["status"] in ("pending", "reissue_pending"):
+            emulator("PATCH", f"orders/{order['id']}", {"status": "canceled"})
+
+
 @pytest.fixture
 def order_id(emulator: Emulator) -> int:
     """A pending DV order with an unused ID, because claims outlive the emulator's reset."""
@@ -85,7 +94,7 @@ def order_id(emulator: Emulator) -> int:
 
 
 @pytest.fixture
-def put(stack: LocalStack) -> Callable[..., requests.Response]:
+def put(stack: LocalStack) -> Put:
     """Send DigiCert's request to the deployed API; check that the response does not hold the key."""
 
     def send(order_id: object, body: Any = None, query: str = "") -> requests.Response:
@@ -102,7 +111,7 @@ def put(stack: LocalStack) -> Callable[..., requests.Response]:
 
 
 @pytest.fixture
-def own_process(stack: LocalStack) -> Callable[..., Any]:
+def own_process(stack: LocalStack) -> Invoke:
     """Invoke the handler in a new process (see `killable`); ``None`` if it was killed."""
     environment = {
         "PATH": os.environ["PATH"],
@@ -137,17 +146,6 @@ def own_process(stack: LocalStack) -> Callable[..., Any]:
     return call
 
 
-@pytest.fixture
-def at_once() -> Callable[..., list[Any]]:
-    """Call a function eight times in parallel."""
-
-    def run(call: Callable[[], Any]) -> list[Any]:
-        with ThreadPoolExecutor(8) as pool:
-            return [future.result() for future in [pool.submit(call) for _ in range(8)]]
-
-    return run
-
-
 def audit_lines(stack: LocalStack, order_id: int) -> list[dict[str, Any]]:
     """Read the functions' log lines about an order: audit lines, and those from before sending."""
     logs = stack.client("logs")
@@ -167,3 +165,14 @@ def eventually[T](look: Callable[[], T], seconds: float = 40) -> T:
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.1)
     return found
+
+
+def waiting(stack: LocalStack) -> int:
+    """Count the reminders in the queue, also those that a worker has."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    found = stack.client("sqs").get_queue_attributes(QueueUrl=stack.queue_url, AttributeNames=names)["Attributes"]
+    return sum(int(found[name]) for name in names)
+
+
+def drained(stack: LocalStack) -> None:
+    eventually(lambda: waiting(stack) == 0, 90)

@@ -9,11 +9,10 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-import requests
 
 from dev.local.stack import LocalStack
 from dv_resend import errors
-from e2e.conftest import Emulator
+from e2e.conftest import Emulator, Put, eventually
 
 CALLERS = 200
 CALLERS_OF_AN_ORDER = 4
@@ -28,7 +27,7 @@ RETRY_SECONDS = 0.1
 
 
 @pytest.fixture
-def by_http(put: Callable[..., requests.Response]) -> Callable[[int], str]:
+def by_http(put: Put) -> Callable[[int], str]:
     def call(order_id: int) -> str:
         # AWS limits the concurrency too, and throttles the rest with 429.
         while (response := put(order_id)).status_code in {429, *(cls.http_status for cls in RETRYABLE)}:
@@ -97,8 +96,12 @@ def test_parallel_calls_mail_each_order_once(
             assert found["sent"] == 1
             assert found.keys() <= {"sent", "duplicate", "ResendInProgress"}
     assert Counter(int(put["path"].split("/")[-2]) for put in emulator.puts) == dict.fromkeys(orders, 1)
-    logged = Counter(
-        (line["order_id"], line["outcome"]) for line in stack.audit_lines(since) if line.get("order_id") in outcomes
-    )
     answered = {(order_id, outcome): count for order_id in orders for outcome, count in outcomes[order_id].items()}
-    assert {key: logged[key] for key in answered} == answered
+
+    def logged() -> dict[tuple[int, str], int]:
+        lines = stack.audit_lines(since)
+        return Counter((line["order_id"], line["outcome"]) for line in lines if line.get("order_id") in outcomes)
+
+    # The last lines may be there a moment after the answers.
+    eventually(lambda: all(logged()[key] >= count for key, count in answered.items()))
+    assert {key: logged()[key] for key in answered} == answered

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +12,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from dev.local.stack import LocalStack
-from e2e.conftest import PATH, Emulator, audit_lines, eventually
+from e2e.conftest import PATH, Emulator, Put, audit_lines, eventually
 
 RECIPIENTS = [{"domain": "example.com", "email": "admin@example.com"}]
 UPSTREAM_BODY = '{"domain_approval_emails":[{"domain":"example.com","email":"admin@example.com"}],"locale":"en"}'
@@ -37,13 +36,18 @@ def assert_mailed(emulator: Emulator, order_id: int) -> None:
     assert (put["body"], put["role"], put["path"]) == (UPSTREAM_BODY, "valid", PATH.format(order_id))
 
 
+def logged(stack: LocalStack, order_id: int, count: int) -> list[dict[str, Any]]:
+    """Wait for so many log lines: they may be there a moment after the answer."""
+    return eventually(lambda: found if len(found := audit_lines(stack, order_id)) == count else [])
+
+
 def invoke(stack: LocalStack, event: dict[str, Any]) -> dict[str, Any]:
     answer = stack.client("lambda").invoke(FunctionName=stack.function_alias, Payload=json.dumps(event))
     return {"error": answer.get("FunctionError"), "payload": json.load(answer["Payload"])}
 
 
 def test_http_api_sends_the_documented_request(
-    put: Callable[..., requests.Response], emulator: Emulator, wanted: dict[str, Any], body: dict[str, Any]
+    put: Put, emulator: Emulator, wanted: dict[str, Any], body: dict[str, Any]
 ) -> None:
     response = put(wanted["order_id"], body)
 
@@ -176,7 +180,7 @@ def test_retried_event_mails_once(stack: LocalStack, emulator: Emulator, wanted:
     stack.client("lambda").invoke(FunctionName=stack.function_alias, InvocationType="Event", Payload=json.dumps(wanted))
 
     # Lambda makes three attempts. The local AWS makes them within seconds, and has no failed-events queue.
-    lines = eventually(lambda: found if len(found := audit_lines(stack, wanted["order_id"])) == 4 else [])
+    lines = logged(stack, wanted["order_id"], 4)
     assert [line["outcome"] for line in lines] == ["sending"] + ["OutcomeUnknown"] * 3
     assert_mailed(emulator, wanted["order_id"])
 
@@ -216,7 +220,7 @@ def test_step_functions_task_is_sent(stack: LocalStack, emulator: Emulator, want
     )
     assert json.loads(ended["output"])["outcome"] == "sent"
     assert_mailed(emulator, wanted["order_id"])
-    assert [line["caller"] for line in audit_lines(stack, wanted["order_id"])] == [execution] * 2
+    assert [line["caller"] for line in logged(stack, wanted["order_id"], 2)] == [execution] * 2
 
 
 def test_scheduler_input_is_sent(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:

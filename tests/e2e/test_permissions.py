@@ -3,6 +3,9 @@
 The local AWS checks each call of a function against the role from the template (`AUTH` in `local.stack`), so all other
 end-to-end tests show that no permission is missing. These tests remove one permission at a time from the deployed
 roles. The smallest call that needs it must then fail as documented, and succeed with the permission.
+
+AWS itself uses the other permissions on behalf of the functions, the schedule, the workflow and the deployment; the
+local AWS does not check them. `contract.test_permissions` lists them all.
 """
 
 import datetime as dt
@@ -18,7 +21,7 @@ import pytest
 
 from dev.local.localize import BATCHES
 from dev.local.stack import LocalStack
-from e2e.conftest import Emulator, audit_lines, eventually
+from e2e.conftest import Emulator, audit_lines, cancel_first_orders, drained, eventually
 
 type Permission = tuple[str, str, str]
 """Role, statement and action, by their names in the template."""
@@ -43,17 +46,6 @@ class Roles:
             for resource in resources["StackResources"]
             if resource["ResourceType"] == "AWS::IAM::Role"
         }
-
-    @property
-    def permissions(self) -> list[Permission]:
-        return [
-            (role, statement["Sid"], action)
-            for role in self._names
-            for document in self._documents(role).values()
-            for statement in document["Statement"]
-            for action in actions(statement)
-            if action not in BATCHES.values()
-        ]
 
     @contextmanager
     def without(self, permission: Permission) -> Iterator[None]:
@@ -247,31 +239,6 @@ PROOFS: dict[Permission, Proof] = {
     ),
 }
 
-# AWS itself uses these permissions on behalf of the function; the local AWS does not check them. Only
-# `contract.promises` does, as for the statements of a VPC or a customer-managed key (JoinVpc, DecryptApiKey).
-LOGS = "Lambda writes the function's output."
-HAND_OVER = "Lambda delivers an event that failed every attempt."
-POLL = "Lambda feeds the worker from the queue."
-SCHEDULE = "EventBridge Scheduler starts the sweep, or keeps the event that could not start it."
-CHASE = "Step Functions calls the function, delivers the log and writes traces."
-DEPLOY = "CodeDeploy, which the local AWS does not have, moves the aliases."
-ELSEWHERE: dict[tuple[str, str, str | None], str] = {
-    (RESEND, "WriteOwnLog", None): LOGS,
-    (SWEEP, "WriteOwnLog", None): LOGS,
-    (RESEND, "HandOverFailedEvents", None): HAND_OVER,
-    (SWEEP, "HandOverFailedEvents", None): HAND_OVER,
-    (SWEEP, "QueueAndWorkReminders", "sqs:ReceiveMessage"): POLL,
-    (SWEEP, "QueueAndWorkReminders", "sqs:DeleteMessage"): POLL,
-    (SWEEP, "QueueAndWorkReminders", "sqs:GetQueueAttributes"): POLL,
-    ("SweepScheduleRole", "StartSweep", None): SCHEDULE,
-    ("SweepScheduleRole", "KeepWhatCouldNotBeStarted", None): SCHEDULE,
-    ("ChaseRole", "ResendAndCheck", None): CHASE,
-    ("ChaseRole", "DeliverLog", None): CHASE,
-    ("ChaseRole", "Trace", None): CHASE,
-    ("DeploymentRole", "ShiftCalls", None): DEPLOY,
-    ("DeploymentRole", "WatchAlarms", None): DEPLOY,
-}
-
 
 @pytest.fixture(scope="module")
 def roles(stack: LocalStack) -> Roles:
@@ -281,35 +248,10 @@ def roles(stack: LocalStack) -> Roles:
 @pytest.fixture
 def call(stack: LocalStack, emulator: Emulator) -> Iterator[Caller]:
     """A caller whose orders are the only pending ones, so that a sweep finds no others."""
-    for order in emulator("GET", "orders"):
-        if order["status"] in ("pending", "reissue_pending"):
-            emulator("PATCH", f"orders/{order['id']}", {"status": "canceled"})
+    cancel_first_orders(emulator)
     yield Caller(stack, emulator)
     emulator("DELETE", "faults")
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    sqs = stack.client("sqs")
-    eventually(
-        lambda: (
-            not any(
-                int(count)
-                for count in sqs.get_queue_attributes(QueueUrl=stack.queue_url, AttributeNames=names)[
-                    "Attributes"
-                ].values()
-            )
-        )
-    )
-
-
-def test_permissions_are_all_proved_or_listed_elsewhere(roles: Roles) -> None:
-    elsewhere = {
-        (role, sid, action): key
-        for role, sid, action in roles.permissions
-        for key in ((role, sid, None), (role, sid, action))
-        if key in ELSEWHERE
-    }
-
-    assert sorted(roles.permissions) == sorted([*PROOFS, *elsewhere])
-    assert set(elsewhere.values()) == ELSEWHERE.keys()
+    drained(stack)
 
 
 @pytest.mark.parametrize("permission", PROOFS, ids="-".join)

@@ -2,23 +2,20 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 from conftest import CANARY
 
 from dev.local.stack import LocalStack
-from e2e.conftest import Emulator
-
-SOURCE = Path(__file__).parents[2] / "src"
+from e2e.conftest import Emulator, Invoke, Put
 
 
-@pytest.fixture
-def invoke(own_process: Callable[..., Any]) -> Callable[..., Any]:
-    """Invoke the handler in a new process; ``None`` if it was killed."""
-    return own_process
+def at_once(call: Callable[[], requests.Response]) -> list[requests.Response]:
+    """Make a call eight times in parallel."""
+    with ThreadPoolExecutor(8) as pool:
+        return [future.result() for future in [pool.submit(call) for _ in range(8)]]
 
 
 @pytest.mark.parametrize("force", [False, True], ids=["plain", "force"])
@@ -32,7 +29,7 @@ def invoke(own_process: Callable[..., Any]) -> Callable[..., Any]:
     ],
 )
 def test_killed_invocation_never_leads_to_a_second_email(
-    invoke: Callable[..., Any],
+    own_process: Invoke,
     emulator: Emulator,
     order_id: int,
     kill: str,
@@ -42,31 +39,24 @@ def test_killed_invocation_never_leads_to_a_second_email(
     force: bool,
 ) -> None:
     event = {"order_id": order_id, "force": force}
-    invoke(event, kill=kill)
+    own_process(event, kill=kill)
     assert len(emulator.puts) == mails_before
 
     # Lambda redelivers with the same request ID: at once, after the call's deadline, and near the cool-down's end.
-    said = [invoke(event), invoke(event, later=15), invoke(event, later=3500)]
+    said = [own_process(event), own_process(event, later=15), own_process(event, later=3500)]
 
     assert [answer.get("error", answer.get("outcome")) for answer in said] == [at_once, after_its_end, after_its_end]
     assert len(emulator.puts) == (0 if kill == "after-claim" else 1)
 
 
-def test_resend_after_the_cool_down_is_sent_again(
-    invoke: Callable[..., Any], emulator: Emulator, order_id: int
-) -> None:
-    invoke({"order_id": order_id}, kill="after-put")
+def test_resend_after_the_cool_down_is_sent_again(own_process: Invoke, emulator: Emulator, order_id: int) -> None:
+    own_process({"order_id": order_id}, kill="after-put")
 
-    assert invoke({"order_id": order_id}, later=3700)["outcome"] == "sent"
+    assert own_process({"order_id": order_id}, later=3700)["outcome"] == "sent"
     assert len(emulator.puts) == 2
 
 
-def test_identical_parallel_requests_mail_once(
-    put: Callable[..., requests.Response],
-    at_once: Callable[..., list[requests.Response]],
-    emulator: Emulator,
-    order_id: int,
-) -> None:
+def test_identical_parallel_requests_mail_once(put: Put, emulator: Emulator, order_id: int) -> None:
     emulator.inject({"fault": "slow", "seconds": 0.5, "method": "PUT"})
 
     responses = at_once(lambda: put(order_id))
@@ -77,12 +67,7 @@ def test_identical_parallel_requests_mail_once(
     assert len(emulator.puts) == 1
 
 
-def test_unknown_outcome_is_repeated_by_every_instance(
-    put: Callable[..., requests.Response],
-    at_once: Callable[..., list[requests.Response]],
-    emulator: Emulator,
-    order_id: int,
-) -> None:
+def test_unknown_outcome_is_repeated_by_every_instance(put: Put, emulator: Emulator, order_id: int) -> None:
     emulator.inject({"fault": "hang", "method": "PUT", "mails": True, "times": 1})
 
     first, *repeats = [put(order_id), *at_once(lambda: put(order_id))]
@@ -92,9 +77,7 @@ def test_unknown_outcome_is_repeated_by_every_instance(
     assert len(emulator.puts) == 1
 
 
-def test_rotated_key_is_used_by_a_warm_function(
-    stack: LocalStack, put: Callable[..., requests.Response], emulator: Emulator, order_id: int
-) -> None:
+def test_rotated_key_is_used_by_a_warm_function(stack: LocalStack, put: Put, emulator: Emulator, order_id: int) -> None:
     secrets = stack.client("secretsmanager")
     put(order_id)
     emulator("PUT", "keys", {"secret": CANARY, "role": "revoked"})
@@ -105,17 +88,3 @@ def test_rotated_key_is_used_by_a_warm_function(
     finally:
         secrets.put_secret_value(SecretId=stack.secret, SecretString=CANARY)
     assert [call["role"] for call in emulator.puts] == ["valid", "valid"]
-
-
-def test_revoked_key_is_reported_by_code(
-    put: Callable[..., requests.Response], emulator: Emulator, order_id: int
-) -> None:
-    emulator("PUT", "keys", {"secret": CANARY, "role": "revoked"})
-
-    response = put(order_id)
-
-    assert response.status_code == 502
-    assert [error["code"] for error in response.json()["errors"]] == [
-        "api_key_rejected",
-        "access_denied|access_denied_invalid_key",
-    ]

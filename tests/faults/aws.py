@@ -1,16 +1,14 @@
-"""An AWS whose calls of one operation fail: they go to a loopback endpoint that throttles, fails or never responds."""
+"""An AWS whose calls of one operation fail: they go to a loopback port that throttles, fails or never responds."""
 
-import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
 import pytest
 from botocore.config import Config
 from botocore.session import Session
 
+from dev.emulator import CertCentralEmulator
 from dv_resend import app
 from faults.network import refusing
 
@@ -19,38 +17,16 @@ FAILURES: tuple[Failure, ...] = ("throttled", "failing", "silent", "unreachable"
 ATTEMPTS = 2
 
 
-class _Endpoint(ThreadingHTTPServer):
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.failure = failure
-        self.closing = threading.Event()
-        self.requests = 0
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Endpoint
-
-    def do_POST(self) -> None:
-        self.server.requests += 1
-        self.rfile.read(int(self.headers["Content-Length"]))
-        match self.server.failure:
-            case "throttled":
-                self._answer(400, json.dumps({"__type": "ThrottlingException", "message": "Rate exceeded"}).encode())
-            case "failing":
-                self._answer(500, b"{}")
-            case _:
-                self.server.closing.wait()
-        self.close_connection = True
-
-    def _answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/x-amz-json-1.0")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Log nothing."""
+# Faults of the emulator, which stands in for AWS here.
+_FAULTS: dict[Failure, dict[str, Any]] = {
+    "throttled": {
+        "fault": "status",
+        "status": 400,
+        "body": {"__type": "ThrottlingException", "message": "Rate exceeded"},
+    },
+    "failing": {"fault": "status", "status": 500, "body": {}},
+    "silent": {"fault": "hang"},
+}
 
 
 class BrokenAws:
@@ -94,11 +70,7 @@ def broken_aws(failure: Failure, operation: str, nth: int = 1, about: str = "") 
             with refusing() as port:
                 yield BrokenAws(operation, nth, about, f"http://127.0.0.1:{port}/", monkeypatch)
             return
-        with _Endpoint(failure) as endpoint:
-            thread = threading.Thread(target=endpoint.serve_forever, args=(0.02,), daemon=True)
-            thread.start()
-            yield BrokenAws(operation, nth, about, f"http://127.0.0.1:{endpoint.server_port}/", monkeypatch)
-            endpoint.closing.set()
-            endpoint.shutdown()
-            thread.join()
-        assert endpoint.requests % ATTEMPTS == 0, "a call was not tried twice"
+        with CertCentralEmulator() as endpoint:
+            endpoint.inject(_FAULTS[failure])
+            yield BrokenAws(operation, nth, about, f"{endpoint.url}/", monkeypatch)
+            assert len(endpoint.calls) % ATTEMPTS == 0, "a call was not tried twice"

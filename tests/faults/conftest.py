@@ -1,21 +1,16 @@
 """Shared fixtures: a CertCentral that fails at a chosen step of a resend, and an AWS in this process."""
 
-import datetime as dt
 import json
 import re
-import ssl
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import boto3
 import pytest
 import requests
-import trustme
-from conftest import CANARY, SECRET_ID, TABLE, create_send_records_table
+from conftest import CANARY, SECRET_ID, TABLE, Output, create_send_records_table
 from moto import mock_aws
 
 from dev.emulator import CertCentralEmulator
@@ -23,7 +18,10 @@ from dv_resend import app
 from faults.network import Names
 
 PATH = "/services/v2/order/certificate/{}/resend-emails"
-HOST = "127.0.0.1"
+
+type Invoke = Callable[..., Any]
+type ReadOutput = Callable[[], Output]
+type Settings = Callable[..., None]
 
 type Step = Literal["validation", "order", "put"]
 STEPS: tuple[Step, ...] = ("validation", "order", "put")
@@ -51,40 +49,6 @@ def puts(upstream: CertCentralEmulator, order_id: int) -> int:
     return upstream.count_calls("PUT", path_of("put", order_id))
 
 
-@dataclass(frozen=True)
-class Certificates:
-    """A good certificate and bad ones, and a bundle with the authority of the good one."""
-
-    bundle: str
-    contexts: dict[str, ssl.SSLContext]
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    authority, folder = trustme.CA(), tmp_path_factory.mktemp("certificates")
-    yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
-    issued = {
-        "good": authority.issue_cert(HOST),
-        "expired": authority.issue_cert(HOST, not_before=yesterday - dt.timedelta(days=9), not_after=yesterday),
-        "other host's": authority.issue_cert("certcentral.test", "192.0.2.1"),
-        "unknown authority's": trustme.CA().issue_cert(HOST),
-    }
-    contexts = {name: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for name in (*issued, "self-signed")}
-    for name, certificate in issued.items():
-        certificate.configure_cert(contexts[name])
-    contexts["self-signed"].load_cert_chain(_self_signed(folder))
-    bundle = folder / "authority.pem"
-    authority.cert_pem.write_to_path(bundle)
-    return Certificates(str(bundle), contexts)
-
-
-def _self_signed(folder: Path) -> Path:
-    itself = trustme.CA()
-    path = folder / "self-signed.pem"
-    path.write_bytes(itself.private_key_pem.bytes() + itself.cert_pem.bytes())
-    return path
-
-
 @pytest.fixture(scope="module")
 def _one_aws() -> Iterator[str]:
     """One AWS for a whole file, because creating one for each test is slow; yields the queue's URL."""
@@ -96,7 +60,7 @@ def _one_aws() -> Iterator[str]:
 
 
 @pytest.fixture
-def aws(_one_aws: str, settings: Callable[..., None]) -> Iterator[str]:
+def aws(_one_aws: str, settings: Settings) -> Iterator[str]:
     """An AWS with an empty table and the canary key in its secret; yields the queue's URL."""
     table = boto3.client("dynamodb")
     for item in table.scan(TableName=TABLE)["Items"]:
@@ -131,7 +95,7 @@ def _one_upstream() -> Iterator[CertCentralEmulator]:
 def upstream(
     aws: str,  # noqa: ARG001
     _one_upstream: CertCentralEmulator,
-    settings: Callable[..., None],
+    settings: Settings,
 ) -> Iterator[CertCentralEmulator]:
     """The CertCentral that the function is configured with; it responds correctly until a test makes it fail."""
     _one_upstream.reset()
@@ -143,30 +107,6 @@ def upstream(
     )
     yield _one_upstream
     _one_upstream.clear_faults()
-    app._parts.cache_clear()
-
-
-@pytest.fixture(scope="module")
-def _one_tls_upstream(certificates: Certificates) -> Iterator[CertCentralEmulator]:
-    with CertCentralEmulator(valid_key=CANARY, ssl_context=certificates.contexts["good"]) as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def tls_upstream(
-    aws: str,  # noqa: ARG001
-    _one_tls_upstream: CertCentralEmulator,
-    settings: Callable[..., None],
-    certificates: Certificates,
-) -> Iterator[CertCentralEmulator]:
-    """The same over TLS, with a certificate authority that the function trusts."""
-    _one_tls_upstream.reset()
-    _one_tls_upstream.set_limits(None)
-    _one_tls_upstream.set_tls(certificates.contexts["good"])
-    settings(CERTCENTRAL_BASE_URL=_one_tls_upstream.base_url, CERTCENTRAL_TIMEOUT_SECONDS="1")
-    session().verify = certificates.bundle
-    yield _one_tls_upstream
-    _one_tls_upstream.clear_faults()
     app._parts.cache_clear()
 
 

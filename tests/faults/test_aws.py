@@ -7,12 +7,11 @@ from typing import Any, Literal
 
 import boto3
 import pytest
-from conftest import Output
 
 from dev.emulator import CertCentralEmulator
 from dv_resend.errors import QueueUnavailable, ResendError
 from faults.aws import FAILURES, Failure, broken_aws
-from faults.conftest import Clock, direct, message
+from faults.conftest import Clock, Invoke, ReadOutput, Settings, direct, message
 
 AGE_DAYS = 3.2
 WAITING_SINCE = (dt.datetime.now(dt.UTC) - dt.timedelta(days=AGE_DAYS)).date().isoformat()
@@ -126,12 +125,7 @@ CASES = [
 @pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_failing_aws_call_has_the_tabulated_effect(
-    upstream: CertCentralEmulator,
-    invoke: Callable[..., Any],
-    output: Callable[[], Output],
-    clock: Clock,
-    case: Case,
-    failure: Failure,
+    upstream: CertCentralEmulator, invoke: Invoke, output: ReadOutput, clock: Clock, case: Case, failure: Failure
 ) -> None:
     order_id = upstream.add_order(kind="dv", age_days=AGE_DAYS)["id"]
     ask, outcomes, mailed, acknowledged = case.event_of(upstream, order_id), [], [], []
@@ -160,10 +154,7 @@ def waiting(url: str) -> int:
 
 @pytest.mark.parametrize("failure", FAILURES)
 def test_queue_failing_during_sweep_gets_each_reminder_once(
-    upstream: CertCentralEmulator,
-    settings: Callable[..., None],
-    invoke: Callable[..., Any],
-    failure: Failure,
+    upstream: CertCentralEmulator, settings: Settings, invoke: Invoke, failure: Failure
 ) -> None:
     # A new queue, because a queue remembers deduplication IDs.
     url = boto3.client("sqs").create_queue(QueueName=f"{failure}.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]

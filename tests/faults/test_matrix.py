@@ -1,8 +1,7 @@
 """The fault matrix: the effect of each CertCentral fault on a resend, by step and event source.
 
 Each cell has two calls: one that meets the fault, and the same call again without the fault. Their results, the number
-of PUTs that CertCentral received, and the number of mailings must be those in the tables below. `faults.report` prints
-the matrix at the end of the run.
+of PUTs that CertCentral received, and the number of mailings must be those in the tables below.
 """
 
 import gc
@@ -13,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from itertools import groupby, repeat
+from itertools import repeat
 from typing import Any
 
 import pytest
-from conftest import CANARY, Output
+from conftest import CANARY
 
 from dev.emulator import CertCentralEmulator
 from dv_resend import observability
@@ -25,7 +24,8 @@ from dv_resend.adapters import certcentral_http
 from dv_resend.errors import ResendError
 from faults.conftest import (
     EARLIER,
-    Certificates,
+    Invoke,
+    ReadOutput,
     Step,
     direct,
     event,
@@ -39,7 +39,6 @@ from faults.conftest import (
     stored_key,
 )
 from faults.network import Names, deaf, refusing, resetting
-from faults.report import PROPERTY
 
 type Answer = dict[str, Any] | ResendError
 type Port = Callable[[], AbstractContextManager[int]]
@@ -69,8 +68,6 @@ ANSWERS: dict[str, tuple[int, str | None, str, str]] = {
 QUEUE_OUTCOMES = {"duplicate": "already_reminded"}
 COOL_DOWN_RETRY_AFTER = "the cool-down"
 
-# Without TLS, the kernel connects at once, however busy the machine is.
-SECONDS_TO_CONNECT = {False: 0.05, True: 3.0}
 # Each step starts only if there is time for it: to connect, 1 s to read, and 3 s to record the outcome.
 SECONDS_OF_SLOW_CALLS = (5.5, 10.0, 20.0)
 
@@ -81,7 +78,6 @@ class World:
 
     upstream: CertCentralEmulator
     names: Names
-    certificates: Certificates
     ports: dict[Port, int]
     step: Step
     order_id: int
@@ -115,7 +111,6 @@ class Fault:
     put: str = "OutcomeUnknown"
     puts: int = 1
     effects: tuple[bool, ...] = (False, True)
-    tls: bool = False
     slow: bool = False
     unclosed: bool = False
     retry_after: str | None = None
@@ -130,13 +125,6 @@ def nowhere(world: World) -> None:
     world.before(lambda: world.names.go(None))
 
 
-def certificate(name: str | None) -> Strike:
-    """New connections get this certificate, or no TLS."""
-    return lambda world: world.before(
-        lambda: world.upstream.set_tls(world.certificates.contexts[name] if name else None)
-    )
-
-
 def emulated(**fault: Any) -> Strike:
     """One of the emulator's own faults."""
     return lambda world: world.upstream.inject(
@@ -144,8 +132,12 @@ def emulated(**fault: Any) -> Strike:
     )
 
 
-def refused(status: int, code: str) -> Strike:
-    return emulated(fault="status", status=status, body={"errors": [{"code": code, "message": "No."}]})
+def status(status: int, **more: Any) -> Strike:
+    return emulated(fault="status", status=status, **more)
+
+
+def refused(code: int, error: str) -> Strike:
+    return status(code, body={"errors": [{"code": error, "message": "No."}]})
 
 
 def raw(data: bytes, slowly: bytes = b"", closes: bool = True) -> Strike:
@@ -175,10 +167,15 @@ def rotated(world: World) -> None:
 
 
 NOT_REACHED: dict[str, Any] = {"put": "CertCentralUnavailable", "puts": 0, "effects": (False,)}
-REFUSED: dict[str, Any] = {"effects": (False,)}
 # Any 2xx is a success; nothing is read from it.
 ACCEPTED: dict[str, Any] = {"put": "sent", "effects": (True,)}
 UNKNOWN: dict[str, Any] = {"put": "OutcomeUnknown", "puts": 0, "effects": (False,)}
+
+
+def refusal(error: str) -> dict[str, Any]:
+    """The outcome of a GET and of the PUT, which has no effect."""
+    return {"get": error, "put": error, "effects": (False,)}
+
 
 FAULTS = [
     # No connection
@@ -186,13 +183,6 @@ FAULTS = [
     Fault("no response to the connection", to(deaf), **NOT_REACHED),
     Fault("name not resolved", nowhere, **NOT_REACHED),
     Fault("reset at the first byte", to(resetting), **UNKNOWN),
-    # Untrusted
-    Fault("certificate expired", certificate("expired"), **NOT_REACHED, tls=True),
-    Fault("certificate self-signed", certificate("self-signed"), **NOT_REACHED, tls=True),
-    Fault("certificate of another host", certificate("other host's"), **NOT_REACHED, tls=True),
-    Fault("certificate of unknown authority", certificate("unknown authority's"), **NOT_REACHED, tls=True),
-    Fault("no TLS", certificate(None), **UNKNOWN, tls=True),
-    Fault("reset in the TLS handshake", to(resetting), **UNKNOWN, tls=True),
     # No response
     Fault("reset after the request", emulated(fault="reset")),
     Fault("closed after the request", emulated(fault="close")),
@@ -220,44 +210,28 @@ FAULTS = [
     Fault("unrequested encoding", raw(whole(b"{}", "Content-Encoding: br"))),
     Fault("web page with 200", emulated(fault="html", status=200)),
     Fault("redirect", emulated(fault="redirect", status=302, location="http://127.0.0.1:9/")),
-    Fault("not modified", emulated(fault="status", status=304, body=None)),
+    Fault("not modified", status(304)),
     Fault("bad JSON with 200", emulated(fault="bad_json", status=200), **ACCEPTED),
     Fault("deep JSON with 200", raw(whole(b"[" * 400_000)), **ACCEPTED),
     Fault("a number of 9999 digits", raw(whole(b'{"id": %s}' % (b"9" * 9999))), **ACCEPTED),
     Fault("204 with a body", raw(b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n{}"), **ACCEPTED),
     Fault("204 in chunks", raw(b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n"), **ACCEPTED),
     # A refusal
-    Fault("500", emulated(fault="status", status=500)),
+    Fault("500", status(500)),
     Fault("500 with bad JSON", emulated(fault="bad_json", status=500)),
-    Fault("503, maintenance", emulated(fault="status", status=503)),
-    Fault("429", emulated(fault="status", status=429), "RateLimited", "RateLimited", **REFUSED, retry_after="30"),
-    Fault(
-        "429 with Retry-After",
-        emulated(fault="status", status=429, headers={"Retry-After": "7"}),
-        *("RateLimited", "RateLimited"),
-        **REFUSED,
-        retry_after="7",
-    ),
-    Fault(
-        "403, invalid key",
-        refused(403, "access_denied|access_denied_invalid_key"),
-        *("ApiKeyRejected", "ApiKeyRejected"),
-        **REFUSED,
-    ),
-    Fault("401", refused(401, "unauthorized"), "ApiKeyRejected", "ApiKeyRejected", **REFUSED),
+    Fault("503, maintenance", status(503)),
+    Fault("429", status(429), **refusal("RateLimited"), retry_after="30"),
+    Fault("429 with Retry-After", status(429, headers={"Retry-After": "7"}), **refusal("RateLimited"), retry_after="7"),
+    Fault("403, invalid key", refused(403, "access_denied|access_denied_invalid_key"), **refusal("ApiKeyRejected")),
+    Fault("401", refused(401, "unauthorized"), **refusal("ApiKeyRejected")),
     Fault("403, key rotated", rotated, "sent", "sent", puts=2, effects=(True,)),
-    Fault(
-        "403, missing permission",
-        refused(403, "access_denied|missing_permission"),
-        *("PermissionDenied", "PermissionDenied"),
-        **REFUSED,
-    ),
-    Fault("403, web page", emulated(fault="html", status=403), "PermissionDenied", "PermissionDenied", **REFUSED),
-    Fault("404, order", refused(404, "not_found|order"), "OrderNotFound", "OrderNotFound", **REFUSED),
-    Fault("404, route", refused(404, "not_found|route"), "ConfigurationError", "ConfigurationError", **REFUSED),
-    Fault("404, web page", emulated(fault="html", status=404), put="RequestRejected", **REFUSED),
-    Fault("400", refused(400, "invalid_request"), "RequestRejected", "RequestRejected", **REFUSED),
-    Fault("409", refused(409, "conflict"), "RequestRejected", "RequestRejected", **REFUSED),
+    Fault("403, missing permission", refused(403, "access_denied|missing_permission"), **refusal("PermissionDenied")),
+    Fault("403, web page", emulated(fault="html", status=403), **refusal("PermissionDenied")),
+    Fault("404, order", refused(404, "not_found|order"), **refusal("OrderNotFound")),
+    Fault("404, route", refused(404, "not_found|route"), **refusal("ConfigurationError")),
+    Fault("404, web page", emulated(fault="html", status=404), put="RequestRejected", effects=(False,)),
+    Fault("400", refused(400, "invalid_request"), **refusal("RequestRejected")),
+    Fault("409", refused(409, "conflict"), **refusal("RequestRejected")),
 ]
 
 
@@ -345,14 +319,13 @@ class Calls:
     fault: Fault
     upstream: CertCentralEmulator
     names: Names
-    certificates: Certificates
     ports: dict[Port, int]
-    invoke: Callable[..., Any]
-    output: Callable[[], Output]
+    invoke: Invoke
+    output: ReadOutput
 
     def struck(self, cell: Cell, order_id: int, seconds: float) -> Answer:
         """Make the call that meets the fault."""
-        world = World(self.upstream, self.names, self.certificates, self.ports, cell.step, order_id, cell.takes_effect)
+        world = World(self.upstream, self.names, self.ports, cell.step, order_id, cell.takes_effect)
         self.fault.strike(world)
         if self.fault.slow:
             return self.call(cell, order_id, seconds)
@@ -360,7 +333,6 @@ class Calls:
         session().close()
         answer = self.call(cell, order_id, seconds)
         self.names.restore()
-        self.upstream.set_tls(self.certificates.contexts["good"] if self.fault.tls else None)
         return answer
 
     def call(self, cell: Cell, order_id: int, seconds: float = 29) -> Answer:
@@ -406,21 +378,19 @@ class Calls:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_fault_has_the_tabulated_effect(
     fault: Fault,
-    request: pytest.FixtureRequest,
-    invoke: Callable[..., Any],
+    upstream: CertCentralEmulator,
+    invoke: Invoke,
     names: Names,
-    certificates: Certificates,
     ports: dict[Port, int],
-    output: Callable[[], Output],
+    output: ReadOutput,
     monkeypatch: pytest.MonkeyPatch,
-    record_property: Callable[[str, object], None],
 ) -> None:
-    upstream: CertCentralEmulator = request.getfixturevalue("tls_upstream" if fault.tls else "upstream")
-    monkeypatch.setattr(certcentral_http, "CONNECT_TIMEOUT_SECONDS", SECONDS_TO_CONNECT[fault.tls])
+    # The kernel connects at once, however busy the machine is.
+    monkeypatch.setattr(certcentral_http, "CONNECT_TIMEOUT_SECONDS", 0.05)
     if fault.slow:
         # Lambda never runs two calls in one process, and the metrics do not support it.
         monkeypatch.setattr(observability.metrics, "add_metric", lambda **_: None)
-    calls = Calls(fault, upstream, names, certificates, ports, invoke, output)
+    calls = Calls(fault, upstream, names, ports, invoke, output)
 
     for seconds in SECONDS_OF_SLOW_CALLS if fault.slow else (29,):
         orders, first = calls.all_first(seconds)
@@ -431,29 +401,6 @@ def test_fault_has_the_tabulated_effect(
     if fault.unclosed:
         gc.collect()
     seen = {cell: (first[cell], again[cell]) for cell in orders}
-    for row in rows(seen):
-        record_property(PROPERTY, {"position": FAULTS.index(fault), "fault": fault.name, **row})
     assert {f"{cell.strikes}, {cell.event_source}": both for cell, both in seen.items()} == {
         f"{cell.strikes}, {cell.event_source}": cell.expected for cell in seen
     }
-
-
-def rows(seen: dict[Cell, tuple[Result, Result]]) -> Iterator[dict[str, str]]:
-    """The printed row of each step where the fault struck."""
-    for strikes, struck in groupby(seen, key=lambda cell: cell.strikes):
-        at = {cell.event_source: seen[cell] for cell in struck}
-        seen_by_caller = {
-            source: [" ".join(map(str, result.response[:2])) for result in both] for source, both in at.items()
-        }
-        seen_by_caller["http"] = [str(result.response[0]) for result in at["http"]]
-        counts = {
-            name: {f"{getattr(a, name)} -> {getattr(b, name)}" for a, b in at.values()} for name in ("puts", "mailed")
-        }
-        raised = dict.fromkeys(" -> ".join(seen_by_caller[source]) for source in ("direct", "event"))
-        yield {
-            "strikes": strikes,
-            "http": " -> ".join(seen_by_caller["http"]),
-            "raised": " / ".join(raised),
-            "queue": " -> ".join(seen_by_caller["queue"]),
-            **{name: " / ".join(sorted(values)) for name, values in counts.items()},
-        }

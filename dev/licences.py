@@ -4,7 +4,7 @@ import re
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "THIRD-PARTY-LICENSES.md"
 REQUIREMENTS = ROOT / "src/requirements.txt"
 
