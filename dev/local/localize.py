@@ -35,7 +35,7 @@ BATCHES = {
 }
 LEFT_OUT_TYPE = "AWS::Logs::QueryDefinition"
 LEFT_OUT_OF_FUNCTIONS = "DeploymentPreference"
-LEFT_OUT_OUTPUT = "DeploymentApplicationName"
+LEFT_OUT_OUTPUTS = {"DeploymentApplicationName", "DeploymentGroupName", "SweepDeploymentGroupName"}
 _RUNTIME = Path(__file__).with_name("runtime.py")
 
 
@@ -45,7 +45,7 @@ def localize(template: dict[str, Any]) -> dict[str, Any]:
     local["Resources"] = {name: r for name, r in local["Resources"].items() if r["Type"] != LEFT_OUT_TYPE}
     local["Globals"]["Function"]["Runtime"] = "provided.al2023"
     del local["Globals"]["Function"][LEFT_OUT_OF_FUNCTIONS]
-    del local["Outputs"][LEFT_OUT_OUTPUT]
+    local["Outputs"] = {name: o for name, o in local["Outputs"].items() if name not in LEFT_OUT_OUTPUTS}
     for resource in local["Resources"].values():
         if resource["Type"] == "AWS::IAM::Role":
             for policy in resource["Properties"]["Policies"]:

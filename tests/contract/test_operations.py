@@ -341,10 +341,12 @@ def test_samconfig_profiles_match_their_names() -> None:
 def test_outputs_name_what_an_emergency_stop_needs(expanded: dict[str, Any]) -> None:
     outputs = {name: output["Value"] for name, output in TEMPLATE["Outputs"].items()}
     mapping, application = outputs["ReminderMappingId"]["Ref"], outputs["DeploymentApplicationName"]["Ref"]
+    groups = {outputs["DeploymentGroupName"]["Ref"], outputs["SweepDeploymentGroupName"]["Ref"]}
 
     assert expanded[mapping]["Type"] == "AWS::Lambda::EventSourceMapping"
     assert expanded[mapping]["Properties"]["EventSourceArn"] == {"Fn::GetAtt": ["ReminderQueue", "Arn"]}
     assert expanded[application]["Type"] == "AWS::CodeDeploy::Application"
+    assert groups == {name for name, r in expanded.items() if r["Type"] == "AWS::CodeDeploy::DeploymentGroup"}
 
 
 # ---------------------------------------------------------------- what outlives a mistake

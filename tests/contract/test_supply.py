@@ -187,7 +187,7 @@ def deployment(tmp_path: Path) -> Callable[..., tuple[int, list[str]]]:
     def run(*arguments: str, status: str = "UPDATE_COMPLETE", sam_returns: int = 0) -> tuple[int, list[str]]:
         calls = tmp_path / "calls"
         calls.unlink(missing_ok=True)
-        command = ["make", "-f", ROOT / "Makefile", "-C", tmp_path, f"SAM={tmp_path / 'sam'}", *arguments]
+        command = ["make", "-f", str(ROOT / "Makefile"), "-C", str(tmp_path), f"SAM={tmp_path / 'sam'}", *arguments]
         environment = {
             "PATH": f"{tmp_path}:{os.environ['PATH']}",
             "CALLS": str(calls),
