@@ -30,7 +30,7 @@ help: ## show this help
 # ---------------------------------------------------------------- run
 
 .PHONY: run
-run: tools ## one resend and one sweep through the whole stack, on this machine (ORDER_ID=...: the real CertCentral)
+run: tools ## a few resends and one sweep through the whole stack, on this machine (ORDER_ID=...: the real CertCentral)
 	@$(LOCAL) dev.local.run
 
 .PHONY: emulator
@@ -78,6 +78,10 @@ bench-sweep: tools ## the sweep's request rate and memory, compared with their t
 .PHONY: soak
 soak: tools ## ten minutes of mixed calls and faults, then a comparison of outbox and audit log (SECONDS=60 SEED=1)
 	@$(LOCAL) dev.soak
+
+.PHONY: model
+model: tools ## explore every order of events around the send record, with faults and jumps of time (about twenty minutes; SEED=1)
+	@PYTHONPATH=src:tests $(LOCAL) model
 
 # cfn-lint runs again on the expanded template, because the SAM form hides bad runtimes and timeouts from it.
 .PHONY: lint

@@ -1,7 +1,7 @@
 """Fixtures and rules of the whole suite.
 
 One rule holds for every test: the canary key, which all tests store and send, never appears in what a test prints or
-logs, in what the handler answers or raises, or in the claims table.
+logs, in what the handler answers or raises, or in the table of send records.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 
 CANARY = "canary-5f0c2b7e9d4148a6b3e1"
 SECRET_ID = "dv-resend/api-key"
-TABLE = "claims"
+TABLE = "send-records"
 BASE_URL = "https://certcentral.test/services/v2"
 SERVICE = "dv-resend-test"
 
@@ -139,7 +139,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def aws(settings: Callable[..., None]) -> Iterator[None]:  # noqa: ARG001
-    """Stand in for AWS in this process, with the claims table and the canary key in its secret."""
+    """Stand in for AWS in this process, with the table of send records and the canary key in its secret."""
     with mock_aws():
         create_send_records_table(boto3.client("dynamodb"))
         boto3.client("secretsmanager").create_secret(Name=SECRET_ID, SecretString=CANARY)

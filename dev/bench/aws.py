@@ -23,10 +23,9 @@ class FakeAws(ThreadingHTTPServer):
         self.calls: Counter[str] = Counter()
         self.responses: dict[str, dict[str, Any]] = {
             "GetSecretValue": {"ARN": "arn", "Name": "key", "VersionId": "1", "SecretString": api_key},
-            "PutItem": {},
-            "UpdateItem": {},
-            "DeleteItem": {},
+            # No record yet; each write succeeds.
             "GetItem": {},
+            "PutItem": {},
         }
         self._tls = tls
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()

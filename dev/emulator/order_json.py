@@ -5,7 +5,7 @@ Field shapes follow DigiCert's "Order info", "Order validation status" and "List
 
 from typing import Any
 
-from .orders import DAY, DV_TYPE, PRODUCTS, WITH_CERTIFICATE, Order, Switches, base_domain, iso, without_wildcard
+from .orders import DAY, DV_TYPE, PRODUCTS, WITH_CERTIFICATE, Order, Switches, iso, scope_of
 
 
 def order_info(order: Order, switches: Switches) -> dict[str, Any]:
@@ -52,8 +52,7 @@ def order_validation(order: Order, switches: Switches) -> dict[str, Any]:
     """`GET order/certificate/{id}/validation`: here the ids are strings ("Order validation status" page)."""
     scopes: dict[tuple[str, str], list[str]] = {}
     for name, status in order.names:
-        scope = without_wildcard(name) if order.name_scope == "fqdn" else base_domain(name)
-        scopes.setdefault((scope, status), []).append(name)
+        scopes.setdefault((scope_of(order.name_scope, name), status), []).append(name)
     rows = []
     for place, ((scope, status), names) in enumerate(scopes.items(), start=1):
         row: dict[str, Any] = {

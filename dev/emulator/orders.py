@@ -72,13 +72,14 @@ _SEED: list[tuple[str, str, dict[str, Any]]] = [
     ("unknown_status", "dv", {"status": "under_review", "names": ["under-review.example"]}),
     # Its domain has no MX record (order_dns.py), so it can receive no email.
     ("no_mail", "dv", {"names": ["no-mail.example"], "age_days": 6}),
-    # "DV SSL: resend emails" page, the request example; its free addresses stand for DNS TXT contacts.
+    # "DV SSL: resend emails" page: the names of its first request example, without email_domain, and of its present
+    # one. Their free addresses stand for DNS TXT contacts.
     (
         "documented_example",
         "dv",
         {
             "id": DOCUMENTED_EXAMPLE,
-            "names": ["example.com", "sub.example2.com"],
+            "names": ["example.com", "example2.com", "sub.example2.com"],
             "contacts": ["someone@example.com", "someone@example2.com"],
         },
     ),
@@ -256,6 +257,11 @@ _FIELDS: dict[str, tuple[str, str, _Parser]] = {
 def without_wildcard(name: str) -> str:
     """Return a name in lower case without `*.`, which is what is validated (Baseline Requirements 3.2.2.4)."""
     return name.lower().removeprefix("*.")
+
+
+def scope_of(name_scope: str, name: str) -> str:
+    """Return the scope at which a name of an order with this `name_scope`, "fqdn" or "base_domain", is validated."""
+    return without_wildcard(name) if name_scope == "fqdn" else base_domain(name)
 
 
 def base_domain(name: str) -> str:

@@ -5,14 +5,17 @@ document have the code `undocumented|...`, so that no client relies on a code th
 """
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from .orders import DV_TYPE, OPEN, Order, Switches, without_wildcard
+from .orders import DV_TYPE, OPEN, Order, Switches, scope_of, without_wildcard
 
 # Baseline Requirements 3.2.2.4.4
 CONSTRUCTED = ("admin", "administrator", "webmaster", "hostmaster", "postmaster")
 
 Mail = dict[str, str]
+_Statuses = dict[str, set[str]]  # of the names of an order, by name or by scope
 _ENTRY = ("domain", "email", "email_domain")  # the first two are required
 
 
@@ -40,7 +43,10 @@ def plan_mails(order: Order, body: bytes, switches: Switches) -> tuple[list[Mail
     wanted = fields.get("domain_approval_emails")
     if wanted == [] and switches["empty_list"] == "reject":
         raise _undocumented("empty_list", "domain_approval_emails is empty")
-    mails = [mail for entry in wanted or [] if (mail := _check(order, entry, switches))]
+    mails = []
+    if wanted:
+        names, scopes = _statuses(order, without_wildcard), _statuses(order, partial(scope_of, order.name_scope))
+        mails = [mail for entry in wanted if (mail := _check(order, names, scopes, entry, switches))]
     # The domain-level page says that the defaults are mailed if no address is left; assumed for orders too.
     mails = mails or default_mails(order)
     if not mails and switches["nothing_outstanding"] == "reject":
@@ -91,15 +97,16 @@ def _check_names(fields: dict[str, Any], known: tuple[str, ...], switches: Switc
         raise _undocumented("unknown_field", f"{unknown[0]} is unknown")
 
 
-def _check(order: Order, entry: Mail, switches: Switches) -> Mail | None:
+def _check(order: Order, names: _Statuses, scopes: _Statuses, entry: Mail, switches: Switches) -> Mail | None:
     """Return the mail of one entry, or None if it is to be ignored."""
     domain, email_domain = without_wildcard(entry["domain"]), entry.get("email_domain", entry["domain"])
-    names = {without_wildcard(name): status for name, status in order.names}
+    statuses = names.get(domain, scopes.get(domain))
     if entry["domain"].startswith("*.") and switches["wildcard_domain"] == "reject":
         raise _undocumented("wildcard_domain", f"{entry['domain']} is not accepted")
     for switch, wrong, message in (
-        ("unknown_domain", domain not in names, f"{entry['domain']} is not on the order"),
-        ("approved_name", names.get(domain) == "approved", f"{entry['domain']} is approved already"),
+        ("scope_as_domain", domain in scopes and domain not in names, f"{entry['domain']} is only a scope"),
+        ("unknown_domain", statuses is None, f"{entry['domain']} is not on the order"),
+        ("approved_name", statuses == {"approved"}, f"{entry['domain']} is approved already"),
         (
             "foreign_address",
             not _may_approve(order, domain, without_wildcard(email_domain), entry["email"]),
@@ -112,6 +119,14 @@ def _check(order: Order, entry: Mail, switches: Switches) -> Mail | None:
             return None
     mail = {"to": entry["email"], "domain": entry["domain"]}
     return mail | ({"email_domain": entry["email_domain"]} if "email_domain" in entry else {})
+
+
+def _statuses(order: Order, key: Callable[[str], str]) -> _Statuses:
+    """Return the statuses of the order's names, grouped by a key of the name."""
+    statuses: _Statuses = {}
+    for name, status in order.names:
+        statuses.setdefault(key(name), set()).add(status)
+    return statuses
 
 
 def _may_approve(order: Order, domain: str, email_domain: str, email: str) -> bool:

@@ -45,7 +45,12 @@ SWITCHES: dict[str, tuple[Any, _Allowed, str]] = {
         _POLICY,
         "address that is neither constructed nor a DNS contact; if none is left, the defaults are mailed",
     ),
-    "unknown_domain": ("reject", _POLICY, "domain that is not on the order"),
+    "scope_as_domain": (
+        "accept",
+        _POLICY,
+        'domain that is only the scope of a name\'s validation (the page calls the field "domain scope of the emails")',
+    ),
+    "unknown_domain": ("reject", _POLICY, "domain that is neither on the order nor such a scope"),
     "approved_name": ("accept", _POLICY, "domain that is approved already"),
     "nothing_outstanding": ("accept", ("accept", "reject"), "default resend although all names are approved (no mail)"),
     "empty_list": ("mail_everybody", ("mail_everybody", "reject"), "explicit empty domain_approval_emails"),

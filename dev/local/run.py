@@ -1,4 +1,4 @@
-"""`make run`: one resend through the whole stack, and one sweep, step by step.
+"""`make run`: resends through the whole stack, a repeat that mails nobody, and one sweep, step by step.
 
 By default it calls the emulator. With `ORDER_ID` in the environment it calls the real CertCentral, after a dry run and
 a question. The key comes from `DIGICERT_API_KEY` or a hidden prompt, and is only kept in memory.
@@ -22,10 +22,19 @@ from dev.local.sweep import sweep
 
 # DigiCert's documented example, and the emulator's order for it.
 EXAMPLE_ORDER = "123456789"
-EXAMPLE_BODY = {
+EXAMPLE_BODY: dict[str, Any] = {
     "domain_approval_emails": [
         {"domain": "example.com", "email": "someone@example.com"},
         {"domain": "sub.example2.com", "email": "someone@example2.com", "email_domain": "example2.com"},
+    ],
+    "locale": "en",
+}
+# The same of an older version of DigiCert's page, and an order for it: without subdomain and `email_domain`.
+OLD_EXAMPLE_ORDER = "123456790"
+OLD_EXAMPLE_BODY: dict[str, Any] = {
+    "domain_approval_emails": [
+        {"domain": "example.com", "email": "someone@example.com"},
+        {"domain": "example2.com", "email": "someone@example2.com"},
     ],
     "locale": "en",
 }
@@ -38,16 +47,21 @@ class Run(Steps):
     """A run against the emulator or against the real CertCentral."""
 
     def against_emulator(self) -> bool:
-        """Send DigiCert's example, show the emails, then sweep; return whether everything worked."""
+        """Send DigiCert's examples, repeat one in another language, then sweep; return whether everything worked."""
         with local_stack(on_step=self.step) as stack:
             sent = self._send(stack, EXAMPLE_ORDER, EXAMPLE_BODY)
-            self._show_audit(stack)
+            self._show_audit(stack, calls=1)
+            self._add_old_example(stack)
+            sent &= self._send(stack, OLD_EXAMPLE_ORDER, OLD_EXAMPLE_BODY)
             emails = stack.ask_emulator("outbox")
             self.step(f"outbox: CertCentral sent {counted(len(emails), 'email')}")
             for email in emails:
                 self.detail(in_line({name: email[name] for name in ("to", "subject", "sent_at")}))
+            repeated = self._send(stack, EXAMPLE_ORDER, EXAMPLE_BODY | {"locale": "de"}, expected=409)
+            again = len(stack.ask_emulator("outbox")) - len(emails)
+            self.step(f"outbox: CertCentral sent {counted(again, 'more email')}")
             swept = sweep(stack, self)
-        return sent and bool(emails) and swept
+        return sent and len(emails) == 4 and repeated and again == 0 and swept
 
     def against_certcentral(self, order_id: str, url: str, api_key: str) -> bool:
         """Make a dry run, ask, then resend to the default recipients of a real order; return whether it worked.
@@ -61,14 +75,19 @@ class Run(Steps):
                 self.step("nothing was sent")
                 return sys.stdin.isatty()  # "no" is a success, a script without YES=1 is not
             sent = self._send(stack, order_id, {})
-            self._show_audit(stack)
+            self._show_audit(stack, calls=1)
         return sent
 
-    def _send(self, stack: LocalStack, order_id: str, body: Mapping[str, Any]) -> bool:
+    def _add_old_example(self, stack: LocalStack) -> None:
+        named = OLD_EXAMPLE_BODY["domain_approval_emails"]
+        names, contacts = ([recipient[field] for recipient in named] for field in ("domain", "email"))
+        stack.ask_emulator("orders", "POST", {"id": int(OLD_EXAMPLE_ORDER), "names": names, "contacts": contacts})
+
+    def _send(self, stack: LocalStack, order_id: str, body: Mapping[str, Any], expected: int = 204) -> bool:
         status, answer = self._put(stack, order_id, body)
         if answer:
             self.detail(answer)
-        return status == 204
+        return status == expected
 
     def _dry_run(self, stack: LocalStack, order_id: str) -> bool:
         """Show what a dry run finds; return whether the emails would be sent."""
@@ -95,16 +114,16 @@ class Run(Steps):
         self.step(f"response: {status} {http.client.responses.get(status, '')}{outcome}")
         return status, answer
 
-    def _show_audit(self, stack: LocalStack) -> None:
+    def _show_audit(self, stack: LocalStack, *, calls: int) -> None:
+        """Show the audit lines of the last calls, which arrive a little later than the responses."""
         deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            if lines := stack.audit_lines():
-                facts = {k: v for k, v in lines[-1].items() if k not in _NOT_AUDIT and not k.startswith("function_")}
-                self.step("audit line in CloudWatch Logs:")
-                self.detail(in_line(facts))
-                return
+        while len(lines := stack.audit_lines()[-calls:]) < calls and time.monotonic() < deadline:
             time.sleep(0.1)
-        self.step("no audit line was found within 10 s")
+        self.step(f"{counted(len(lines), 'audit line')} in CloudWatch Logs:")
+        for line in lines:
+            self.detail(
+                in_line({k: v for k, v in line.items() if k not in _NOT_AUDIT and not k.startswith("function_")})
+            )
 
 
 def main() -> int:

@@ -20,9 +20,10 @@ _HEAD = ("ORDER", "NAME", "KIND", "STATUS", "AGE", "DUE")
 _MAX_WAIT_SECONDS = 60
 
 _SKIPPED = {
-    "already_reminded": "not sent: this reminder was sent before",
-    "duplicate": "not sent: an email was sent within the cool-down",
-    "not_due": "not sent: no longer due",
+    "already_reminded": "not sent: this reminder was dealt with before",
+    "already_mailed": "not sent: somebody was mailed within 20 hours",
+    "not_due": "not sent: not due",
+    "missed": "not sent: it waited until it was no longer due",
     "stuck": "stuck: needs attention",
 }
 

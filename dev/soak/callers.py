@@ -14,8 +14,11 @@ from dev.local.stack import LocalStack
 from dev.soak.reconcile import Told
 
 RECENT = 30
-LOCAL_PARTS = ("admin", "administrator", "hostmaster", "postmaster", "webmaster")
 SECONDS_BETWEEN_SWEEPS = 15
+# The same people in other words, and other people. Nobody names all five: that would look like the default recipients.
+NAMED = ((), (), ("admin",), ("admin",), ("hostmaster",), ("webmaster", "admin"), ("hostmaster", "admin"))
+LOCALES = (None, None, "en", "EN_us", "pt_BR")
+SHARE_OF_FORCED_CALLS = 0.05
 # HTTP error codes -> the outcomes that all other event sources name
 OUTCOMES = {
     "cool_down": "duplicate",
@@ -167,13 +170,15 @@ class Callers:
         )
 
     def _choice(self, order_id: int) -> tuple[dict[str, Any], bool]:
-        """Choose the recipients and whether to force."""
+        """Choose the recipients, the words for them, and whether to force."""
         with self._lock:
-            local_parts = self._random.choice([(), (), ("admin",), ("webmaster", "admin")])
-            force = self._random.random() < 0.03
-        name = name_of(order_id)
-        named = [{"domain": name, "email": f"{local_part}@{name}"} for local_part in local_parts]
-        return ({"domain_approval_emails": named} if named else {}), force
+            local_parts = self._random.choice(NAMED)
+            locale = self._random.choice(LOCALES)
+            domain = self._random.choice([str.lower, str.upper])(name_of(order_id))
+            force = self._random.random() < SHARE_OF_FORCED_CALLS
+        named = [{"domain": domain, "email": f"{local_part}@{domain}"} for local_part in local_parts]
+        fields: dict[str, Any] = {"domain_approval_emails": named} if named else {}
+        return fields | ({} if locale is None else {"locale": locale}), force
 
     def _answered(
         self,

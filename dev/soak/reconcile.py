@@ -3,6 +3,9 @@
 An *attempt* is a line `sending` in the log and the next audit line of the same call: a PUT that was about to be made,
 and its outcome. Each mailing must belong to exactly one attempt, and each attempt logged as sent to exactly one
 mailing. An attempt with an unknown outcome may or may not have mailed; its caller must have been told `unknown`.
+
+A soak is shorter than a cool-down. So each person, one mailbox of one order, may meet one attempt at most that was not
+forced and may have mailed, whatever words the callers used; and three more that were forced.
 """
 
 from collections import Counter, defaultdict
@@ -12,6 +15,9 @@ from typing import Any
 
 # An attempt with this outcome, or without one because the function was killed, may have mailed.
 UNKNOWN = "OutcomeUnknown"
+MAX_FORCED = 3
+
+DEFAULT = "default"
 
 type Emails = tuple[int, str]
 """The emails that a resend asks for: the order, and `default` or the addresses, sorted and joined."""
@@ -29,6 +35,11 @@ class Attempt:
     emails: Emails
     is_forced: bool
     outcome: str | None
+
+    @property
+    def may_have_mailed(self) -> bool:
+        """Whether it was not surely refused."""
+        return self.outcome in ("sent", UNKNOWN, None)
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,10 @@ class Reconciliation:
     unknown_not_mailed: int = 0
     unended: int = 0
     """Unknown attempts whose call never ended."""
+    people: int = 0
+    """Mailboxes, of one order each, that were mailed."""
+    people_again: int = 0
+    """Those of them that were mailed more than once."""
     unknowns: list[str] = field(default_factory=list)
     """Each unknown outcome, and whether it mailed."""
     differences: list[str] = field(default_factory=list)
@@ -70,7 +85,9 @@ def reconcile(lines: Iterable[Mapping[str, Any]], mailings: Iterable[Emails], to
     audits = [line for line in lines if line["message"] == "audit"]
     result.outcomes.update(str(line["outcome"]) for line in audits)
     result.event_sources.update(str(line["event_source"]) for line in audits)
-    _compare_with_outbox(attempts(lines), list(mailings), result)
+    tried, sent = attempts(lines), list(mailings)
+    _compare_with_outbox(tried, sent, result)
+    _check_people(tried, sent, result)
     _compare_with_answers(audits, list(told), result)
     return result
 
@@ -109,7 +126,6 @@ def _compare_with_mailings(key: Emails, tried: list[Attempt], mailed: int, resul
     outcomes = Counter(attempt.outcome for attempt in tried)
     sent, unended = outcomes["sent"], outcomes[None]
     unknown = outcomes[UNKNOWN] + unended
-    forced = sum(attempt.is_forced for attempt in tried)
     of_unknown = min(max(mailed - sent, 0), unknown)
     result.sent += sent
     result.unended += unended
@@ -123,8 +139,35 @@ def _compare_with_mailings(key: Emails, tried: list[Attempt], mailed: int, resul
         result.differences.append(
             f"{about}: mailed {mailed} times, logged {sent} times as sent and {unknown} times as unknown"
         )
-    if mailed > 1 + forced:
-        result.differences.append(f"{about}: mailed {mailed} times in one cool-down, forced {forced} times")
+
+
+def _check_people(found: list[Attempt], mailings: list[Emails], result: Reconciliation) -> None:
+    """Find people who were mailed twice, or whom a second attempt might have mailed, without a force for each."""
+    tried: dict[int, list[Attempt]] = defaultdict(list)
+    for attempt in found:
+        if attempt.may_have_mailed:
+            tried[attempt.emails[0]].append(attempt)
+    sent: dict[int, list[str]] = defaultdict(list)
+    for order_id, people in mailings:
+        sent[order_id].append(people)
+    for order_id in sorted(tried.keys() | sent.keys()):
+        asked_for = [*sent[order_id], *(attempt.emails[1] for attempt in tried[order_id])]
+        for person in sorted({person for people in asked_for for person in people.split()}):
+            reaching = [attempt for attempt in tried[order_id] if _reach(attempt.emails[1], person)]
+            forced = sum(attempt.is_forced for attempt in reaching)
+            mails = sum(_reach(people, person) for people in sent[order_id])
+            result.people += mails > 0
+            result.people_again += mails > 1
+            about = f"order {order_id}, {person}"
+            if len(reaching) - forced > 1:
+                result.differences.append(f"{about}: {len(reaching) - forced} attempts in one cool-down without force")
+            if mails > 1 + min(forced, MAX_FORCED):
+                result.differences.append(f"{about}: mailed {mails} times in one cool-down, forced {forced} times")
+
+
+def _reach(people: str, person: str) -> bool:
+    """Whether emails to ``people`` reach ``person``: the default ones may reach anybody."""
+    return DEFAULT in people.split() or person in people.split()
 
 
 def _compare_with_answers(audits: list[Mapping[str, Any]], told: list[Told], result: Reconciliation) -> None:

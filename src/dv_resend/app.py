@@ -58,7 +58,9 @@ def lambda_handler(event: Any, context: "LambdaContext") -> dict[str, Any]:
 
 
 def _handle_http(event: dict[str, Any], context: "LambdaContext", audit: Audit) -> dict[str, Any]:
+    audit.caller = http.caller_of(event)
     if (response := http.not_routed(event)) is not None:
+        audit.not_routed(http.error_code(response))
         return response
     return http.http_answer(_run(http.parse_http(event), context, audit))
 

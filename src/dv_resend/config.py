@@ -26,7 +26,7 @@ class Config:
     """The settings of one deployment. Build it with `from_environment`, which validates.
 
     Example:
-        >>> Config.from_environment({"API_KEY_SECRET_ID": "dv-resend/api-key", "SEND_RECORDS_TABLE": "claims"}).sending
+        >>> Config.from_environment({"API_KEY_SECRET_ID": "dv-resend/api-key", "SEND_RECORDS_TABLE": "a-table"}).sending
         True
     """
 

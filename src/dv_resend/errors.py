@@ -38,7 +38,7 @@ _MAX_MESSAGE = 8000
 
 @dataclass(frozen=True)
 class UpstreamError:
-    """One entry of CertCentral's ``errors``: its code, unchanged, and its message, shortened and masked.
+    """One entry of CertCentral's ``errors``: its code and its message, shortened and masked. One may be empty.
 
     Example:
         >>> UpstreamError("not_found|order", "No such order.").code
@@ -95,7 +95,7 @@ class ResendError(Exception):
         """Return the message, followed by CertCentral's own, for callers who see only the exception's text."""
         if not self.upstream_errors:
             return self.message
-        entries = "; ".join(f"{e.code}: {e.message}" if e.message else e.code for e in self.upstream_errors)
+        entries = "; ".join(": ".join(filter(None, (entry.code, entry.message))) for entry in self.upstream_errors)
         return f"{self.message} (CertCentral said: {entries})"
 
 
@@ -181,7 +181,7 @@ class RequestRejected(ResendError):
 
 
 class ResendInProgress(ResendError):
-    """Another invocation is sending the same emails. Repeating later is safe: it will find the outcome."""
+    """Another invocation is sending emails of this order. Repeating later is safe: it will find the outcome."""
 
     http_status, base_code, retryable, scope = 409, "resend_in_progress", True, "order"
 
@@ -189,7 +189,7 @@ class ResendInProgress(ResendError):
 class OutcomeUnknown(ResendError):
     """The email may or may not have been sent, now or by an earlier call. Repeating with ``force`` may mail twice.
 
-    ``retry_after`` is the rest of the cool-down, in seconds.
+    If it was an earlier call, ``retry_after`` is the rest of the cool-down, in seconds.
     """
 
     http_status, base_code, retryable, scope = 504, "outcome_unknown", False, "order"

@@ -114,7 +114,7 @@ def run(event: dict[str, Any]) -> tuple[set[str], set[str], Any]:
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
             "API_KEY_SECRET_ID": "secret",
-            "SEND_RECORDS_TABLE": "claims",
+            "SEND_RECORDS_TABLE": "send-records",
             "SWEEP_QUEUE_URL": "https://sqs.test/queue",
             "CERTCENTRAL_BASE_URL": emulator.base_url,
             "DNS_SERVERS": emulator.dns_server,
@@ -149,11 +149,11 @@ def test_aws_clients_are_created_on_first_use(monkeypatch: pytest.MonkeyPatch) -
     made: list[str] = []
     monkeypatch.setattr(aws, "client", lambda service: made.append(service))
     monkeypatch.setenv("API_KEY_SECRET_ID", "secret")
-    monkeypatch.setenv("SEND_RECORDS_TABLE", "claims")
+    monkeypatch.setenv("SEND_RECORDS_TABLE", "send-records")
 
     parts = app._parts()
     assert made == []
     assert parts.certcentral is parts.certcentral
     assert made == ["secretsmanager"]
-    assert parts.claims is parts.claims
+    assert parts.records is parts.records
     assert made == ["secretsmanager", "dynamodb"]

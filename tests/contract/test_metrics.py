@@ -9,7 +9,7 @@ from conftest import SERVICE, Output
 from contract.template import FUNCTIONS, metrics_of, name_of, of_type
 from dv_resend import errors, observability
 from dv_resend.core.requests import ResendRequest
-from dv_resend.core.resend import ResendResult
+from dv_resend.core.resend import ReminderResult, ResendResult
 from dv_resend.core.sweep import SweepSummary
 from dv_resend.handlers.audit import Audit
 
@@ -28,6 +28,7 @@ def emitted(output: Callable[[], Output]) -> list[tuple[str, str, tuple[tuple[st
     observability.observe_upstream(204, 0.1)
     for outcome in ("sent", "duplicate"):
         Audit().succeeded(ResendResult(request, outcome, 0, 0))
+    Audit("queue").succeeded(ReminderResult(1, "missed"))
     Audit().succeeded(SweepSummary())
     for error in (errors.ApiKeyRejected("."), errors.OutcomeUnknown("."), errors.RateLimited("."), ValueError()):
         Audit().failed(error)

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from jsonschema_rs import Draft202012Validator
 from dev.emulator import CertCentralEmulator
 from dev.local.template import load
 from dv_resend import __version__, errors
-from dv_resend.core.requests import MAX_RECIPIENTS, ResendRequest
+from dv_resend.core.requests import MAX_RECIPIENTS, Recipient, ResendRequest, Skipped
 from dv_resend.core.resend import ResendResult
 from dv_resend.errors import InvalidRequest, OrderNotEligible, QueueUnavailable, RecipientNotAllowed, UpstreamError
 from dv_resend.handlers import http
@@ -178,6 +179,8 @@ def test_openapi_order_id_schema_matches_the_code(order_id: str) -> None:
         ({"locale": "pt_BR\n"}, False),
         ({"locale": None}, False),
         ([], False),
+        (None, True),
+        ("null", False),
     ],
 )
 def test_openapi_body_limits_match_the_code(body: Any, is_valid: bool) -> None:
@@ -191,11 +194,11 @@ def name(length: int) -> str:
 
 
 ALLOWED = [
-    *(("domain", text) for text in (name(253), "*." + name(251), "a" * 63 + ".com")),
-    *(("email", text) for text in ("a" * 64 + "@example.com", "a" * 64 + "@" + name(189))),
+    *(("domain", text) for text in (name(253), name(253) + ".", "*." + name(251) + ".", "a" * 63 + ".com")),
+    *(("email", text) for text in ("a" * 64 + "@example.com", "a" * 64 + "@" + name(189), "admin@example.com.")),
 ]
 REFUSED = [
-    *(("domain", text) for text in (name(254), "*." + name(252), "a" * 64 + ".com", "example.com.")),
+    *(("domain", text) for text in (name(254), "*." + name(252), "a" * 64 + ".com", "example.com..", "192.0.2.1.")),
     *(("domain", text) for text in ("*.com", "*.*.example.com", "192.0.2.1")),
     *(("email", text) for text in ("a" * 65 + "@example.com", "a" * 64 + "@" + name(190))),
     *(("email", text) for text in ("a@*.example.com", "a..b@example.com", "a@b@example.com")),
@@ -216,7 +219,9 @@ def test_openapi_recipient_limits_match_the_code(field: str, value: str, is_vali
 
 TEXTS = st.text(st.sampled_from("ab0-_.@*\n :ü例。") | st.characters(codec="utf-8"), max_size=70)
 LABELS = st.text("ab1-", min_size=1, max_size=3) | st.sampled_from(["example", "com", "bücher", "xn--bcher-kva", "1"])
-NAMES = st.lists(LABELS, min_size=1, max_size=4).map(".".join)
+NAMES = st.builds(
+    str.__add__, st.lists(LABELS, min_size=1, max_size=4).map(".".join), st.sampled_from(["", "", ".", ".."])
+)
 DOMAINS = NAMES | NAMES.map("*.{}".format) | TEXTS
 LOCALS = st.text("aB.+'!", min_size=1, max_size=4) | st.sampled_from(["admin", "a" * 64, "a" * 65])
 EMAILS = st.builds("{}@{}".format, LOCALS, NAMES) | TEXTS
@@ -287,7 +292,7 @@ def errors_without_a_class() -> set[tuple[int, str]]:
 def instances(cls: type[errors.ResendError]) -> list[errors.ResendError]:
     """Errors of a class: with each of its codes, with and without CertCentral's errors."""
     if cls is InvalidRequest:
-        fields = ["locale", "domain_approval_emails[249].email", "''", "a b"]
+        fields = ["locale", "domain_approval_emails[249].email", "request", "a b"]
         return [InvalidRequest(field, "must be something else.") for field in fields]
     if cls is OrderNotEligible:
         return [OrderNotEligible(reason, "It would not help.") for reason in REASONS]
@@ -296,9 +301,12 @@ def instances(cls: type[errors.ResendError]) -> list[errors.ResendError]:
         return [RecipientNotAllowed([(path, "No."), (paths[0], "No.")]) for path in paths]
     said = (UpstreamError("invalid_thing", ""), UpstreamError("not_found|order", "No such order."))
     wait = 60 if cls.__name__ in WAITING else None
-    # These two always have a Retry-After.
-    always = wait if cls in (errors.OutcomeUnknown, errors.ResendInProgress) else None
+    # This one always has a Retry-After.
+    always = wait if cls is errors.ResendInProgress else None
     return [cls("It failed.", retry_after=always), cls("It failed.", retry_after=wait, upstream_errors=said)]
+
+
+SKIPPED = Skipped(Recipient("example.com", "admin@example.com"), "already_mailed")
 
 
 def produced() -> list[http.HttpResponse]:
@@ -310,6 +318,7 @@ def produced() -> list[http.HttpResponse]:
     ]
     return [
         http.http_answer(ResendResult(request, "sent", 0, 3600)),
+        http.http_answer(ResendResult(replace(request, skipped=(SKIPPED,)), "sent", 0, 3600)),
         http.http_answer(ResendResult(request, "duplicate", 0, 1)),
         http.http_error(ZeroDivisionError()),
         *(answer for answer in not_routed if answer is not None),
@@ -331,7 +340,7 @@ def differences(answer: http.HttpResponse) -> list[str]:
             continue
         value = headers.pop(name)
         schema = header["schema"]
-        typed = int(value) if schema == {"$ref": "#/components/schemas/Seconds"} else value
+        typed = int(value) if "$ref" in schema else value
         found += [error.message for error in validator(schema).iter_errors(typed)]
     if content(answer["statusCode"]) is None:
         return found + [f"{name} is not documented" for name in headers] + ["a body"] * bool(answer["body"])
@@ -429,6 +438,11 @@ def test_dry_run_responses_match_openapi(
     assert dry_run(event(recipients("admin@example.com"), order_id=order_id, dry_run="true")) == "sent"
     assert invoke(event(order_id=order_id))["statusCode"] == 204
     assert dry_run(event(order_id=order_id, dry_run="true")) == "duplicate"
+    part = str(emulator.add_order(names=["example.com"])["id"])
+    assert invoke(event(recipients("admin@example.com"), order_id=part))["statusCode"] == 204
+    both = json.loads(recipients("admin@example.com"))
+    both["domain_approval_emails"].append({"domain": "example.com", "email": "webmaster@example.com"})
+    assert dry_run(event(json.dumps(both), order_id=part, dry_run="true")) == "sent"
     assert dry_run(event(recipients("jane@example.org"), order_id=order_id, dry_run="true")) == "RecipientNotAllowed"
     assert dry_run(event(order_id=ov, dry_run="true")) == "OrderNotEligible"
     emulator.dns.fault("_validation-contactemail.example.com", "servfail")
@@ -448,6 +462,7 @@ def test_dry_run_responses_match_openapi(
     assert (
         set().union(*(plan["order"] for plan in plans)) == SCHEMAS["Plan"]["properties"]["order"]["properties"].keys()
     )
+    assert [entry["reason"] for plan in plans for entry in plan["skipped"]] == ["already_mailed"]
     names = [name for plan in plans for name in plan["names"]]
     assert set().union(*names) == SCHEMAS["NameReport"]["properties"].keys()
 
@@ -457,7 +472,7 @@ def test_dry_run_outcomes_match_openapi() -> None:
     source = (ROOT / "src/dv_resend/core/dry_run.py").read_text()
     strings = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
     # The code names these by their classes.
-    refusals = {"OrderNotEligible", "RecipientNotAllowed", "RecipientUnverified", "SendingPaused"}
+    refusals = {"InvalidRequest", "OrderNotEligible", "RecipientNotAllowed", "RecipientUnverified", "SendingPaused"}
     outcomes = {"sent", "duplicate"} | {cls.__name__ for cls in ERRORS}
 
     assert set(SCHEMAS["Plan"]["properties"]["would_be"]["enum"]) == (outcomes & strings) | refusals

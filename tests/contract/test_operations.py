@@ -377,7 +377,7 @@ def test_irreplaceable_resources_outlive_the_stack() -> None:
     }
 
 
-def test_stack_policy_protects_claims_and_queues() -> None:
+def test_stack_policy_protects_send_records_and_queues() -> None:
     policy = json.loads((ROOT / "stack-policy.json").read_text())
     allow, deny = policy["Statement"]
 

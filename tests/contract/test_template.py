@@ -12,6 +12,7 @@ from dev.local.template import ROOT
 from dv_resend import app, config
 from dv_resend.adapters import reminder_queue, token_bucket
 from dv_resend.core import reminders
+from dv_resend.core.send_record import CLOCK_MARGIN_SECONDS, EXPIRATION_SECONDS, KEPT_SECONDS
 from dv_resend.errors import ConfigurationError
 from dv_resend.handlers import events, sqs
 
@@ -168,14 +169,13 @@ def test_reminder_batch_fits_into_timeout_at_the_lowest_rate() -> None:
     assert SWEEP["Timeout"] <= QUEUE["VisibilityTimeout"]
 
 
-def test_redelivered_reminder_still_finds_its_claim() -> None:
-    """A worker may be killed after sending.
+def test_reminder_never_outlives_its_mark_in_the_send_record() -> None:
+    """A message may come back after days in the dead-letter queue, and its mark then says what became of it."""
+    dead_letters = RESOURCES["ReminderDeadLetterQueue"]["Properties"]
 
-    The next one starts after the visibility timeout at the latest, and reaches the claim before its own timeout.
-    """
-    shortest_cool_down = PARAMETERS["CoolDownMinutes"]["MinValue"] * 60
+    lifetime = QUEUE["MessageRetentionPeriod"] + dead_letters["MessageRetentionPeriod"]
 
-    assert QUEUE["VisibilityTimeout"] + SWEEP["Timeout"] <= shortest_cool_down
+    assert lifetime < EXPIRATION_SECONDS
 
 
 def test_reminder_queue_is_fifo_with_partial_batch_responses() -> None:
@@ -220,6 +220,12 @@ def test_default_sweep_schedule_avoids_digicert_maintenance() -> None:
     assert match
 
     assert not 3 <= int(match[2]) <= 7
+
+
+def test_send_record_remembers_people_for_any_cool_down() -> None:
+    longest = PARAMETERS["CoolDownMinutes"]["MaxValue"] * 60
+
+    assert longest + CLOCK_MARGIN_SECONDS < KEPT_SECONDS
 
 
 def test_event_redelivery_ends_within_the_default_cool_down() -> None:
@@ -340,9 +346,8 @@ def test_environment_matches_the_settings_that_code_reads() -> None:
 
 
 def configured(**variables: str) -> config.Config:
-    return config.Config.from_environment(
-        {"API_KEY_SECRET_ID": "a-secret", "SEND_RECORDS_TABLE": "a-table"} | variables
-    )
+    required = {"API_KEY_SECRET_ID": "a-secret", "SEND_RECORDS_TABLE": "a-table"}
+    return config.Config.from_environment(required | variables)
 
 
 @pytest.mark.parametrize(

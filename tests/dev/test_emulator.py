@@ -22,7 +22,7 @@ import requests
 
 from dev.emulator import CertCentralEmulator
 from dev.emulator.faults import FIREWALL_PAGE
-from dev.emulator.orders import FIRST_ID, SEED_IDS
+from dev.emulator.orders import DOCUMENTED_EXAMPLE, FIRST_ID, SEED_IDS
 from dev.emulator.responses import rate_limited
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +118,71 @@ def test_default_resend_mails_the_constructed_addresses(emulator: CertCentralEmu
     first = emulator.outbox[0]
     assert (first["order_id"], first["domain"], first["locale"]) == (FIRST_ID, "example.com", "de")
     assert first["caused_by"] == emulator.calls[0]["number"]
+
+
+@pytest.mark.parametrize("switches", [{}, {"scope_as_domain": "reject"}], ids=["scopes accepted", "scopes rejected"])
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"domain": "example2.com", "email": "someone@example2.com"},
+        {"domain": "sub.example2.com", "email": "someone@example2.com", "email_domain": "example2.com"},
+    ],
+    ids=["first version", "present version"],
+)
+def test_documented_example_is_accepted_as_printed(
+    emulator: CertCentralEmulator, client: Client, second: dict[str, str], switches: dict[str, str]
+) -> None:
+    emulator.set_switches(**switches)
+    first = {"domain": "example.com", "email": "someone@example.com"}
+
+    body = {"domain_approval_emails": [first, second], "locale": "en"}
+    assert client.resend(DOCUMENTED_EXAMPLE, body).status_code == 204
+
+    assert [(mail["to"], mail["domain"]) for mail in emulator.outbox] == [
+        ("someone@example.com", "example.com"),
+        ("someone@example2.com", second["domain"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name_scope", "accepted"),
+    [("base_domain", ["example.com", "*.example.com"]), ("fqdn", [])],
+)
+def test_validation_scope_is_accepted_as_domain(
+    emulator: CertCentralEmulator, client: Client, name_scope: str, accepted: list[str]
+) -> None:
+    order_id = emulator.add_order(names=["a.shop.example.com"], name_scope=name_scope)["id"]
+
+    for domain in ("example.com", "*.example.com", "shop.example.com", "com"):
+        response = client.resend(order_id, named(domain, f"admin@{domain.removeprefix('*.')}"))
+
+        assert (response.status_code == 204) == (domain in accepted)
+        assert response.status_code == 204 or response.json()["errors"][0]["code"] == "undocumented|unknown_domain"
+
+
+@pytest.mark.parametrize(("policy", "status", "mailed"), [("accept", 204, 1), ("ignore", 204, 5), ("reject", 400, 0)])
+def test_scope_as_domain_is_a_switch(
+    emulator: CertCentralEmulator, client: Client, policy: str, status: int, mailed: int
+) -> None:
+    order_id = emulator.add_order(names=["sub.example.com"])["id"]
+    emulator.set_switches(scope_as_domain=policy)
+
+    response = client.resend(order_id, named("example.com", "admin@example.com"))
+
+    assert (response.status_code, len(emulator.outbox)) == (status, mailed)
+    assert status != 400 or response.json()["errors"][0]["code"] == "undocumented|scope_as_domain"
+
+
+@pytest.mark.parametrize(("other", "status"), [("approved", 400), ("pending", 204)])
+def test_scope_is_approved_if_all_its_names_are(
+    emulator: CertCentralEmulator, client: Client, other: str, status: int
+) -> None:
+    order_id = emulator.add_order(names={"a.example.com": "approved", "b.example.com": other, "c.test": "pending"})[
+        "id"
+    ]
+    emulator.set_switches(approved_name="reject")
+
+    assert client.resend(order_id, named("example.com", "admin@example.com")).status_code == status
 
 
 @pytest.mark.parametrize(

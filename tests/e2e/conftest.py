@@ -65,11 +65,11 @@ def stack() -> Iterator[LocalStack]:
         yield stack
         logs = stack.client("logs")
         log = str([logs.filter_log_events(logGroupName=log_group)["events"] for log_group in stack.log_groups])
-        claims = str(stack.client("dynamodb").scan(TableName=stack.send_records_table)["Items"])
+        records = str(stack.client("dynamodb").scan(TableName=stack.send_records_table)["Items"])
         assert "audit" in log
         assert CANARY not in log
-        assert CANARY not in claims
-        assert "@" not in claims
+        assert CANARY not in records
+        assert "@" not in records
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def cancel_first_orders(emulator: Emulator) -> None:
 
 @pytest.fixture
 def order_id(emulator: Emulator) -> int:
-    """A pending DV order with an unused ID, because claims outlive the emulator's reset."""
+    """A pending DV order with an unused ID, because send records outlive the emulator's reset."""
     return emulator.add_order(id=int(time.time() * 1000) % 10**12, kind="dv")
 
 
@@ -110,40 +110,48 @@ def put(stack: LocalStack) -> Put:
     return send
 
 
-@pytest.fixture
-def own_process(stack: LocalStack) -> Invoke:
-    """Invoke the handler in a new process (see `killable`); ``None`` if it was killed."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
-        "AWS_ENDPOINT_URL": stack.aws_endpoint,
-        "AWS_ACCESS_KEY_ID": "123456789012",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": stack.region,
-        "API_KEY_SECRET_ID": stack.secret,
-        "SEND_RECORDS_TABLE": stack.send_records_table,
-        "CERTCENTRAL_BASE_URL": f"{stack.emulator_url}/services/v2",
-        "CERTCENTRAL_TIMEOUT_SECONDS": "2",
-        "SWEEP_QUEUE_URL": stack.queue_url,
-    }
+class OwnProcess:
+    """Invokes the handler in a new process (see `killable`). `audits` are the audit lines of all these processes."""
 
-    def call(event: dict[str, Any], kill: str = "never", later: float = 0, request_id: str = "one") -> Any:
+    def __init__(self, stack: LocalStack) -> None:
+        self.audits: list[dict[str, Any]] = []
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
+            "AWS_ENDPOINT_URL": stack.aws_endpoint,
+            "AWS_ACCESS_KEY_ID": "123456789012",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_DEFAULT_REGION": stack.region,
+            "API_KEY_SECRET_ID": stack.secret,
+            "SEND_RECORDS_TABLE": stack.send_records_table,
+            "CERTCENTRAL_BASE_URL": f"{stack.emulator_url}/services/v2",
+            "CERTCENTRAL_TIMEOUT_SECONDS": "2",
+            "SWEEP_QUEUE_URL": stack.queue_url,
+        }
+
+    def __call__(self, event: dict[str, Any], kill: str = "never", later: float = 0, request_id: str = "one") -> Any:
+        """Return the answer; ``None`` if the process was killed."""
         ran = subprocess.run(
             [sys.executable, Path(__file__).with_name("killable.py"), kill, str(later), json.dumps(event), request_id],
-            env=environment,
+            env=self._environment,
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
         assert CANARY not in ran.stdout + ran.stderr
+        lines = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
+        self.audits += [line for line in lines if line.get("message") == "audit"]
         if kill != "never":
             assert ran.returncode == -signal.SIGKILL, ran.stderr
             return None
         (answer,) = [line for line in ran.stdout.splitlines() if line.startswith("ANSWER ")]
         return json.loads(answer.removeprefix("ANSWER "))
 
-    return call
+
+@pytest.fixture
+def own_process(stack: LocalStack) -> OwnProcess:
+    return OwnProcess(stack)
 
 
 def audit_lines(stack: LocalStack, order_id: int) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """One invocation of the handler in its own process, which can be killed at a chosen moment.
 
 `python killable.py MOMENT SECONDS_LATER EVENT REQUEST_ID` prints the result, or the error's name, as JSON. MOMENT is
-before-claim, after-claim, after-put, before-reminder-record, after-reminder-record, before-answer or never.
-SECONDS_LATER sets the process's clock ahead.
+before-store, after-store, after-put, after-settle or never; the first thing that a call stores is its claim, or a
+reminder that it has just reported. SECONDS_LATER sets the process's clock ahead.
 """
 
 import json
@@ -20,7 +20,7 @@ _time = time.time
 time.time = lambda: _time() + later
 
 from dv_resend.adapters.certcentral import CertCentralClient
-from dv_resend.adapters.send_records_table import SendRecordsTable
+from dv_resend.adapters.send_records import SendRecordsTable
 from dv_resend.app import lambda_handler
 from dv_resend.errors import ResendError
 
@@ -43,10 +43,9 @@ def kill_around(owner: type, method: str, before: str | None, after: str | None)
     setattr(owner, method, call)
 
 
-kill_around(SendRecordsTable, "acquire", "before-claim", "after-claim")
+kill_around(SendRecordsTable, "store", "before-store", "after-store")
 kill_around(CertCentralClient, "resend_emails", None, "after-put")
-kill_around(SendRecordsTable, "record_reminder", "before-reminder-record", "after-reminder-record")
-kill_around(SendRecordsTable, "record_sent", None, "before-answer")
+kill_around(SendRecordsTable, "settle", None, "after-settle")
 
 context: Any = types.SimpleNamespace(
     function_name="resend",

@@ -136,8 +136,23 @@ def test_direct_invoke_is_sent(stack: LocalStack, emulator: Emulator, wanted: di
         "order_id": wanted["order_id"],
         "outcome": "sent",
         "recipients": ["admin@example.com"],
+        "skipped": [],
     }
     assert_mailed(emulator, wanted["order_id"])
+
+
+def test_direct_invoke_lists_who_is_skipped(stack: LocalStack, wanted: dict[str, Any]) -> None:
+    invoke(stack, wanted)
+    more = {"domain": "example.com", "email": "webmaster@example.com"}
+
+    answer = invoke(stack, wanted | {"domain_approval_emails": [*RECIPIENTS, more]})["payload"]
+
+    assert (answer["outcome"], answer["recipients"]) == ("sent", ["webmaster@example.com"])
+    assert answer["skipped"] == [RECIPIENTS[0] | {"reason": "already_mailed"}]
+    (line,) = [
+        line for line in audit_lines(stack, wanted["order_id"]) if "skipped" in line and line["message"] == "audit"
+    ]
+    assert line["skipped"] == ["admin@example.com: already_mailed"]
 
 
 def test_direct_invoke_failure_has_the_class_name(stack: LocalStack, emulator: Emulator) -> None:

@@ -27,12 +27,6 @@ type Permission = tuple[str, str, str]
 """Role, statement and action, by their names in the template."""
 
 REJECTED_KEY = {"fault": "status", "status": 401, "times": 1}
-REJECTED_REQUEST = {
-    "fault": "status",
-    "status": 400,
-    "method": "PUT",
-    "body": {"errors": [{"code": "no|mail", "message": "No."}]},
-}
 
 
 class Roles:
@@ -159,19 +153,6 @@ def a_resend_with_a_rejected_key(call: Caller) -> str:
     return a_resend(call)
 
 
-def a_repeat(call: Caller) -> str:
-    order_id = call.order()
-    call.resend(order_id)
-    return call.resend(order_id)
-
-
-def a_repeat_of_what_was_refused(call: Caller) -> str:
-    call.emulator.inject(REJECTED_REQUEST)
-    order_id = call.order()
-    call.resend(order_id)
-    return call.resend(order_id)
-
-
 def a_reminder(call: Caller) -> str:
     return call.remind(call.order())
 
@@ -179,19 +160,6 @@ def a_reminder(call: Caller) -> str:
 def a_reminder_with_a_rejected_key(call: Caller) -> str:
     call.emulator.inject(REJECTED_KEY)
     return a_reminder(call)
-
-
-def a_resend_after_a_reminder(call: Caller) -> str:
-    order_id = call.order()
-    call.remind(order_id)
-    return call.resend(order_id)
-
-
-def a_repeat_of_a_reminder_that_was_refused(call: Caller) -> str:
-    call.emulator.inject(REJECTED_REQUEST)
-    order_id = call.order()
-    call.remind(order_id)
-    return call.remind(order_id)
 
 
 def a_reminder_that_is_held(call: Caller) -> str:
@@ -227,20 +195,11 @@ RESEND, SWEEP = "ResendFunctionRole", "SweepFunctionRole"
 PROOFS: dict[Permission, Proof] = {
     (RESEND, "KeepSendRecords", "dynamodb:GetItem"): Proof(a_dry_run, "planned", "ConfigurationError"),
     (RESEND, "KeepSendRecords", "dynamodb:PutItem"): Proof(a_resend, "sent", "ConfigurationError"),
-    # A claim that cannot be updated or released stays as it was made: in doubt, nothing is sent.
-    (RESEND, "KeepSendRecords", "dynamodb:UpdateItem"): Proof(a_repeat, "duplicate", "ResendInProgress"),
-    (RESEND, "KeepSendRecords", "dynamodb:DeleteItem"): Proof(
-        a_repeat_of_what_was_refused, "RequestRejected", "ResendInProgress"
-    ),
     (RESEND, "ReadApiKey", "secretsmanager:GetSecretValue"): Proof(
         a_resend_with_a_rejected_key, "ApiKeyRejected", "ConfigurationError"
     ),
     (SWEEP, "KeepSendRecords", "dynamodb:GetItem"): Proof(a_reminder, "sent", "ConfigurationError"),
     (SWEEP, "KeepSendRecords", "dynamodb:PutItem"): Proof(a_reminder, "sent", "ConfigurationError"),
-    (SWEEP, "KeepSendRecords", "dynamodb:UpdateItem"): Proof(a_resend_after_a_reminder, "duplicate", "ResendInProgress"),
-    (SWEEP, "KeepSendRecords", "dynamodb:DeleteItem"): Proof(
-        a_repeat_of_a_reminder_that_was_refused, "RequestRejected", "ResendInProgress"
-    ),
     (SWEEP, "ReadApiKey", "secretsmanager:GetSecretValue"): Proof(
         a_reminder_with_a_rejected_key, "ApiKeyRejected", "ConfigurationError"
     ),

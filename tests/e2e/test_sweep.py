@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dev.local.stack import LocalStack
-from e2e.conftest import Emulator, Invoke, audit_lines, cancel_first_orders, drained, eventually
+from e2e.conftest import Emulator, OwnProcess, Put, audit_lines, cancel_first_orders, drained, eventually
 
 type Due = Callable[..., list[int]]
 
@@ -25,7 +25,7 @@ def emulator(stack: LocalStack, emulator: Emulator) -> Iterator[Emulator]:
 
 
 def new_ids(count: int) -> list[int]:
-    """Unused order IDs, because claims and reminder records outlive the emulator's reset."""
+    """Unused order IDs, because send records outlive the emulator's reset."""
     first = int(time.time() * 1000) % 10**12
     time.sleep(0.01 + count / 1000)
     return list(range(first, first + count))
@@ -97,7 +97,26 @@ def test_sweeps_run_in_parallel_mail_once(stack: LocalStack, emulator: Emulator,
     assert mailed(emulator) == orders
 
 
-def test_outage_loses_no_reminder(stack: LocalStack, emulator: Emulator, due: Due) -> None:
+def test_manual_resend_to_anybody_counts_as_the_reminder(
+    stack: LocalStack,
+    emulator: Emulator,
+    due: Callable[..., list[int]],
+    put: Put,
+) -> None:
+    (by_default,) = due(1)
+    (to_somebody,) = due(1, names=["example.com"])
+    assert put(by_default).status_code == 204
+    recipients = [{"domain": "example.com", "email": "admin@example.com"}]
+    assert put(to_somebody, {"domain_approval_emails": recipients}).status_code == 204
+
+    sweep(stack)
+    drained(stack)
+
+    assert mailed(emulator) == sorted([by_default, to_somebody])
+    assert outcomes(stack, by_default) == outcomes(stack, to_somebody) == ["sent", "already_mailed"]
+
+
+def test_outage_loses_no_reminder(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
     orders = due(4)
     for status in (503, 429):
         # Retry-After keeps the delays short; without it, the worker delays messages by 30 s and more.
@@ -132,11 +151,14 @@ def test_schedule_starts_the_sweep(stack: LocalStack, emulator: Emulator, due: D
     assert mailed(emulator) == orders
 
 
+type Work = Callable[..., list[dict[str, str]] | None]
+
+
 @pytest.fixture
-def work(own_process: Invoke) -> Invoke:
+def work(own_process: OwnProcess) -> Work:
     """Handle a batch in a new process; ``None`` if it was killed."""
 
-    def call(orders: list[int], kill: str = "never", later: float = 0) -> Any:
+    def call(orders: list[int], kill: str = "never", later: float = 0) -> list[dict[str, str]] | None:
         records = [
             {
                 "messageId": str(order),
@@ -149,42 +171,74 @@ def work(own_process: Invoke) -> Invoke:
             for order in orders
         ]
         answer = own_process({"Records": records}, kill=kill, later=later)
-        return None if answer is None else answer["batchItemFailures"]
+        failures: list[dict[str, str]] | None = answer and answer["batchItemFailures"]
+        return failures
 
     return call
 
 
+# The queue redelivers a batch after its visibility timeout, and again after a lost response. An outage may block it for
+# longer than the cool-down, and a reminder may come back from the dead-letter queue.
+@pytest.mark.parametrize("redelivered", [(600, 1200, 7200), (7200, 14_400)], ids=["soon", "late"])
 @pytest.mark.parametrize(
-    ("kill", "mails"),
+    ("kill", "first_is_mailed", "first_is_reported"),
     [
-        ("before-claim", 2),
-        ("after-claim", 1),
-        ("after-put", 2),
-        ("before-reminder-record", 1),
-        ("after-reminder-record", 1),
-        ("before-answer", 2),
+        ("before-store", True, False),
+        ("after-store", False, True),
+        ("after-put", True, True),
+        ("after-settle", True, False),
     ],
 )
-def test_killed_worker_never_mails_twice(work: Invoke, emulator: Emulator, due: Due, kill: str, mails: int) -> None:
-    orders = due(2)
+def test_killed_worker_mails_once_and_loses_nothing_silently(
+    work: Work,
+    own_process: OwnProcess,
+    emulator: Emulator,
+    due: Callable[..., list[int]],
+    kill: str,
+    first_is_mailed: bool,
+    first_is_reported: bool,
+    redelivered: tuple[int, ...],
+) -> None:
+    first, second = due(2)
 
-    work(orders, kill=kill)
-    # The queue redelivers the batch after its visibility timeout, and again after a lost response.
-    assert work(orders, later=600) == []
-    assert work(orders, later=1200) == []
-    # And once more after the cool-down, as if an outage had blocked the queue.
-    assert work(orders, later=7200) == []
+    work([first, second], kill=kill)
+    for later in redelivered:
+        assert work([first, second], later=later) == []
 
-    assert sorted(set(mailed(emulator))) == mailed(emulator)
-    assert len(mailed(emulator)) == mails
+    assert mailed(emulator) == ([first] if first_is_mailed else []) + [second]
+    assert reported(own_process, first) == (1 if first_is_reported else 0)
+    assert reported(own_process, second) == 0
 
 
-def test_reminder_lost_to_a_kill_is_followed_by_the_next(work: Invoke, emulator: Emulator, due: Due) -> None:
+def test_worker_killed_while_reporting_reports_again(
+    work: Work, own_process: OwnProcess, emulator: Emulator, due: Callable[..., list[int]]
+) -> None:
+    (order,) = due(1)
+    work([order], kill="after-store")
+
+    # It has written the audit line, and not yet recorded that.
+    work([order], kill="before-store", later=600)
+    assert reported(own_process, order) == 1
+    assert work([order], later=1200) == []
+    assert work([order], later=1800) == []
+
+    assert reported(own_process, order) == 2
+    assert mailed(emulator) == []
+
+
+def test_reminder_lost_to_a_kill_is_followed_by_the_next(
+    work: Work, emulator: Emulator, due: Callable[..., list[int]]
+) -> None:
     orders = due(1)
-    work(orders, kill="after-claim")
+    work(orders, kill="after-store")
     work(orders, later=600)
     assert mailed(emulator) == []
 
     work(orders, later=4 * 24 * 3600)
 
     assert mailed(emulator) == orders
+
+
+def reported(processes: OwnProcess, order_id: int) -> int:
+    """Count the reports that an email about an order may or may not have been sent."""
+    return sum(line["order_id"] == order_id and line["outcome"] == "OutcomeUnknown" for line in processes.audits)

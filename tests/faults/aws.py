@@ -1,11 +1,16 @@
-"""An AWS whose calls of one operation fail: they go to a loopback port that throttles, fails or never responds."""
+"""An AWS whose calls of one operation fail: they go to a loopback port that throttles, fails or never responds.
+
+Or the call is made, and its response is lost.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any, Literal
 
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ConnectionClosedError
 from botocore.session import Session
 
 from dev.emulator import CertCentralEmulator
@@ -30,47 +35,75 @@ _FAULTS: dict[Failure, dict[str, Any]] = {
 
 
 class BrokenAws:
-    """Redirects calls of one operation to another ``url``, until `restore` is called.
+    """Redirects calls of one operation to another ``url``, from the ``nth`` on, until `restore` is called."""
 
-    Only calls whose body contains ``about`` count, and only from the ``nth`` on.
-    """
+    def __init__(self, operation: str, nth: int, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._nth, self._url, self._calls, self._broken = nth, url, 0, True
 
-    def __init__(self, operation: str, nth: int, about: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._nth, self._about, self._url, self._calls, self._broken = nth, about.encode(), url, 0, True
-        create: Callable[..., Any] = Session.create_client
-
-        def create_client(session: Session, *args: Any, config: Config | None = None, **options: Any) -> Any:
-            # The function's own timeout is 2 s; a shorter one keeps the tests quick.
-            config = (config or Config()).merge(Config(read_timeout=0.2))
-            client = create(session, *args, config=config, **options)
+        def prepare(client: Any) -> None:
             client.meta.events.register(f"before-call.*.{operation}", self._lead)
-            return client
 
-        monkeypatch.setattr(Session, "create_client", create_client)
-        monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
-        app._parts.cache_clear()
+        _prepare_clients(prepare, monkeypatch)
 
     def restore(self) -> None:
         assert self._calls >= self._nth, "the call that was to break was not made"
         self._broken = False
 
     def _lead(self, params: dict[str, Any], **_: Any) -> None:
-        if self._about not in params["body"]:
-            return
         self._calls += 1
         if self._broken and self._calls >= self._nth:
             params["url"] = self._url
 
 
+def _prepare_clients(prepare: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prepare each AWS client that the function creates from now on; it gives up soon, and repeats at once."""
+    create: Callable[..., Any] = Session.create_client
+
+    def create_client(session: Session, *args: Any, config: Config | None = None, **options: Any) -> Any:
+        # The function's own timeout is 2 s; a shorter one keeps the tests quick.
+        client = create(session, *args, config=(config or Config()).merge(Config(read_timeout=0.2)), **options)
+        prepare(client)
+        return client
+
+    monkeypatch.setattr(Session, "create_client", create_client)
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    app._parts.cache_clear()
+
+
 @contextmanager
-def broken_aws(failure: Failure, operation: str, nth: int = 1, about: str = "") -> Iterator[BrokenAws]:
+def lost_responses(operation: str, nth: int, times: int) -> Iterator[None]:
+    """Lose the responses to the first ``times`` attempts of the ``nth`` call. Each attempt takes effect."""
+    calls, lost = count(1), count(1)
+    strikes = False
+
+    def note_call(**_: Any) -> None:
+        nonlocal strikes
+        strikes = next(calls) == nth
+
+    def lose(request: Any, **_: Any) -> None:
+        if strikes and next(lost) <= times:
+            raise ConnectionClosedError(endpoint_url=request.url)
+
+    def prepare(client: Any) -> None:
+        client.meta.events.register(f"before-call.*.{operation}", note_call)
+        # moto has made the call by then.
+        client.meta.events.register_last(f"before-send.*.{operation}", lose)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _prepare_clients(prepare, monkeypatch)
+        yield
+    assert next(lost) > times, "no response was lost"
+
+
+@contextmanager
+def broken_aws(failure: Failure, operation: str, nth: int = 1) -> Iterator[BrokenAws]:
     """Make the function's calls of an operation fail like this; `BrokenAws` says which of them."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         if failure == "unreachable":
             with refusing() as port:
-                yield BrokenAws(operation, nth, about, f"http://127.0.0.1:{port}/", monkeypatch)
+                yield BrokenAws(operation, nth, f"http://127.0.0.1:{port}/", monkeypatch)
             return
         with CertCentralEmulator() as endpoint:
             endpoint.inject(_FAULTS[failure])
-            yield BrokenAws(operation, nth, about, f"{endpoint.url}/", monkeypatch)
+            yield BrokenAws(operation, nth, f"{endpoint.url}/", monkeypatch)
             assert len(endpoint.calls) % ATTEMPTS == 0, "a call was not tried twice"

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import boto3
@@ -10,11 +10,15 @@ import pytest
 
 from dev.emulator import CertCentralEmulator
 from dv_resend.errors import QueueUnavailable, ResendError
-from faults.aws import FAILURES, Failure, broken_aws
-from faults.conftest import Clock, Invoke, ReadOutput, Settings, direct, message
+from faults.aws import ATTEMPTS, FAILURES, Failure, broken_aws, lost_responses
+from faults.conftest import Clock, Invoke, Settings, direct, message
 
 AGE_DAYS = 3.2
+# A call's 29 seconds, and two minutes for the clocks.
+SECONDS_UNTIL_A_CLAIM_IS_DEAD = 150
 WAITING_SINCE = (dt.datetime.now(dt.UTC) - dt.timedelta(days=AGE_DAYS)).date().isoformat()
+
+type Event = Callable[[CertCentralEmulator, int], dict[str, Any]]
 
 
 def plain(_upstream: CertCentralEmulator, order_id: int) -> dict[str, Any]:
@@ -60,90 +64,127 @@ def limited_reminder(upstream: CertCentralEmulator, order_id: int) -> dict[str, 
 class Case:
     """A failing call in one kind of request, with the outcomes of the request, an immediate repeat and a late repeat.
 
-    `mailed` is the number of emails after each of the three. Calls of the operation fail from the `nth` on. If `about`
-    is set, only calls that contain it count; `{}` in it stands for the order.
+    `mailed` is the number of emails after each of the three. Calls of the operation fail from the `nth` on.
     """
 
     name: str
     operation: str
-    event_of: Callable[[CertCentralEmulator, int], dict[str, Any]]
+    event_of: Event
     outcomes: tuple[str, str, str]
     mailed: tuple[int, int, int]
     nth: int = 1
-    about: str = ""
 
 
-# A claim that can be neither settled nor released stays as it is: in progress, then unknown.
+# A claim that cannot be settled stands until its call has surely ended, and then nobody knows what became of it.
 CLAIM_STAYS = ("ResendInProgress", "OutcomeUnknown")
-UNKNOWN_REMINDER = ("SendRecordUnavailable", "OutcomeUnknown", "OutcomeUnknown")
+# The next worker reports that, and then finds that the reminder was dealt with.
+ATTEMPT_STAYS = ("ResendInProgress", "OutcomeUnknown, already_reminded")
 REMINDED = ("sent", "already_reminded")
 # Outcomes that acknowledge a message.
-DONE = ("sent", "already_reminded", "OutcomeUnknown")
-CLAIM, RECORD = "owner", '"{}#'
+DONE = ("sent", "already_reminded", "OutcomeUnknown", ATTEMPT_STAYS[1])
+SETTLE = 2
 CASES = [
     Case("read the key", "GetSecretValue", plain, ("SecretUnavailable", "sent", "duplicate"), (0, 1, 1)),
     Case("read the key again", "GetSecretValue", rotated, ("SecretUnavailable", "sent", "duplicate"), (0, 1, 1), nth=2),
+    Case("load the record", "GetItem", plain, ("SendRecordUnavailable", "sent", "duplicate"), (0, 1, 1)),
     Case("claim", "PutItem", plain, ("SendRecordUnavailable", "sent", "duplicate"), (0, 1, 1)),
-    Case("record what was sent", "UpdateItem", plain, ("sent", *CLAIM_STAYS), (1, 1, 1)),
-    Case("record what is unknown", "UpdateItem", with_lost_response, ("OutcomeUnknown", *CLAIM_STAYS), (1, 1, 1)),
-    Case("release the claim", "DeleteItem", limited, ("RateLimited", *CLAIM_STAYS), (0, 0, 0)),
-    Case("read the claim", "GetItem", plan, ("SendRecordUnavailable", "planned", "planned"), (0, 0, 0)),
-    Case("read the reminder record", "GetItem", reminder, ("SendRecordUnavailable", *REMINDED), (0, 1, 1)),
-    Case("claim a reminder", "PutItem", reminder, ("SendRecordUnavailable", *REMINDED), (0, 1, 1), about=CLAIM),
-    Case("record a reminder", "PutItem", reminder, ("SendRecordUnavailable", *REMINDED), (0, 1, 1), about=RECORD),
+    Case("settle as sent", "PutItem", plain, ("sent", *CLAIM_STAYS), (1, 1, 1), SETTLE),
+    Case("settle as unknown", "PutItem", with_lost_response, ("OutcomeUnknown", *CLAIM_STAYS), (1, 1, 1), SETTLE),
+    Case("settle as not sent", "PutItem", limited, ("RateLimited", *CLAIM_STAYS), (0, 0, 0), SETTLE),
+    Case("load for a dry run", "GetItem", plan, ("SendRecordUnavailable", "planned", "planned"), (0, 0, 0)),
+    Case("load for a reminder", "GetItem", reminder, ("SendRecordUnavailable", *REMINDED), (0, 1, 1)),
+    Case("claim a reminder", "PutItem", reminder, ("SendRecordUnavailable", *REMINDED), (0, 1, 1)),
+    Case("settle a reminder as sent", "PutItem", reminder, ("sent", *ATTEMPT_STAYS), (1, 1, 1), SETTLE),
     Case(
-        "record an unknown reminder",
-        "PutItem",
-        reminder_with_lost_response,
-        UNKNOWN_REMINDER,
-        (1, 1, 1),
-        about=RECORD,
-        nth=2,
-    ),
-    Case("record a sent reminder", "UpdateItem", reminder, ("sent", *CLAIM_STAYS), (1, 1, 1)),
-    Case(
-        "release a reminder's claim",
-        "DeleteItem",
-        limited_reminder,
-        ("RateLimited", *CLAIM_STAYS),
-        (0, 0, 0),
-        about=CLAIM,
+        "settle a reminder as unknown",
+        *("PutItem", reminder_with_lost_response, ("OutcomeUnknown", *ATTEMPT_STAYS), (1, 1, 1), SETTLE),
     ),
     Case(
-        "remove a reminder record",
-        "DeleteItem",
-        limited_reminder,
-        ("RateLimited", *CLAIM_STAYS),
-        (0, 0, 0),
-        about=RECORD,
+        "settle a reminder as not sent",
+        *("PutItem", limited_reminder, ("RateLimited", *ATTEMPT_STAYS), (0, 0, 0), SETTLE),
     ),
-    Case("release claim and record", "DeleteItem", limited_reminder, ("RateLimited", *CLAIM_STAYS), (0, 0, 0)),
     Case("delay the queue", "ChangeMessageVisibilityBatch", limited_reminder, ("RateLimited", *REMINDED), (0, 1, 1)),
 ]
+
+
+@dataclass
+class Deliveries:
+    """One request that is delivered again: the outcome of each delivery, and the number of emails after it."""
+
+    upstream: CertCentralEmulator
+    order_id: int
+    ask: dict[str, Any]
+    invoke: Callable[..., Any]
+    output: Callable[[], Any]
+    outcomes: list[str] = field(default_factory=list)
+    mailed: list[int] = field(default_factory=list)
+    acknowledged: list[bool] = field(default_factory=list)
+
+    def deliver(self) -> None:
+        try:
+            answer = self.invoke(self.ask)
+            self.acknowledged.append(not answer.get("batchItemFailures"))
+        except ResendError:
+            self.acknowledged.append(False)
+        lines = self.output().lines
+        self.outcomes.append(", ".join(line["outcome"] for line in lines if line.get("message") == "audit"))
+        self.mailed.append(self.upstream.mailings(self.order_id))
+
+
+@pytest.fixture
+def deliveries(
+    upstream: CertCentralEmulator, invoke: Callable[..., Any], output: Callable[[], Any]
+) -> Callable[[Event], Deliveries]:
+    def about_a_new_order(event_of: Event) -> Deliveries:
+        order_id = upstream.add_order(kind="dv", age_days=AGE_DAYS)["id"]
+        return Deliveries(upstream, order_id, event_of(upstream, order_id), invoke, output)
+
+    return about_a_new_order
 
 
 @pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_failing_aws_call_has_the_tabulated_effect(
-    upstream: CertCentralEmulator, invoke: Invoke, output: ReadOutput, clock: Clock, case: Case, failure: Failure
+    deliveries: Callable[[Event], Deliveries], clock: Clock, case: Case, failure: Failure
 ) -> None:
-    order_id = upstream.add_order(kind="dv", age_days=AGE_DAYS)["id"]
-    ask, outcomes, mailed, acknowledged = case.event_of(upstream, order_id), [], [], []
+    request = deliveries(case.event_of)
 
-    with broken_aws(failure, case.operation, case.nth, case.about.format(order_id)) as broken:
-        for after in (lambda: broken.restore(), lambda: clock.jump(120), lambda: None):
-            try:
-                answer = invoke(ask)
-                acknowledged.append(not answer.get("batchItemFailures"))
-            except ResendError:
-                acknowledged.append(False)
-            outcomes.append(output().audit["outcome"])
-            mailed.append(upstream.mailings(order_id))
-            after()
+    with broken_aws(failure, case.operation, case.nth) as broken:
+        request.deliver()
+        broken.restore()
+        request.deliver()
+        clock.jump(SECONDS_UNTIL_A_CLAIM_IS_DEAD)
+        request.deliver()
 
-    assert (tuple(outcomes), tuple(mailed)) == (case.outcomes, case.mailed)
-    if "Records" in ask:
-        assert acknowledged == [outcome in DONE for outcome in outcomes]
+    assert (tuple(request.outcomes), tuple(request.mailed)) == (case.outcomes, case.mailed)
+    if "Records" in request.ask:
+        assert request.acknowledged == [outcome in DONE for outcome in request.outcomes]
+
+
+@pytest.mark.parametrize("nth", [1, SETTLE], ids=["claim", "settle"])
+@pytest.mark.parametrize("times", [1, ATTEMPTS], ids=["of the first attempt", "of both attempts"])
+@pytest.mark.parametrize(
+    ("event_of", "outcomes", "mailed"),
+    [
+        (plain, ["sent", "duplicate"], 1),
+        (with_lost_response, ["OutcomeUnknown", "OutcomeUnknown"], 1),
+        (limited, ["RateLimited", "sent"], 1),
+        (reminder, ["sent", "already_reminded"], 1),
+        (reminder_with_lost_response, ["OutcomeUnknown", "already_reminded"], 1),
+        (limited_reminder, ["RateLimited", "sent"], 1),
+    ],
+)
+def test_write_counts_although_its_response_is_lost(
+    deliveries: Callable[[Event], Deliveries], event_of: Event, outcomes: list[str], mailed: int, times: int, nth: int
+) -> None:
+    """The SDK repeats the write, and DynamoDB rejects the repetition: the record is no longer what it replaces."""
+    request = deliveries(event_of)
+
+    with lost_responses("PutItem", nth, times):
+        request.deliver()
+    request.deliver()
+
+    assert (request.outcomes, request.mailed[-1]) == (outcomes, mailed)
 
 
 def waiting(url: str) -> int:

@@ -1,20 +1,20 @@
 """Fakes of the four ports (`dv_resend.core.ports`), in memory. Their calls, in order, share one journal."""
 
-import math
-import uuid
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import date
+from threading import Lock
 from typing import Any
 
 from dv_resend.config import Config
 from dv_resend.core import ports
-from dv_resend.core.claims import Claim, HeldClaim
 from dv_resend.core.orders import ListedOrder, NameStatus, Order, OrderStatus
 from dv_resend.core.recipients import Contacts
 from dv_resend.core.requests import Invocation, Reminder, ResendRequest
 from dv_resend.core.resend import Resender
-from dv_resend.errors import SendRecordUnavailable
+from dv_resend.core.send_record import SendRecord
+from dv_resend.errors import OutcomeUnknown, ResendError
 
 # The two queries about an order that precede each send.
 QUERIES = ["get_order_status", "get_order"]
@@ -64,13 +64,13 @@ class FakeCertCentral(ports.CertCentral):
     def resend_emails(self, order_id: int, body: dict[str, object], deadline: float) -> None:
         self.journal.append(("resend_emails", order_id, body, deadline))
         self.while_sending()
-        self._raise("resend_emails")
+        _raise("resend_emails", self.errors)
 
     def approve(self, *names: str) -> None:
-        """Show these names as validated, each in a scope of its own, and all others as pending."""
-        listed = {name for domain in self.domains for name in domain.names} | set(names)
+        """Show these names as validated, and all others as pending; each name has its own entry, in its old scope."""
+        scopes = {name: domain.scope for domain in self.domains for name in domain.names}
         self.domains = tuple(
-            NameStatus(name, "approved" if name in names else "pending", (name,)) for name in sorted(listed)
+            NameStatus(scope, "approved" if name in names else "pending", (name,)) for name, scope in scopes.items()
         )
 
     @property
@@ -80,94 +80,60 @@ class FakeCertCentral(ports.CertCentral):
 
     def _called(self, method: str, *arguments: object) -> None:
         self.journal.append((method, *arguments))
-        self._raise(method)
-
-    def _raise(self, method: str) -> None:
-        if method in self.errors:
-            raise self.errors[method]
+        _raise(method, self.errors)
 
 
-class FakeClaims(ports.Claims):
-    """Claims and reminder records, by the same rules as those of `SendRecordsTable`.
+class FakeSendRecords(ports.SendRecords):
+    """Send records in memory; many threads may use it at once.
 
-    ``down`` names methods that fail: they raise `SendRecordUnavailable`, or change nothing if they never raise.
+    ``errors`` are raised by method before it does anything, ``late_errors`` after a write is done. As `settle` never
+    raises, a `ResendError` only makes it fail there. ``before_store`` is called in the middle of `store`.
     """
 
-    def __init__(self, journal: Journal | None = None, cool_down_seconds: int = 3600) -> None:
+    def __init__(self, journal: Journal | None = None) -> None:
         self.journal = Journal() if journal is None else journal
-        self.claims: dict[str, Claim] = {}
-        self.reminders: dict[str, float] = {}
-        self.down: set[str] = set()
-        self._cool_down_seconds = cool_down_seconds
+        self.records: dict[str, SendRecord] = {}
+        self.errors: dict[str, BaseException] = {}
+        self.late_errors: dict[str, BaseException] = {}
+        self.before_store: Callable[[], object] = lambda: None
+        self._lock = Lock()
 
-    def read(self, key: str) -> Claim | None:
-        self._called("read", key)
-        return self.claims.get(key)
+    def load(self, record_id: str) -> SendRecord:
+        self._called("load", record_id)
+        return self.of(record_id)
 
-    def acquire(self, key: str, *, now: float, deadline: float, force_id: str | None) -> Claim:
-        self._called("acquire", key)
-        forced_by = frozenset[str]() if force_id is None else frozenset({force_id})
-        expiration = math.ceil(max(now + self._cool_down_seconds, deadline))
-        wanted = HeldClaim(key, "sending", uuid.uuid4().hex, math.ceil(deadline), expiration, forced_by=forced_by)
-        standing = self.claims.get(key)
-        if standing is not None and standing.state(now) != "expired":
-            if force_id is None or force_id in standing.forced_by:
-                return standing
-            if standing.state(now) == "sending":
-                self._store(replace(standing, forced_by=standing.forced_by | forced_by))
-                return standing
-            wanted = replace(wanted, forced_by=standing.forced_by | forced_by, replaced=standing)
-        self._store(wanted)
-        return wanted
+    def store(self, record: SendRecord, instead_of: SendRecord) -> SendRecord:
+        self._called("store", record)
+        self.before_store()
+        latest = self._write(record, instead_of)
+        _raise("store", self.late_errors)
+        return latest
 
-    def record_sent(self, claim: HeldClaim, sent_at: int) -> None:
-        self.journal.append(("record_sent", claim.key, sent_at))
-        self._settle("record_sent", replace(claim, status="sent", sent_at=sent_at))
+    def settle(self, record: SendRecord, instead_of: SendRecord) -> None:
+        with contextlib.suppress(ResendError):
+            self._called("settle", record)
+            self._write(record, instead_of)
 
-    def record_unknown(self, claim: HeldClaim) -> None:
-        self.journal.append(("record_unknown", claim.key))
-        self._settle("record_unknown", replace(claim, status="unknown"))
+    def of(self, record_id: str = "order#7") -> SendRecord:
+        """Return what is stored."""
+        return self.records.get(record_id, SendRecord(record_id))
 
-    def release(self, claim: HeldClaim) -> None:
-        self.journal.append(("release", claim.key))
-        if "release" in self.down or not self._is_current(claim):
-            return
-        if claim.replaced is None:
-            del self.claims[claim.key]
-        else:
-            self._store(claim.replaced)
+    def _write(self, record: SendRecord, instead_of: SendRecord) -> SendRecord:
+        with self._lock:
+            latest = self.of(record.id)
+            if latest.revision != instead_of.revision:
+                return latest
+            self.records[record.id] = record
+            return record
 
-    def reminded(self, record_id: str) -> bool:
-        self._called("reminded", record_id)
-        return record_id in self.reminders
+    def _called(self, method: str, argument: object) -> None:
+        self.journal.append((method, argument))
+        _raise(method, self.errors)
 
-    def record_reminder(self, record_id: str, now: float) -> None:
-        self._called("record_reminder", record_id)
-        self.reminders[record_id] = now
 
-    def forget_reminder(self, record_id: str) -> bool:
-        self.journal.append(("forget_reminder", record_id))
-        if "forget_reminder" in self.down:
-            return False
-        self.reminders.pop(record_id, None)
-        return True
-
-    def _called(self, method: str, *arguments: object) -> None:
-        self.journal.append((method, *arguments))
-        if method in self.down:
-            raise SendRecordUnavailable("DynamoDB did not answer.")
-
-    def _settle(self, method: str, claim: HeldClaim) -> None:
-        if method not in self.down and self._is_current(claim):
-            # A forced call may have left its id in the meantime.
-            self._store(replace(claim, forced_by=self.claims[claim.key].forced_by))
-
-    def _is_current(self, claim: Claim) -> bool:
-        return claim.key in self.claims and self.claims[claim.key].owner == claim.owner
-
-    def _store(self, claim: Claim) -> None:
-        """Keep a plain claim: the one that `acquire` finds standing is nobody's to hold."""
-        self.claims[claim.key] = Claim(**{field.name: getattr(claim, field.name) for field in fields(Claim)})
+def _raise(method: str, errors: Mapping[str, BaseException]) -> None:
+    if method in errors:
+        raise errors[method]
 
 
 class FakeContacts(ports.ContactLookup):
@@ -231,17 +197,20 @@ class FakeQueue(ports.ReminderQueue):
 
 
 class Fakes:
-    """Everything that a `Resender` needs, over one journal; what an invocation is about to send is in it too."""
+    """Everything that a `Resender` needs, over one journal.
+
+    What an invocation is about to send is in it too, and every unknown outcome that it reports.
+    """
 
     def __init__(self) -> None:
         self.journal = Journal()
         self.certcentral = FakeCertCentral(self.journal)
-        self.claims = FakeClaims(self.journal)
+        self.records = FakeSendRecords(self.journal)
         self.contacts = FakeContacts(self.journal)
 
     def resender(self, now: float, **settings: Any) -> Resender:
         """Build one whose clock stands still at ``now``."""
-        return Resender(self.certcentral, self.claims, self.contacts, config(**settings), clock=lambda: now)
+        return Resender(self.certcentral, self.records, self.contacts, config(**settings), clock=lambda: now)
 
     def invocation(self, now: float, delivery_id: str = "call-1") -> Invocation:
         """Begin one that has 29 seconds."""
@@ -249,7 +218,10 @@ class Fakes:
         def before_send(request: ResendRequest) -> None:
             self.journal.append(("before_send", request))
 
-        return Invocation(now + 29, delivery_id, before_send)
+        def on_unknown(error: OutcomeUnknown) -> None:
+            self.journal.append(("on_unknown", error))
+
+        return Invocation(now + 29, delivery_id, before_send, on_unknown)
 
 
 def resend_request(*recipients: tuple[str, ...], order_id: int = 7, **fields: object) -> ResendRequest:

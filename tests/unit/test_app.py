@@ -21,12 +21,11 @@ from dev.emulator import CertCentralEmulator
 from dev.emulator.orders import SEED_IDS
 from dv_resend import app
 from dv_resend.adapters.certcentral import CertCentralClient
-from dv_resend.adapters.send_records_table import SendRecordsTable
-from dv_resend.core.requests import ResendRequest
+from dv_resend.adapters.send_records import SendRecordsTable
+from dv_resend.core.send_record import Claim, SendRecord
 from dv_resend.errors import (
     ApiKeyRejected,
     CertCentralUnavailable,
-    SendRecordUnavailable,
     ConfigurationError,
     InvalidRequest,
     OrderNotEligible,
@@ -42,6 +41,7 @@ from dv_resend.errors import (
     ResendInProgress,
     SecretUnavailable,
     SendingPaused,
+    SendRecordUnavailable,
 )
 from unit.samples import SAMPLES, SOURCES
 
@@ -51,7 +51,7 @@ type MakeEvent = Callable[..., dict[str, Any]]
 ORDER = SEED_IDS["plain"]
 # The order of DigiCert's example. Both addresses are contacts that the emulator publishes in DNS.
 EXAMPLE = 123456789
-BODY = {
+BODY: dict[str, Any] = {
     "domain_approval_emails": [
         {"domain": "example.com", "email": "someone@example.com"},
         {"domain": "sub.example2.com", "email": "someone@example2.com", "email_domain": "example2.com"},
@@ -194,6 +194,35 @@ def test_request_is_sent_once_after_two_queries(emulator: CertCentralEmulator, i
     assert [mail["to"] for mail in emulator.outbox] == ADDRESSES
 
 
+@each_source
+def test_first_version_of_the_documented_example_is_sent(
+    emulator: CertCentralEmulator, invoke: Invoke, make: MakeEvent
+) -> None:
+    """Before DigiCert documented `email_domain`, its example named the parent itself."""
+    body = named(("example.com", "someone@example.com"), ("example2.com", "someone@example2.com")) | {"locale": "en"}
+
+    invoke(make(EXAMPLE, body))
+
+    assert [json.loads(call["body"]) for call in puts(emulator)] == [body]
+    assert [mail["to"] for mail in emulator.outbox] == ADDRESSES
+
+
+@each_source
+def test_scope_that_is_no_name_of_the_order_is_sent_as_its_dry_run_says(
+    emulator: CertCentralEmulator, invoke: Invoke, make: MakeEvent
+) -> None:
+    order_id = emulator.add_order(names=["example.com", "sub.example2.com"])["id"]
+    body = named(("example.com", "admin@example.com"), ("example2.com", "admin@example2.com"))
+
+    answer = invoke(make(order_id, body, dry_run=True))
+    invoke(make(order_id, body))
+
+    plan = json.loads(answer["body"]) if is_http(make) else answer
+    assert plan["would_be"] == "sent"
+    assert [json.loads(call["body"]) for call in puts(emulator)] == [plan["upstream_body"]] == [body]
+    assert [mail["to"] for mail in emulator.outbox] == ["admin@example.com", "admin@example2.com"]
+
+
 @pytest.mark.usefixtures("emulator")
 @each_source
 def test_sent_request_is_answered(invoke: Invoke, make: MakeEvent) -> None:
@@ -203,7 +232,7 @@ def test_sent_request_is_answered(invoke: Invoke, make: MakeEvent) -> None:
         assert answer == {"statusCode": 204, "headers": {"Resend-Outcome": "sent"}, "body": ""}
     else:
         assert answer.pop("sent_at").endswith("Z")
-        assert answer == {"order_id": EXAMPLE, "outcome": "sent", "recipients": ADDRESSES}
+        assert answer == {"order_id": EXAMPLE, "outcome": "sent", "recipients": ADDRESSES, "skipped": []}
 
 
 @pytest.mark.usefixtures("emulator")
@@ -245,12 +274,32 @@ def test_repeat_is_answered_as_a_duplicate(
     if is_http(make):
         (error,) = json.loads(repeat["body"])["errors"]
         assert (repeat["statusCode"], error["code"]) == (409, "cool_down")
+        assert "Retry-After" not in repeat["headers"]
         assert first["sent_at"] in error["message"]
     else:
         assert repeat == first | {"outcome": "duplicate"}
     printed = output()
     assert (printed.audit["outcome"], values(printed)) == ("duplicate", {"ResendDuplicate": [1]})
     assert len(puts(emulator)) == 1
+
+
+@each_source
+def test_recipient_who_was_mailed_is_skipped(
+    emulator: CertCentralEmulator, invoke: Invoke, output: Callable[[], Output], make: MakeEvent
+) -> None:
+    first = BODY["domain_approval_emails"][0]
+    invoke(direct(EXAMPLE, {"domain_approval_emails": [first]}))
+    output()
+
+    answer = invoke(make(EXAMPLE, BODY))
+
+    if is_http(make):
+        assert answer["headers"] == {"Resend-Outcome": "sent", "Resend-Skipped": "1"}
+    else:
+        assert (answer["recipients"], answer["skipped"]) == (ADDRESSES[1:], [first | {"reason": "already_mailed"}])
+    line = output().audit
+    assert (line["recipients"], line["skipped"]) == (MASKED[1:], [f"{MASKED[0]}: already_mailed"])
+    assert [mail["to"] for mail in emulator.outbox] == ADDRESSES
 
 
 @each_source
@@ -346,9 +395,9 @@ class Scene:
         self.monkeypatch.setattr(client_class, "_make_api_call", call)
 
     def claim(self) -> None:
-        now = time.time()
-        claims = SendRecordsTable(TABLE, 3600, boto3.client("dynamodb"))
-        claims.acquire(ResendRequest(self.order_id).claim_key, now=now, deadline=now + 60, force_id=None)
+        record_id = f"order#{self.order_id}"
+        claimed = SendRecord(record_id, "a revision", claim=Claim("another", int(time.time()) + 60))
+        SendRecordsTable(TABLE, boto3.client("dynamodb")).store(claimed, instead_of=SendRecord(record_id))
 
     def unverifiable(self) -> None:
         self.body = named(("example.com", "jane.doe@example.net"))
@@ -402,7 +451,7 @@ UPSTREAM_CODES: dict[type[ResendError], list[str]] = {
     PermissionDenied: ["access_denied|missing_permission"],
 }
 AFTER_THE_PUT = (OutcomeUnknown, RequestRejected, PermissionDenied)
-WITH_RETRY_AFTER = (OutcomeUnknown, RateLimited, ResendInProgress)
+WITH_RETRY_AFTER = (RateLimited, ResendInProgress)
 
 
 def test_errors_below_are_all_but_those_of_a_sweep() -> None:
@@ -442,6 +491,7 @@ def test_error_is_answered_audited_and_counted(
     assert len(puts(emulator)) == (error in AFTER_THE_PUT)
     printed = output()
     assert (printed.audit["outcome"], printed.audit["code"]) == (error.__name__, code)
+    assert not is_http(make) or printed.audit["caller"] == USER_ARN
     assert "jane.doe" not in str(printed.lines)
     assert [emission["dimensions"].get("reason") for emission in printed.metrics["ResendFailed"]] == [
         error.__name__,
@@ -466,7 +516,8 @@ def test_bug_is_answered_without_detail_and_audited(
     else:
         with pytest.raises(ZeroDivisionError):
             invoke(make(ORDER))
-    assert output().audit["outcome"] == "InternalError"
+    line = output().audit
+    assert (line["outcome"], line["code"]) == ("InternalError", "internal_error")
 
 
 @pytest.mark.parametrize("stray", [None, {}, {"detail-type": "x"}, {"Records": [{"eventSource": "aws:s3"}]}], ids=ascii)
@@ -481,11 +532,32 @@ def test_event_without_a_source_is_raised_and_audited(
 
 
 @each_http_payload
-def test_http_request_to_another_route_is_refused(invoke: Invoke, make: MakeEvent) -> None:
-    other_path = json.loads(json.dumps(make(ORDER)).replace("resend-emails", "check-dcv"))
-    other_method = json.loads(json.dumps(make(ORDER)).replace("PUT", "GET"))
+@pytest.mark.parametrize(
+    ("ours", "other", "status", "code"),
+    [("resend-emails", "check-dcv", 404, "not_found|route"), ("PUT", "GET", 405, "method_not_allowed")],
+)
+def test_http_request_to_another_route_is_refused_and_audited(
+    invoke: Invoke, output: Callable[[], Output], make: MakeEvent, ours: str, other: str, status: int, code: str
+) -> None:
+    answer = invoke(json.loads(json.dumps(make(ORDER)).replace(ours, other)))
 
-    assert [invoke(request)["statusCode"] for request in (other_path, other_method)] == [404, 405]
+    assert answer["statusCode"] == status
+    printed = output()
+    assert [line["message"] for line in printed.lines if "message" in line] == ["audit"]
+    fields = ("event_source", "caller", "outcome", "code")
+    assert [printed.audit[name] for name in fields] == ["http", USER_ARN, "not_routed", code]
+    assert printed.metrics == {}
+
+
+def test_replayed_event_sends_nothing_and_is_audited(
+    emulator: CertCentralEmulator, invoke: Invoke, output: Callable[[], Output]
+) -> None:
+    with pytest.raises(InvalidRequest, match="replayed from an archive"):
+        invoke(event(ORDER) | {"replay-name": "replay-of-november"})
+
+    assert emulator.calls == []
+    line = output().audit
+    assert (line["event_source"], line["code"]) == ("event", "invalid_request|replay-name")
 
 
 @pytest.mark.usefixtures("emulator")
@@ -502,7 +574,6 @@ def test_function_killed_while_sending_leaves_a_line(
 
     (line,) = [line for line in output().lines if "message" in line]
     assert (line["message"], line["outcome"], line["order_id"]) == ("sending", "sending", EXAMPLE)
-    assert line["claim"] == ResendRequest.from_input(direct(EXAMPLE, BODY)).claim_key
     assert (line["recipients"], line["caller"], line["requested_by"]) == (MASKED, EVENT_ID, "the web team")
 
 
@@ -628,6 +699,39 @@ def test_reminders_are_sent_to_default_recipients(
         ("queue", SEED_IDS["wildcard"], "sent"),
     ]
     assert values(printed) == {"AlreadyValidated": [1], "ResendSent": [[1, 1]]}
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_unknown_reminder_is_audited_once_and_acknowledged(
+    emulator: CertCentralEmulator,
+    queue_url: str,
+    invoke: Invoke,
+    output: Callable[[], Output],
+    monkeypatch: pytest.MonkeyPatch,
+    is_killed: bool,
+) -> None:
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    enqueue(queue_url, ORDER)
+    records = receive(queue_url)
+    emulator.inject({"fault": "reset", "method": "PUT", "mails": True})
+    if is_killed:
+        with monkeypatch.context() as patch:
+            patch.setattr(CertCentralClient, "resend_emails", kill)
+            with pytest.raises(KeyboardInterrupt):
+                invoke({"Records": records})
+        # Nothing is audited before the redelivery.
+        assert [line for line in output().lines if line.get("message") == "audit"] == []
+
+    assert invoke({"Records": records}) == {"batchItemFailures": []}
+    assert invoke({"Records": records}) == {"batchItemFailures": []}
+
+    printed = output()
+    outcomes = [line["outcome"] for line in printed.lines if line.get("message") == "audit"]
+    repeats = ["already_reminded"] * (1 + is_killed)
+    assert outcomes == ["OutcomeUnknown", *repeats]
+    assert values(printed) == {"OutcomeUnknown": [1], "ResendFailed": [1, 1]}
 
 
 def test_reminders_after_an_account_error_are_delayed(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dv_resend.config import Config
 from dv_resend.errors import ConfigurationError
 
-REQUIRED = {"API_KEY_SECRET_ID": "dv-resend/api-key", "SEND_RECORDS_TABLE": "claims"}
+REQUIRED = {"API_KEY_SECRET_ID": "dv-resend/api-key", "SEND_RECORDS_TABLE": "a-table"}
 QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/reminders.fifo"
 # A valid value, other than the default, of every variable.
 VALID = REQUIRED | {
@@ -34,7 +34,7 @@ def config(**values: str) -> Config:
 def test_config_has_safe_defaults_but_for_secret_and_table():
     assert config() == Config(
         api_key_secret_id="dv-resend/api-key",
-        send_records_table="claims",
+        send_records_table="a-table",
         certcentral_base_url="https://www.digicert.com/services/v2",
         certcentral_timeout_seconds=10.0,
         cool_down_seconds=3600,
@@ -50,7 +50,7 @@ def test_config_has_safe_defaults_but_for_secret_and_table():
 def test_config_reads_every_variable():
     assert config(**VALID) == Config(
         api_key_secret_id="dv-resend/api-key",
-        send_records_table="claims",
+        send_records_table="a-table",
         certcentral_base_url="https://certcentral.digicert.eu/services/v2",
         certcentral_timeout_seconds=2.5,
         cool_down_seconds=5400,

@@ -30,7 +30,6 @@ CONTRACT = {
     "CertCentralUnavailable": (503, "certcentral_unavailable", True, "account"),
     "SecretUnavailable": (503, "secret_unavailable", True, "account"),
     "SendRecordUnavailable": (503, "send_record_unavailable", True, "account"),
-    "SendRecordUnavailable": (503, "send_record_unavailable", True, "account"),
     "QueueUnavailable": (503, "queue_unavailable", True, "account"),
     "SendingPaused": (503, "sending_paused", True, "account"),
     "ConfigurationError": (500, "configuration_error", False, "account"),
@@ -123,6 +122,12 @@ def test_error_text_includes_certcentrals_own_messages():
         == "CertCentral refused the request. (CertCentral said: invalid_locale: Bad locale.; invalid_order_status)"
     )
     assert error.message == "CertCentral refused the request."
+
+
+def test_entry_without_a_code_is_shown_by_its_message():
+    error = RequestRejected("Refused.", upstream_errors=(UpstreamError("", "Bad locale."), UpstreamError("a", "")))
+
+    assert str(error) == "Refused. (CertCentral said: Bad locale.; a)"
 
 
 def test_unknown_details_are_none():

@@ -24,7 +24,7 @@ from dv_resend import app
 from dv_resend.core.orders import ListedOrder, NameStatus
 from dv_resend.errors import InvalidRequest, ResendError
 from dv_resend.handlers.events import source_of
-from unit.fakes import FakeCertCentral, FakeClaims, FakeContacts, FakeQueue
+from unit.fakes import FakeCertCentral, FakeContacts, FakeQueue, FakeSendRecords
 from unit.samples import SAMPLES as ORIGINALS
 from unit.samples import SOURCES
 
@@ -52,13 +52,12 @@ class Function:
             NameStatus("example2.com", "pending", ("sub.example2.com",)),
         )
         self.parts = app._Parts()
-        self.claims = FakeClaims()
-        vars(self.parts).update(certcentral=self.certcentral, claims=self.claims, queue=FakeQueue())
+        self.records = FakeSendRecords()
+        vars(self.parts).update(certcentral=self.certcentral, records=self.records, queue=FakeQueue())
 
     def start_anew(self) -> None:
         self.certcentral.journal.clear()
-        self.claims.claims.clear()
-        self.claims.reminders.clear()
+        self.records.records.clear()
 
     @property
     def sent(self) -> list[tuple[int, dict[str, Any]]]:
@@ -93,15 +92,16 @@ texts = st.text(max_size=12) | st.sampled_from(
         *("", "0", "1", "true", "null", "{}", "[]", '{"order_id": 7}', "9", "９", "2026-11-20", "en", "en_US"),
         *("PUT", "put", "status", "sweep", "Resend DV Emails", "Scheduled Event", "aws:sqs"),
         *("example.com", "*.example.com", "bücher.example", "admin@example.com"),
+        *("example.com.", "EXAMPLE.com", "Admin@Example.com.", f"{PERSONAL}."),
         *(PERSONAL, f"<{PERSONAL}>", f"x {PERSONAL}, y"),
         *("\ud800", "\x00", "\u202e", "\r\nX: 1", "%2e%2e", "x" * 10**5),
-        *("/services/v2/order/certificate/7/resend-emails", "/prod/services/v2/order/certificate/7/resend-emails"),
+        *("/services/v2/order/certificate/7/resend-emails", "/a/b/services/v2/order/certificate/7/resend-emails/"),
     ]
 )
 names = texts | st.sampled_from(
     [
         *("order_id", RECIPIENTS, "domain", "email", "email_domain", "locale", "dry_run", "force", "requested_by"),
-        *("action", "offset", "detail", "detail-type", "id", "waiting_since", "day"),
+        *("action", "offset", "detail", "detail-type", "id", "replay-name", "waiting_since", "day"),
         *("Records", "body", "eventSource", "messageId", "receiptHandle", "attributes", "ApproximateReceiveCount"),
         *("requestContext", "http", "method", "httpMethod", "rawPath", "path", "isBase64Encoded"),
         *("queryStringParameters", "multiValueQueryStringParameters"),
@@ -126,6 +126,7 @@ plausible_fields = st.sampled_from(
         *(("order_id", 8), ("order_id", "8"), ("force", True), ("dry_run", True), ("dry_run", "true")),
         *((RECIPIENTS, []), (RECIPIENTS, None), ("locale", "de"), ("locale", None), ("requested_by", "me")),
         *(("email", PERSONAL), ("cc", PERSONAL), ("httpMethod", "GET"), ("httpMethod", "put")),
+        *(("replay-name", name) for name in ("replay-of-november", None)),
         *(("queryStringParameters", {"dry_run": text}) for text in ("true", "True", "1", "", "false")),
         *(("queryStringParameters", {name: "true"}) for name in ("force", "dryrun", "DRY_RUN")),
         *(("multiValueQueryStringParameters", {"dry_run": given}) for given in (["true"], ["false", "true"], [])),
@@ -182,7 +183,9 @@ def _changed_body(draw: Any, text: str) -> str:
     for _ in range(draw(st.integers(0, 2))):
         _change(draw, body)
     text = json.dumps(body, ensure_ascii=draw(st.booleans()))
-    match draw(st.sampled_from(["keep", "keep", "keep", "replace", "repeat fields", "cut", "insert"])):
+    match draw(st.sampled_from(["keep", "keep", "keep", "mark", "replace", "repeat fields", "cut", "insert"])):
+        case "mark":
+            return "\ufeff" + text
         case "replace":
             return draw(st.sampled_from(["null", "[]", "true", " "]) | texts)
         case "repeat fields" if text.startswith("{") and len(text) > 2:
@@ -225,7 +228,7 @@ def _asked_for(event: Any) -> list[dict[str, Any]]:
         case "direct":
             requests = [event]
         case "event":
-            requests = [event.get("detail")]
+            requests = [] if "replay-name" in event else [event.get("detail")]
         case "http":
             requests = [_http_request(event)]
         case "queue":
@@ -247,22 +250,32 @@ def _http_request(event: dict[str, Any]) -> dict[str, Any]:
             flags[name] = several[0] if len(several) == 1 else several
     method = event.get("httpMethod", _dict(_dict(event.get("requestContext")).get("http")).get("method"))
     path = event.get("rawPath", event.get("path"))
-    text = event.get("body")
-    body = {} if text in (None, "") else _json(text, unique=True, in_base64=bool(event.get("isBase64Encoded")))
-    if method != "PUT" or not isinstance(path, str) or not path.endswith("/resend-emails"):
+    body = _http_body(event)
+    if method != "PUT" or not isinstance(path, str) or not path.removesuffix("/").endswith("/resend-emails"):
         return {}
     if flags.keys() - {"dry_run", "force"} or not all(flag in ("true", "false") for flag in flags.values()):
         return {}
     if not isinstance(body, dict) or body.keys() - {RECIPIENTS, "locale"}:
         return {}
-    return {**body, "order_id": path.split("/")[-2], "dry_run": flags.get("dry_run") == "true"}
+    return {**body, "order_id": path.removesuffix("/").split("/")[-2], "dry_run": flags.get("dry_run") == "true"}
+
+
+def _http_body(event: dict[str, Any]) -> Any:
+    text: Any = event.get("body")
+    if text is None:
+        return {}
+    try:
+        text = (b64decode(text).decode() if event.get("isBase64Encoded") else str(text)).removeprefix("\ufeff")
+    except (ValueError, TypeError):
+        return None
+    return {} if text == "" or text.strip() == "null" else _json(text, unique=True)
 
 
 def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _json(text: Any, *, unique: bool = False, in_base64: bool = False) -> Any:
+def _json(text: Any, *, unique: bool = False) -> Any:
     """Read JSON; if ``unique``, no field of an object may be repeated. Return ``None`` if it cannot be read."""
 
     def fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -271,7 +284,7 @@ def _json(text: Any, *, unique: bool = False, in_base64: bool = False) -> Any:
         return dict(pairs)
 
     try:
-        return json.loads(b64decode(text) if in_base64 else text, object_pairs_hook=fields)
+        return json.loads(text, object_pairs_hook=fields)
     except (ValueError, TypeError, RecursionError):
         return None
 
@@ -279,7 +292,8 @@ def _json(text: Any, *, unique: bool = False, in_base64: bool = False) -> Any:
 def _allows(request: dict[str, Any], order_id: int, body: dict[str, Any]) -> bool:
     """Whether a request asks for exactly this: the order, nobody but the recipients it names, and its locale."""
     named = request.get(RECIPIENTS, [])
-    asked = {str(_dict(recipient).get("email")).casefold() for recipient in named} if isinstance(named, list) else set()
+    named = named if isinstance(named, list) else []
+    asked = {str(_dict(recipient).get("email")).casefold().removesuffix(".") for recipient in named}
     mailed = {recipient["email"].casefold() for recipient in body.get(RECIPIENTS, [])}
     # Domains in Unicode are sent as A-labels.
     comparable = all(address.isascii() for address in asked)

@@ -84,6 +84,7 @@ def test_metric_names_are_fixed():
         "UpstreamLatency",
         "PendingOrders",
         "RemindersEnqueued",
+        "RemindersMissed",
         "StuckOrders",
         "OldestPendingDays",
     }

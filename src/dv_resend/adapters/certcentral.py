@@ -25,10 +25,12 @@ from dv_resend.errors import (
     PermissionDenied,
     RateLimited,
     RequestRejected,
+    ResendError,
 )
 
 if TYPE_CHECKING:
-    from dv_resend.adapters.certcentral_http import CertCentralHttp, Response
+    from dv_resend.adapters.certcentral_http import CertCentralHttp
+    from dv_resend.adapters.certcentral_response import Response
 
 # A thousand orders, some of them with hundreds of names.
 PAGE_LIMIT_BYTES = 8 * 1024 * 1024
@@ -36,6 +38,11 @@ PAGE_SIZE = 1000
 
 # The longest domain name, and a wildcard's star (RFC 1035, 2.3.4).
 MAX_NAME = 255
+
+_ORDERS = "/order/certificate"
+# 4xx that say that a server stopped waiting (408, 499) or wants the request again (425), not that nothing was done.
+_GAVE_UP = frozenset({408, 425, 499})
+_NOT_FOUND = frozenset({"not_found|order", "not_found"})
 
 
 class CertCentralClient:
@@ -55,12 +62,17 @@ class CertCentralClient:
 
     def get_order(self, order_id: int, deadline: float) -> Order:
         """Return what decides whether a resend helps (order info page). Safe to repeat."""
-        data = self._get_json(Call("GET", f"/order/certificate/{order_id}"), deadline)
-        _require_same_order(data.get("id"), order_id)
+        data, response = self._get_json(Call("GET", f"{_ORDERS}/{order_id}"), deadline)
+        _require_same_order(data.get("id"), order_id, response)
+        status = printable_text(data.get("status"))
+        product_type = printable_text(as_dict(data.get("product")).get("type"))
+        # Without these, it would be judged as an order that no email can help.
+        if status is None or product_type is None:
+            raise _not_the_thing_asked_for(response, "an order without status or product")
         return Order(
             order_id=order_id,
-            status=printable_text(data.get("status")),
-            product_type=printable_text(as_dict(data.get("product")).get("type")),
+            status=status,
+            product_type=product_type,
             dcv_method=printable_text(data.get("dcv_method")),
             waiting_since=_waiting_since(data),
             names=_names(as_dict(data.get("certificate")).get("dns_names")),
@@ -73,16 +85,18 @@ class CertCentralClient:
         """
         query = {f"filters[status][{index}]": status for index, status in enumerate(statuses)}
         query |= {"sort": "date_created", "limit": str(PAGE_SIZE), "offset": str(offset)}
-        call = Call("GET", f"/order/certificate?{urlencode(query)}", body_limit=PAGE_LIMIT_BYTES)
-        rows = self._get_json(call, deadline).get("orders")
-        if not isinstance(rows, list):
-            raise CertCentralUnavailable("CertCentral's response holds no list of orders. Try again later.")
-        return [_listed_order(row) for row in map(as_dict, rows)]
+        call = Call("GET", f"{_ORDERS}?{urlencode(query)}", body_limit=PAGE_LIMIT_BYTES)
+        data, response = self._get_json(call, deadline)
+        rows = data.get("orders")
+        page = [as_dict(row) for row in rows[:PAGE_SIZE]] if isinstance(rows, list) else []
+        if not isinstance(rows, list) or (page and not any(page)):
+            raise _not_the_thing_asked_for(response, "no list of orders")
+        return [_listed_order(row) for row in page]
 
     def get_order_status(self, order_id: int, deadline: float) -> OrderStatus:
         """Return how far validation has come (validation status page). Safe to repeat."""
-        data = self._get_json(Call("GET", f"/order/certificate/{order_id}/validation"), deadline)
-        _require_same_order(data.get("order_id"), order_id)
+        data, response = self._get_json(Call("GET", f"{_ORDERS}/{order_id}/validation"), deadline)
+        _require_same_order(data.get("order_id"), order_id, response)
         entries = data.get("dns_name_validations")
         now = self._clock()
         return OrderStatus(
@@ -95,83 +109,91 @@ class CertCentralClient:
         )
 
     def resend_emails(self, order_id: int, body: dict[str, object], deadline: float) -> None:
-        """Have the DCV emails of an order sent again (resend-emails page; success is 204, any 2xx is accepted).
+        """Have the DCV emails of an order sent again (resend-emails page; success is 204).
 
         Not safe to repeat: each success is an email to a person. Raises `OutcomeUnknown` if the email may or may not
         have been sent; every other error means that it was certainly not sent.
         """
-        response = self._call(Call("PUT", f"/order/certificate/{order_id}/resend-emails", body), deadline)
-        if not 200 <= response.status < 300:
+        call = Call("PUT", f"{_ORDERS}/{order_id}/resend-emails", body)
+        response = self._call(call, deadline)
+        if not _says_sent(response):
             raise OutcomeUnknown(
-                f"CertCentral answered the resend of order {order_id} with status {response.status}. The email may "
-                "have been sent. Check whether it arrived before you force another one.",
+                f"CertCentral answered the resend of order {order_id} with status {response.status} and "
+                f"{response.description}. The email may or may not have been sent. Check whether it arrived before "
+                "you force another one.",
                 upstream_status=response.status,
                 upstream_errors=response.errors,
-            )
-        if response.body is None or response.is_html:
-            raise OutcomeUnknown(
-                f"The response to the resend of order {order_id} was cut off, or is a web page and not CertCentral's. "
-                "The email may not have been sent. Check whether it arrived before you force another one.",
-                upstream_status=response.status,
             )
 
-    def _get_json(self, call: Call, deadline: float) -> dict[str, Any]:
+    def _get_json(self, call: Call, deadline: float) -> "tuple[dict[str, Any], Response]":
+        """Return the object that a query is answered with, and the response that holds it."""
         response = self._call(call, deadline)
-        data = response.json if 200 <= response.status < 300 else None
-        if not isinstance(data, dict):
-            raise CertCentralUnavailable(
-                f"CertCentral answered a query with status {response.status} and no usable data. Try again later.",
-                retry_after=response.retry_after,
-                upstream_status=response.status,
-                upstream_errors=response.errors,
-            )
-        return data
+        if not 200 <= response.status < 300 or not isinstance(response.json, dict) or response.holds_errors:
+            raise _not_the_thing_asked_for(response, response.description)
+        return response.json, response
 
     def _call(self, call: Call, deadline: float) -> "Response":
+        """Return the response; raise the error that it means if it is a refusal."""
         response = self._http.call(call, deadline)
-        _raise_for_status(call, response)
+        if 400 <= response.status < 500 and response.status not in _GAVE_UP:
+            raise _refusal(call, response)
         return response
 
 
-def _raise_for_status(call: Call, response: "Response") -> None:
-    """Raise the error that a 4xx means; return for everything else (errors page, rate limits page)."""
-    status, errors = response.status, response.errors
-    if not 400 <= status < 500:
-        return
-    upstream: dict[str, Any] = {"upstream_status": status, "upstream_errors": errors}
-    codes = {error.code for error in errors}
+def _says_sent(response: "Response") -> bool:
+    """Whether the response to a PUT says that it was done. A page, a text or an error with a 2xx says nothing."""
+    if not 200 <= response.status < 300 or response.body is None:
+        return False
+    return not response.body or (response.is_json and not response.is_html and not response.holds_errors)
+
+
+def _not_the_thing_asked_for(response: "Response", what: str) -> CertCentralUnavailable:
+    """Return the error that says ``what`` arrived. Nothing follows from it for the order."""
+    return CertCentralUnavailable(
+        f"CertCentral did not answer with what was asked for, but with status {response.status} and {what}. Nothing "
+        "was sent. Try again later.",
+        retry_after=response.retry_after,
+        upstream_status=response.status,
+        upstream_errors=response.errors,
+    )
+
+
+def _refusal(call: Call, response: "Response") -> ResendError:
+    """Return the error that a 4xx means (errors page, rate limits page). Nothing was sent."""
+    status, codes = response.status, response.codes
+    upstream: dict[str, Any] = {"upstream_status": status, "upstream_errors": response.errors}
     if response.rejects_key:
-        raise ApiKeyRejected("CertCentral rejects the API key. Store a valid key in the secret.", **upstream)
+        return ApiKeyRejected("CertCentral rejects the API key. Store a valid key in the secret.", **upstream)
+    # CertCentral's refusals have codes. Something else answered otherwise: a firewall, for example.
+    if response.is_html or (not codes and (status in (401, 403) or (call.method == "GET" and status != 429))):
+        return _not_the_thing_asked_for(response, response.description)
     if status == 403:
-        raise PermissionDenied(
+        return PermissionDenied(
             "The API key is not allowed to do this. Check its role (orders), its user's access and the account's IP "
             "rules.",
             **upstream,
         )
     if status == 429:
-        raise RateLimited(
+        return RateLimited(
             "CertCentral's request limit is reached. Nothing was sent.", retry_after=response.retry_after, **upstream
         )
-    if status == 404 and "not_found|route" in codes:
-        raise ConfigurationError("CertCentral does not know this path. Check CERTCENTRAL_BASE_URL.", **upstream)
-    if status == 404 and codes & {"not_found|order", "not_found"}:
-        raise OrderNotFound(
+    if status == 404 and ("not_found|route" in codes or (codes & _NOT_FOUND and call.path.startswith(f"{_ORDERS}?"))):
+        return ConfigurationError("CertCentral does not know this path. Check CERTCENTRAL_BASE_URL.", **upstream)
+    if status == 404 and codes & _NOT_FOUND:
+        return OrderNotFound(
             "CertCentral knows no such order under this key. Check the order id and the account.", **upstream
         )
-    # If a 4xx to a query has no codes of CertCentral's, something else answered: a firewall, for example.
-    if call.method == "PUT" or codes:
-        raise RequestRejected("CertCentral refused the request.", **upstream)
+    return RequestRejected("CertCentral refused the request.", **upstream)
 
 
 def _waiting_since(order: dict[str, Any]) -> datetime | None:
-    """Return when the request was made that waits for validation.
+    """Return when the request was made that waits for validation; ``None`` if nothing tells.
 
     A reissue is among the order's ``requests``. How its type is spelt is not documented, so the newest request counts
-    if none is called a reissue.
+    if none is called a reissue. Without dated requests, it is the date of the certificate.
     """
-    created = parse_timestamp(order.get("date_created"))
-    if order.get("status") != "reissue_pending":
-        return created
+    if str(order.get("status")).casefold() != "reissue_pending":
+        return parse_timestamp(order.get("date_created"))
     requests = order.get("requests")
     dated = [
         (moment, "reissue" in str(request.get("type")).casefold())
@@ -179,7 +201,9 @@ def _waiting_since(order: dict[str, Any]) -> datetime | None:
         if (moment := parse_timestamp(request.get("date"))) is not None
     ]
     reissues = [moment for moment, is_reissue in dated if is_reissue] or [moment for moment, _ in dated]
-    return max(reissues, default=None)
+    if not reissues:
+        return parse_timestamp(as_dict(order.get("certificate")).get("date_created"))
+    return max(reissues)
 
 
 def _name_status(entry: dict[str, Any], now: float) -> NameStatus:
@@ -197,19 +221,24 @@ def _names(value: object) -> tuple[str, ...]:
     return tuple(to_a_label(text) for text in texts if text is not None)
 
 
-def _require_same_order(answered: object, order_id: int) -> None:
+def _require_same_order(answered: object, order_id: int, response: "Response") -> None:
+    if _order_id(answered) is None:
+        raise _not_the_thing_asked_for(response, "no order")
     # In place of an order id, CertCentral also accepts a certificate's serial number (order info page).
-    if answered is not None and str(answered) != str(order_id):
+    if str(answered) != str(order_id):
         raise OrderNotFound(f"CertCentral answered with another order than {order_id}. Check the order id.")
 
 
-def _listed_order(row: dict[str, Any]) -> ListedOrder:
+def _order_id(value: object) -> int | None:
     try:
-        order_id = parse_order_id(row.get("id"))  # a number or, in some answers, a string
+        return parse_order_id(value)  # a number or, in some answers, a string
     except InvalidRequest:
-        order_id = None
+        return None
+
+
+def _listed_order(row: dict[str, Any]) -> ListedOrder:
     return ListedOrder(
-        order_id=order_id,
+        order_id=_order_id(row.get("id")),
         status=printable_text(row.get("status")),
         product_type=printable_text(as_dict(row.get("product")).get("type")),
         created=parse_timestamp(row.get("date_created")),

@@ -1,19 +1,14 @@
-"""One HTTP exchange with CertCentral: connections, time-outs, retries, the key, and the response.
+"""One HTTP exchange with CertCentral: connections, time-outs, retries, the key, and where a response ends.
 
 A resend is an email to a person. So the PUT is sent once: it is tried again only if it provably never reached
-CertCentral, and every doubt becomes `OutcomeUnknown`. "Recorded" means seen in a real exchange.
+CertCentral, and every doubt becomes `OutcomeUnknown`.
 """
 
 import json
 import random
-import ssl
 import time
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-from functools import cached_property
+from dataclasses import dataclass
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Literal
 
@@ -21,12 +16,13 @@ import requests
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 
 from dv_resend import __version__
-from dv_resend.adapters.certcentral_connection import new_session
-from dv_resend.core.addresses import mask_addresses
-from dv_resend.core.untrusted import as_dict, printable_text
-from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown, UpstreamError
+from dv_resend.adapters.certcentral_connection import UntrustedCertificate, new_session
+from dv_resend.adapters.certcentral_response import Response, decompress, parse_retry_after
+from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import urllib3
 
     from dv_resend.adapters.api_key import ApiKey
@@ -39,8 +35,6 @@ MARGIN_SECONDS = 3.0
 IDLE_LIMIT_SECONDS = 30.0
 ATTEMPTS = 3
 BODY_LIMIT_BYTES = 1024 * 1024
-MAX_RETRY_AFTER_SECONDS = 24 * 3600
-_MAX_UPSTREAM_ERRORS = 5
 
 
 @dataclass(frozen=True)
@@ -56,65 +50,6 @@ class Call:
     path: str
     body: dict[str, object] | None = None
     body_limit: int = BODY_LIMIT_BYTES
-
-
-@dataclass(frozen=True)
-class Response:
-    """One response of CertCentral, or of whatever answered in its place. ``body`` is ``None`` if it was unreadable.
-
-    ``key`` is the key of the request: if the response echoes it, it is removed from what is read.
-
-    Example:
-        >>> body = b'{"errors": [{"code": "not_found|order"}]}'
-        >>> Response(404, body, key="-", content_type="", retry_after=None).errors[0].code
-        'not_found|order'
-    """
-
-    status: int
-    body: bytes | None
-    key: str = field(repr=False)
-    content_type: str
-    retry_after: int | None
-
-    @property
-    def is_html(self) -> bool:
-        """Whether this is a web page, as a firewall in front of CertCentral sends it (recorded: Imperva)."""
-        body = (self.body or b"").lstrip(b"\xef\xbb\xbf \t\r\n")
-        return bool(body) and (body.startswith(b"<") or "html" in self.content_type.lower())
-
-    @cached_property
-    def errors(self) -> tuple[UpstreamError, ...]:
-        """The entries of ``errors``: a list (errors page), a single object (old fixtures), or absent."""
-        entries = as_dict(self.json).get("errors")
-        found = []
-        for entry in entries[:_MAX_UPSTREAM_ERRORS] if isinstance(entries, list) else [entries]:
-            item = as_dict(entry)
-            nested = item.get("errors")
-            item = as_dict(nested[0]) if isinstance(nested, list) and nested else item
-            if (code := printable_text(item.get("code"), 128)) is not None:
-                found.append(UpstreamError(code, mask_addresses(printable_text(item.get("message"), 300) or "")))
-        return tuple(found)
-
-    @property
-    def rejects_key(self) -> bool:
-        """Whether the key itself is rejected: 403 with this code (recorded); older clients knew 401."""
-        return self.status == 401 or (
-            self.status == 403
-            and any(
-                error.code.rpartition("|")[2] in ("access_denied_invalid_key", "invalid_key") for error in self.errors
-            )
-        )
-
-    @cached_property
-    def json(self) -> object:
-        """The parsed body, or ``None`` if it is not JSON."""
-        try:
-            data = json.loads(self.body or b"")
-            # The key is searched after parsing: in the body it may be escaped, or in another encoding.
-            text = json.dumps(data, ensure_ascii=False)
-            return json.loads(text.replace(self.key, "[key]")) if self.key in text else data
-        except (ValueError, RecursionError):
-            return None
 
 
 class CertCentralHttp:
@@ -222,7 +157,7 @@ class CertCentralHttp:
                 body=self._read(response, body_limit),
                 key=key,
                 content_type=response.headers.get("Content-Type", ""),
-                retry_after=_parse_retry_after(response.headers.get("Retry-After"), self._clock()),
+                retry_after=parse_retry_after(response.headers.get("Retry-After"), self._clock()),
             )
         finally:
             self._last_used = self._clock()
@@ -231,7 +166,7 @@ class CertCentralHttp:
     def _drop_idle_connection(self) -> None:
         idle = self._clock() - self._last_used
         # A clock that was set back is no proof of a fresh connection.
-        if not 0 <= idle <= IDLE_LIMIT_SECONDS:
+        if not 0 <= idle < IDLE_LIMIT_SECONDS:
             self._session.close()
 
     def _require_time(self, deadline: float) -> None:
@@ -246,27 +181,34 @@ class CertCentralHttp:
         return min(self._timeout_seconds, self._read_until - self._clock())
 
     def _read(self, response: requests.Response, limit: int) -> bytes | None:
-        """Return the body, or ``None`` if it is cut off, too large, or too slow."""
+        """Return the body, or ``None`` if it is cut off, too large, or too slow.
+
+        The connection is kept only if it is certain where the response ended; then `certcentral_connection` decides.
+        """
         raw: urllib3.HTTPResponse = response.raw
-        if response.status_code == requests.codes.no_content:
-            # A 204 ends with its headers (RFC 9112, 6.3). Some edges announce a body all the same.
-            if "Transfer-Encoding" in response.headers or "Content-Length" in response.headers:
-                response.close()
-            else:
-                raw.release_conn()
+        announced = "Transfer-Encoding" in response.headers or "Content-Length" in response.headers
+        if response.status_code == requests.codes.not_modified or (
+            response.status_code == requests.codes.no_content and announced
+        ):
+            # Both end with their headers (RFC 9112, 6.3). Some edges announce a body, or send one, all the same.
+            response.close()
             return b""
-        body = b""
+        body = bytearray()
         try:
+            if not _is_framed(response.headers):
+                raise ValueError
             while chunk := raw.read1(65536, decode_content=False):
                 body += chunk
                 if len(body) > limit:
-                    response.close()
-                    return None
+                    raise ValueError
+            if response.status_code != requests.codes.no_content and not (announced or body):
+                # The connection ended without a body, so nobody knows whether there was to be one.
+                raise ValueError
         except (HTTPError, HTTPException, OSError, ValueError):
             response.close()
             return None
         raw.release_conn()
-        return _decompress(body, response.headers.get("Content-Encoding", ""), limit)
+        return decompress(bytes(body), response.headers.get("Content-Encoding", ""), limit)
 
 
 # ---------------------------------------------------------------- failures
@@ -281,10 +223,10 @@ def _surely_not_sent(error: Exception) -> bool:
 
 
 def _is_certificate_error(error: Exception) -> bool:
-    """Whether the TLS handshake ended because the server's certificate failed verification."""
+    """Whether the handshake of a new connection ended because the server's certificate failed verification."""
     cause = error.args[0] if isinstance(error, requests.exceptions.SSLError) and error.args else None
     reason = cause.reason if isinstance(cause, MaxRetryError) else cause
-    return any(isinstance(arg, ssl.SSLCertVerificationError) for arg in getattr(reason, "args", ()))
+    return any(isinstance(arg, UntrustedCertificate) for arg in getattr(reason, "args", ()))
 
 
 def _reason(error: Exception) -> str:
@@ -293,36 +235,15 @@ def _reason(error: Exception) -> str:
     return type(error).__name__
 
 
-# ---------------------------------------------------------------- the response's parts
+# ---------------------------------------------------------------- where a response ends
 
 
-def _parse_retry_after(text: str | None, now: float) -> int | None:
-    """Return the seconds of a ``Retry-After`` (seconds or a date), ``None`` if it is absent or unusable."""
-    if text is None:
-        return None
-    try:
-        if text.strip().isdecimal():
-            seconds = float(text)
-        else:
-            moment = parsedate_to_datetime(text)
-            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
-    except (ValueError, OverflowError):
-        return None
-    return round(min(max(seconds, 1), MAX_RETRY_AFTER_SECONDS))
+def _is_framed(headers: "Mapping[str, str]") -> bool:
+    """Whether the headers say in one known way where the body ends, or do not say it at all (RFC 9112, 6).
 
-
-def _decompress(body: bytes, encoding: str, limit: int) -> bytes | None:
-    """Undo gzip or deflate; ``None`` if the result exceeds the limit, is cut off, or has another encoding."""
-    if len(body) > limit:
-        return None
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity") or not body:
-        return body
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        return None
-    decompressor = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    try:
-        decompressed = decompressor.decompress(body, limit)
-    except zlib.error:
-        return None
-    return decompressed if decompressor.eof else None
+    Any other way may be understood differently by whatever is between us and CertCentral.
+    """
+    encoding, length = headers.get("Transfer-Encoding"), headers.get("Content-Length")
+    if encoding is not None:
+        return encoding.strip().lower() == "chunked" and length is None
+    return length is None or (length.isascii() and length.isdecimal())

@@ -152,6 +152,8 @@ def _addresses(texts: Iterable[str]) -> tuple[str, ...]:
     """Keep the valid addresses, in a comparable form and sorted."""
     found = set()
     for text in texts:
+        if text.endswith("."):
+            continue  # `parse_email` forgives callers a final dot, but no CA takes such a record for an address
         try:
             found.add(parse_email(text, "contact"))
         except InvalidRequest:

@@ -16,25 +16,38 @@ if TYPE_CHECKING:
 # The local parts at which a CA may construct a DCV address (BR 3.2.2.4.4).
 ROLE_LOCAL_PARTS = frozenset({"admin", "administrator", "hostmaster", "postmaster", "webmaster"})
 
+MAX_EMAIL = 254
+
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.ASCII)
 # A dot-atom (RFC 5322). Quoted local parts are rejected: no CA constructs them and nobody publishes them.
 _LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
-_ADDRESS = re.compile(r"[^\s@<>\"'(),:;]+@[^\s@<>\"'(),:;]+")
 
+# An at-sign as upstream may write it: full-width, percent-encoded (also twice), or as a character reference of HTML.
+# Before it may be what shows as a space, or not at all.
+_SPACE = r"[\s\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]{0,5}"
+_AT = r"(?:[@\uff20\ufe6b]|%(?:25)*40|&[#]0*64;|&[#]x0*40;|&commat;)"
+# A text between separators, or a quoted local part; and the at-sign after it, if there is one. Each character is read a
+# bounded number of times: a text without at-signs must not be slow.
+_BEFORE_AT = re.compile(
+    rf"""(?P<local>"(?:[^"\\]|\\.){{0,256}}+"(?={_SPACE}{_AT}) | (?:(?!{_AT})[^\s<>"(),:;@\uff20\ufe6b])++)
+    (?P<at>["']?(?:\([^()]{{0,100}}\))?{_SPACE}{_AT})?""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
 
 # ---------------------------------------------------------------- valid forms
 
 
 def parse_domain(value: object, field: str, *, wildcard: bool = False) -> str:
-    """Return a domain name lower-cased, as A-labels; ``*.`` in front is kept if ``wildcard`` allows it.
+    """Return a domain name lower-cased, as A-labels, without the dot that may end it.
 
-    Raises `InvalidRequest` that names the ``field``, also for a single label and for an IP address.
+    ``*.`` in front is kept if ``wildcard`` allows it. Raises `InvalidRequest` that names the ``field``, also for a
+    single label and for an IP address.
     """
     error = InvalidRequest(field, "must be a domain name such as www.example.com.")
-    if not isinstance(value, str) or len(value) > 253:
+    if not isinstance(value, str) or len(value.removesuffix(".")) > 253:
         raise error
     star = "*." if wildcard and value.startswith("*.") else ""
-    name = value.removeprefix(star)
+    name = value.removeprefix(star).removesuffix(".")
     if not name.isascii():
         # Imported only here: few names need it, and its tables are large.
         import idna
@@ -51,18 +64,23 @@ def parse_domain(value: object, field: str, *, wildcard: bool = False) -> str:
 
 
 def parse_email(value: object, field: str) -> str:
-    """Return an address with its host lower-cased, as A-labels; raise `InvalidRequest` that names the ``field``."""
+    """Return an address with its host as `parse_domain` returns it; a role address is lower-cased as a whole.
+
+    Raises `InvalidRequest` that names the ``field``.
+    """
     error = InvalidRequest(field, "must be one email address such as admin@example.com.")
-    if not isinstance(value, str) or len(value) > 254:
+    if not isinstance(value, str) or len(value.removesuffix(".")) > MAX_EMAIL:
         raise error
     local_part, at, host = value.rpartition("@")
     if not at or len(local_part) > 64 or not _LOCAL_PART.fullmatch(local_part):
         raise error
+    if local_part.lower() in ROLE_LOCAL_PARTS:
+        local_part = local_part.lower()
     try:
         address = f"{local_part}@{parse_domain(host, field)}"
     except InvalidRequest:
         raise error from None
-    if len(address) > 254:
+    if len(address) > MAX_EMAIL:
         raise error
     return address
 
@@ -70,7 +88,7 @@ def parse_email(value: object, field: str) -> str:
 def to_a_label(name: str) -> str:
     """Return a CertCentral name as A-labels, or lower-cased if it is not a valid domain name."""
     try:
-        return parse_domain(name.removesuffix("."), "name", wildcard=True)
+        return parse_domain(name, "name", wildcard=True)
     except InvalidRequest:
         return name.lower()
 
@@ -95,8 +113,17 @@ def mask_address(address: str) -> str:
 
 
 def mask_addresses(text: str) -> str:
-    """Mask every address in a text."""
-    return _ADDRESS.sub(lambda match: mask_address(match[0]), text)
+    """Mask every address in a text, however its at-sign is written: whatever stands before one is hidden."""
+    return _BEFORE_AT.sub(_masked, text)
+
+
+def _masked(match: re.Match[str]) -> str:
+    # Quotes around a whole address belong to the text.
+    local_part = match["local"].strip("\"'")
+    if match["at"] is None or local_part.casefold() in ROLE_LOCAL_PARTS:
+        return match[0]
+    mark = match["local"][: len(match["local"]) - len(match["local"].lstrip("'"))]
+    return f"{mark}{local_part[:1]}***{match['at']}"
 
 
 # ---------------------------------------------------------------- what a CA may construct

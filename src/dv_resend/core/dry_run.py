@@ -4,20 +4,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from dv_resend.core.addresses import authorization_domains, constructed_addresses, without_wildcard
+from dv_resend.core.addresses import (
+    MAX_EMAIL,
+    authorization_domains,
+    constructed_addresses,
+    parse_domain,
+    without_wildcard,
+)
 from dv_resend.core.advice import advise
 from dv_resend.core.eligibility import check_eligible, without_validated
+from dv_resend.core.orders import NameStatus, OrderStatus
 from dv_resend.core.people import attempt_of, narrowed, people_of
 from dv_resend.core.plan import NameReport, ResendPlan
-from dv_resend.core.recipients import MAX_SHOWN, Contacts, check_recipients, domains_to_look_up
+from dv_resend.core.recipients import MAX_SHOWN, Contacts, check_recipients, domains_to_look_up, judge
+from dv_resend.core.requests import Recipient
 from dv_resend.core.send_record import Duplicate, InProgress, Send, Unknown
 from dv_resend.errors import InvalidRequest, OrderNotEligible, RecipientNotAllowed, RecipientUnverified, SendingPaused
 
 if TYPE_CHECKING:
     from dv_resend.config import Config
-    from dv_resend.core.orders import Order, OrderStatus
+    from dv_resend.core.orders import Order
     from dv_resend.core.ports import CertCentral, ContactLookup
-    from dv_resend.core.requests import Invocation, Recipient, ResendRequest
+    from dv_resend.core.requests import Invocation, ResendRequest
     from dv_resend.core.send_guard import SendGuard
 
 
@@ -56,7 +64,7 @@ class DryRun:
         return replace(plan, advice=tuple(advise(plan)))
 
     def _without_advice(
-        self, request: "ResendRequest", invocation: "Invocation", order: "Order", validation: "OrderStatus"
+        self, request: "ResendRequest", invocation: "Invocation", order: "Order", validation: OrderStatus
     ) -> ResendPlan:
         names = _names(validation)
         paused = not self._settings.sending
@@ -114,7 +122,7 @@ class DryRun:
                 return request, InvalidRequest.__name__, None
 
 
-def _names(validation: "OrderStatus") -> list[NameReport]:
+def _names(validation: OrderStatus) -> list[NameReport]:
     """Return the names of the order, as far as CertCentral lists them."""
     return [
         NameReport(
@@ -133,23 +141,43 @@ def _report(
 ) -> tuple[NameReport, ...]:
     """Add who may be mailed about each name, and who would be; without a ``request``, nobody would."""
     reports = [
-        replace(
-            name,
-            accepted=_accepted(name.name, contacts[without_wildcard(name.name)]),
-            mailed=() if request is None else _mailed(request, name),
-            contacts_known=contacts[without_wildcard(name.name)].failure is None,
-        )
-        if name.needs_email
-        else name
+        _report_name(request, name, contacts[without_wildcard(name.name)]) if name.needs_email else name
         for name in names
     ]
     has_mx = lookup.has_mx(host for report in reports for host in report.hosts)
     return tuple(replace(report, has_mx={host: has_mx[host] for host in report.hosts}) for report in reports)
 
 
-def _accepted(name: str, contacts: Contacts) -> tuple[str, ...]:
-    addresses = [address for domain in authorization_domains(name) for address in constructed_addresses(domain)]
-    return tuple(dict.fromkeys([*addresses, *contacts.addresses[:MAX_SHOWN]]))
+def _accepted(name: str, contacts: Contacts) -> list[Recipient]:
+    """Return who may be mailed about a name of the order: a resend accepts each exactly so, with ``email_domain``."""
+    try:
+        parse_domain(name, "name", wildcard=True)
+    except InvalidRequest:
+        return []  # no request can name it
+    domain, *parents = authorization_domains(name)
+    addresses = dict.fromkeys([*constructed_addresses(domain), *contacts.addresses[:MAX_SHOWN]])
+    recipients = [
+        *(Recipient(name, address) for address in addresses),
+        *(Recipient(name, address, parent) for parent in parents for address in constructed_addresses(parent)),
+    ]
+    # One name is enough to judge these, and asking a whole order each time would take long.
+    order = OrderStatus(0, None, None, (NameStatus("", "", (name,)),))
+    return [
+        recipient
+        for recipient in recipients
+        if len(recipient.email) <= MAX_EMAIL and judge(recipient, order, {domain: contacts}).is_allowed
+    ]
+
+
+def _report_name(request: "ResendRequest | None", name: NameReport, contacts: Contacts) -> NameReport:
+    accepted = _accepted(name.name, contacts)
+    return replace(
+        name,
+        accepted=tuple(each.email for each in accepted if each.email_domain is None),
+        accepted_at_parents=tuple((each.email, each.email_domain) for each in accepted if each.email_domain),
+        mailed=() if request is None else _mailed(request, name),
+        contacts_known=contacts.failure is None,
+    )
 
 
 def _mailed(request: "ResendRequest", name: NameReport) -> Literal["default"] | tuple[str, ...]:
@@ -161,7 +189,7 @@ def _mailed(request: "ResendRequest", name: NameReport) -> Literal["default"] | 
 
 
 def _objection(
-    recipients: "Sequence[Recipient]", validation: "OrderStatus", contacts: Mapping[str, Contacts]
+    recipients: Sequence[Recipient], validation: OrderStatus, contacts: Mapping[str, Contacts]
 ) -> RecipientNotAllowed | RecipientUnverified | None:
     try:
         check_recipients(recipients, validation, contacts)

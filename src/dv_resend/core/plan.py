@@ -26,7 +26,8 @@ type Refusal = OrderNotEligible | RecipientNotAllowed | RecipientUnverified
 class NameReport:
     """What is known about one name of the order: who may be mailed about it, who would be, and which hosts accept mail.
 
-    ``accepted`` lists addresses at the name itself first; an address at a parent needs that parent as ``email_domain``.
+    ``accepted`` lists addresses that may be named as they are, ``accepted_at_parents`` those that also need the given
+    ``email_domain``.
     ``mailed`` is ``"default"`` if no recipients were named: DigiCert then chooses, at the name or at the ``scope`` of
     its validation. ``has_mx`` is by host; ``None`` means that DNS did not answer. ``contacts_known`` is false if DNS
     did not answer for the contacts.
@@ -41,6 +42,7 @@ class NameReport:
     validated: bool = False
     scope: str = ""
     accepted: tuple[str, ...] = ()
+    accepted_at_parents: tuple[tuple[str, str], ...] = ()
     mailed: Literal["default"] | tuple[str, ...] = ()
     has_mx: Mapping[str, bool | None] = field(default_factory=dict)
     contacts_known: bool = True
@@ -53,7 +55,9 @@ class NameReport:
     @property
     def hosts(self) -> list[str]:
         """The hosts of all its mailboxes."""
-        addresses = self.accepted if self.mailed == "default" else self.accepted + self.mailed
+        addresses = [*self.accepted, *(address for address, _ in self.accepted_at_parents)]
+        if self.mailed != "default":
+            addresses += self.mailed
         return list(dict.fromkeys(address.rpartition("@")[2] for address in addresses))
 
     def to_json(self) -> dict[str, object]:
@@ -62,6 +66,9 @@ class NameReport:
             "name": self.name,
             "status": self.status,
             "accepted": list(self.accepted),
+            "accepted_at_parents": [
+                {"email": address, "email_domain": domain} for address, domain in self.accepted_at_parents
+            ],
             "mailed": self.mailed if self.mailed == "default" else list(self.mailed),
             "mx": dict(self.has_mx),
         }

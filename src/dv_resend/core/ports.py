@@ -45,7 +45,11 @@ class CertCentral(Protocol):
 
 
 class SendRecords(Protocol):
-    """The store of send records. Every write is conditional: it counts only if nobody else has written meanwhile."""
+    """The store of send records. Every write is conditional: it counts only if nobody else has written meanwhile.
+
+    Example:
+        ``records.store(changed, instead_of=records.load("order#7"))``
+    """
 
     def load(self, record_id: str) -> "SendRecord":
         """Return the record, an empty one without revision if none is stored.

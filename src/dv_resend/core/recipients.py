@@ -84,9 +84,9 @@ def check_recipients(recipients: "Sequence[Recipient]", order: "OrderStatus", co
     ``contacts`` are those of `domains_to_look_up`. Raises `RecipientNotAllowed`, which says why, or
     `RecipientUnverified` if DNS or CertCentral did not answer.
     """
-    if recipients and order.names is None:
+    if order.names is None and not all(order.has(recipient.domain) for recipient in recipients):
         raise RecipientUnverified(
-            f"CertCentral does not list the names of order {order.order_id}, so named recipients cannot be checked. "
+            f"CertCentral does not list all names of order {order.order_id}, so not every recipient can be checked. "
             "Nothing was sent. Try again later, or leave the recipients out."
         )
     refused, unverified = [], []

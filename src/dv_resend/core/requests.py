@@ -104,7 +104,8 @@ class ResendRequest:
     def from_input(cls, fields: Mapping[str, object]) -> "ResendRequest":
         """Validate direct input: ``order_id`` and, optionally, the other fields.
 
-        Domains become lower-case A-labels, local parts stay as given, and duplicates are removed.
+        Domains become lower-case A-labels without a final dot, role addresses become lower-case, other local parts stay
+        as given, and duplicates are removed.
         Raises `InvalidRequest` that names the field. Unknown fields and ``null`` are errors too, so that a typo never
         widens the recipients.
         """
@@ -202,8 +203,8 @@ class Reminder:
     ``waiting_since`` and ``day`` say which reminder is due. Both are ``None`` if only the order itself can tell.
 
     Example:
-        >>> Reminder(123456789, date(2026, 11, 20), day=3).record_id
-        '123456789#2026-11-20#3'
+        >>> Reminder(123456789, date(2026, 11, 20), day=3).mark
+        '2026-11-20#3'
     """
 
     order_id: int
@@ -307,7 +308,7 @@ def _parse_recipients(value: object) -> tuple[Recipient, ...]:
 def _parse_recipient(item: object, path: str) -> Recipient:
     if not isinstance(item, dict):
         raise InvalidRequest(path, "must be an object with domain and email.")
-    reject_unknown_fields(item, frozenset({"domain", "email", "email_domain"}), f"{path}.")
+    reject_unknown_fields(item, frozenset({"domain", "email", "email_domain"}), path)
     domain = parse_domain(item.get("domain"), f"{path}.domain", wildcard=True)
     email = parse_email(item.get("email"), f"{path}.email")
     if "email_domain" not in item:

@@ -183,5 +183,6 @@ class Resender:
 
 
 def _addresses(people: "People", earlier: "Mapping[str, Mailed]") -> tuple[tuple[str, int], ...]:
-    """Return when each of the recipients whom the caller named was mailed."""
-    return tuple((recipient.email, mailed.at) for person, mailed in earlier.items() for recipient in people[person])
+    """Return when each of the addresses that the caller named was mailed."""
+    found = ((recipient.email, mailed.at) for person, mailed in earlier.items() for recipient in people[person])
+    return tuple(dict.fromkeys(found))

@@ -215,10 +215,11 @@ def _error(refusal: Unknown | InProgress | TooManyPeople, record: SendRecord, no
 
 
 def _unknown(record: SendRecord, until: int, now: int) -> OutcomeUnknown:
+    before = f" before {utc(until)}" if until > now else ""
     return OutcomeUnknown(
-        f"An earlier resend of {_subject(record)} may or may not have been sent. It is not repeated before "
-        f"{utc(until)}. Check whether the email arrived before you force another one.",
-        retry_after=max(1, until - now),
+        f"An earlier resend of {_subject(record)} may or may not have been sent. It is not repeated{before}. Check "
+        "whether the email arrived before you force another one.",
+        retry_after=until - now if until > now else None,
     )
 
 

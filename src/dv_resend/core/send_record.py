@@ -192,7 +192,12 @@ class InProgress:
 
 @dataclass(frozen=True)
 class TooManyPeople:
-    """Mail nobody: the record would hold more than `MAX_PEOPLE`."""
+    """Mail nobody: the record would hold more than `MAX_PEOPLE`.
+
+    Example:
+        >>> TooManyPeople()
+        TooManyPeople()
+    """
 
 
 @dataclass(frozen=True)
@@ -223,7 +228,7 @@ def decide(record: SendRecord, attempt: Attempt, now: int, cool_down: int) -> De
     people = tuple(person for person in attempt.people if person not in skipped)
     if not people:
         return _answer_repeat(recent, attempt, now, cool_down)
-    if people != (DEFAULT,) and len((_kept(record, now).keys() | people) - {DEFAULT}) > MAX_PEOPLE:
+    if len((_kept(record, now).keys() | people) - {DEFAULT}) > MAX_PEOPLE:
         return TooManyPeople()
     return Send(people, skipped)
 

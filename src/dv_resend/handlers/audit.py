@@ -38,9 +38,10 @@ _OF_OUTCOME = {
 
 
 class Audit:
-    """The audit line of one call. Fill in what becomes known, then call `succeeded` or `failed` once.
+    """The audit line of one call. Fill in what becomes known, then call `succeeded`, `failed` or `not_routed` once.
 
-    Both also count the metrics. Addresses are masked unless they are role addresses; what is unknown is left out.
+    The first two also count the metrics. Addresses are masked unless they are role addresses. What is unknown is left
+    out.
 
     Example:
         ``audit = Audit("direct"); audit.request = request; audit.succeeded(result)``
@@ -90,14 +91,18 @@ class Audit:
             count(specific)
         if isinstance(error, ResendError):
             reason = type(error).__name__
-            codes = [entry.code for entry in error.upstream_errors]
+            codes = [entry.code or entry.message for entry in error.upstream_errors]
             offset = error.offset if isinstance(error, CertCentralUnavailable) else None
             self._write(reason, {"code": error.code, "upstream_codes": codes or None, "offset": offset})
         else:
             reason = "InternalError"
             logger.exception("internal error")
-            self._write(reason)
+            self._write(reason, {"code": "internal_error"})
         count_failure(reason)
+
+    def not_routed(self, code: str) -> None:
+        """Write the line of an HTTP request to another path or with another method. It asks for nothing of ours."""
+        self._write("not_routed", {"code": code})
 
     def _write(self, outcome: str, facts: Mapping[str, object] | None = None, message: str = "audit") -> None:
         line: dict[str, object] = {

@@ -75,7 +75,16 @@ def source_of(event: object) -> EventSource:
 
 
 def parse(source: Literal["event", "direct", "schedule"], event: Mapping[str, Any]) -> ParsedEvent:
-    """Validate an event that is neither HTTP nor a batch of messages; raise `InvalidRequest` that names the field."""
+    """Validate an event that is neither HTTP nor a batch of messages; raise `InvalidRequest` that names the field.
+
+    An event that was replayed from an archive is rejected: a replay sends the emails of a whole period at once.
+    """
+    # EventBridge adds this field to replayed events only (its guide, "replaying archived events").
+    if source != "direct" and "replay-name" in event:
+        raise InvalidRequest(
+            "replay-name",
+            "this event was replayed from an archive. Its emails were due then, not now: nothing was sent.",
+        )
     match source:
         case "event":
             detail = event.get("detail")
@@ -115,5 +124,5 @@ def _is_sqs_message(record: Mapping[str, Any]) -> bool:
 
 
 def printable_identity(value: object) -> str | None:
-    """Return an id or ARN if it fits into a log line and into a claim, or else ``None``."""
+    """Return an id or ARN if it fits into a log line and into a send record, or else ``None``."""
     return value if isinstance(value, str) and 1 <= len(value) <= 256 and value.isprintable() else None

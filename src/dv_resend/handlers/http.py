@@ -11,7 +11,7 @@ from dv_resend.core.recipients import shortened
 from dv_resend.core.requests import ResendRequest
 from dv_resend.core.resend import ResendResult
 from dv_resend.core.timestamps import utc
-from dv_resend.core.untrusted import as_dict, printable_field_name, reject_unknown_fields
+from dv_resend.core.untrusted import NAME_NOT_SHOWN, as_dict, printable_field_name, reject_unknown_fields
 from dv_resend.errors import InvalidRequest, RateLimited, ResendError
 from dv_resend.handlers.events import ParsedEvent, printable_identity
 
@@ -23,8 +23,12 @@ type HttpResponse = dict[str, Any]
 # CertCentral is not known to send Retry-After; its window is 3 minutes (rate limits page).
 DEFAULT_RETRY_AFTER_SECONDS = 30
 
-# DigiCert's own path. One segment may precede it: a stage, or the base path of a custom domain.
-_PATH = re.compile(r"(?:/[^/]+)?/services/v2/order/certificate/([^/]+)/resend-emails")
+# Some clients put one in front of UTF-8, where it has no meaning.
+_BYTE_ORDER_MARK = "\ufeff"
+
+# DigiCert's own path. Any prefix may precede it: a stage, or the mapping of a custom domain, which may have several
+# levels. API Gateway has already routed the request.
+_PATH = re.compile(r"(?:/[^/]+)*/services/v2/order/certificate/([^/]+)/resend-emails/?")
 
 
 def not_routed(event: Mapping[str, Any]) -> HttpResponse | None:
@@ -45,11 +49,14 @@ def parse_http(event: Mapping[str, Any]) -> ParsedEvent:
         dry_run=flags.get("dry_run", False),
         force=flags.get("force", False),
     )
-    return ParsedEvent(request, _caller(event))
+    return ParsedEvent(request, caller_of(event))
 
 
 def http_answer(result: "Result") -> HttpResponse:
-    """Return the response to a result: 204 if sent, 409 for a duplicate, 200 with JSON for a dry run."""
+    """Return the response to a result: 204 if sent, 409 for a duplicate, 200 with JSON for a dry run.
+
+    A duplicate has no ``Retry-After``: a client that obeyed it would mail again.
+    """
     if not isinstance(result, ResendResult):
         return _json(200, result.to_json(), {"Resend-Outcome": "planned"})
     if result.outcome == "sent":
@@ -62,23 +69,54 @@ def http_answer(result: "Result") -> HttpResponse:
 
 def _duplicate_message(result: ResendResult) -> str:
     mailed = [f"{mask_address(email)} at {utc(sent_at)}" for email, sent_at in result.earlier]
-    who = shortened(mailed) or f"DigiCert's default recipients at {utc(result.sent_at)}"
-    return f"Already mailed: {who}. Until {utc(result.until)}, a repeat sends nothing; ?force=true sends again."
+    # The caller of a default send named nobody, and an earlier send to anybody is enough to make it a duplicate.
+    who = f"Already mailed: {shortened(mailed)}." if mailed else f"Emails were already sent at {utc(result.sent_at)}."
+    return f"{who} Until {utc(result.until)}, a repeat sends nothing; ?force=true sends again."
 
 
 def http_error(error: Exception) -> HttpResponse:
-    """Return the response to an error; a bug is a 500 without detail."""
+    """Return the response to an error; a bug is a 500 without detail.
+
+    ``Retry-After`` is sent only with errors that are retryable. After an unknown outcome, a client that obeyed it might
+    mail a second time.
+    """
     if not isinstance(error, ResendError):
         return _errors(500, [("internal_error", "An internal error occurred.")])
-    retry_after = error.retry_after
-    if retry_after is None and isinstance(error, RateLimited):
-        retry_after = DEFAULT_RETRY_AFTER_SECONDS
-    upstream = [(entry.code, entry.message) for entry in error.upstream_errors if entry.code != error.code]
-    return _errors(
-        error.http_status,
-        [*error.entries, *upstream],
-        {} if retry_after is None else {"Retry-After": str(retry_after)},
-    )
+    # An entry without a code of its own explains ours.
+    upstream = [
+        (entry.code or error.code, entry.message) for entry in error.upstream_errors if entry.code != error.code
+    ]
+    return _errors(error.http_status, [*error.entries, *upstream], _retry_after(error))
+
+
+def error_code(response: HttpResponse) -> str:
+    """Return the first code of an error response."""
+    code: str = json.loads(response["body"])["errors"][0]["code"]
+    return code
+
+
+def caller_of(event: Mapping[str, Any]) -> str | None:
+    """Return the caller's identity according to the gateway: the ARN of an IAM identity, or the subject of a token."""
+    context = as_dict(event.get("requestContext"))
+    authorizer = as_dict(context.get("authorizer"))
+    claims = as_dict(as_dict(authorizer.get("jwt")).get("claims")) or as_dict(authorizer.get("claims"))
+    for value in (
+        as_dict(authorizer.get("iam")).get("userArn"),
+        as_dict(context.get("identity")).get("userArn"),
+        claims.get("sub"),
+    ):
+        if (caller := printable_identity(value)) is not None:
+            return caller
+    return None
+
+
+def _retry_after(error: ResendError) -> dict[str, str]:
+    if not error.retryable:
+        return {}
+    seconds = error.retry_after
+    if seconds is None and isinstance(error, RateLimited):
+        seconds = DEFAULT_RETRY_AFTER_SECONDS
+    return {} if seconds is None else {"Retry-After": str(seconds)}
 
 
 def _parse_query(event: Mapping[str, Any]) -> dict[str, bool]:
@@ -95,16 +133,19 @@ def _parse_query(event: Mapping[str, Any]) -> dict[str, bool]:
 
 
 def _parse_body(event: Mapping[str, Any]) -> dict[str, object]:
+    """Read the body's object; an empty body and ``null``, which a client of DigiCert's API sends, are an empty one."""
     text = event.get("body")
     error = InvalidRequest("body", "must be a JSON object in UTF-8, or empty.")
-    if text is None or text == "":
-        return {}
     try:
-        if event.get("isBase64Encoded"):
-            text = base64.b64decode(text, validate=True).decode()
-        body = json.loads(text, object_pairs_hook=_unique_fields)
+        if isinstance(text, str):
+            if event.get("isBase64Encoded"):
+                text = base64.b64decode(text, validate=True).decode()
+            text = text.removeprefix(_BYTE_ORDER_MARK)
+        body = None if text is None or text == "" else json.loads(text, object_pairs_hook=_unique_fields)
     except (ValueError, TypeError, RecursionError):
         raise error from None
+    if body is None:
+        return {}
     if not isinstance(body, dict):
         raise error
     return body
@@ -115,7 +156,9 @@ def _unique_fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, value in pairs:
         if name in found:
-            raise InvalidRequest(printable_field_name(name), "appears more than once in the same object.")
+            if (shown := printable_field_name(name)) is None:
+                raise InvalidRequest("body", f"has a field more than once in the same object ({NAME_NOT_SHOWN}).")
+            raise InvalidRequest(shown, "appears more than once in the same object.")
         found[name] = value
     return found
 
@@ -142,18 +185,3 @@ def _order_id(event: Mapping[str, Any]) -> str | None:
 
 def _method(event: Mapping[str, Any]) -> object:
     return event.get("httpMethod", as_dict(as_dict(event.get("requestContext")).get("http")).get("method"))
-
-
-def _caller(event: Mapping[str, Any]) -> str | None:
-    """Return the caller's identity according to the gateway: the ARN of an IAM identity, or the subject of a token."""
-    context = as_dict(event.get("requestContext"))
-    authorizer = as_dict(context.get("authorizer"))
-    claims = as_dict(as_dict(authorizer.get("jwt")).get("claims")) or as_dict(authorizer.get("claims"))
-    for value in (
-        as_dict(authorizer.get("iam")).get("userArn"),
-        as_dict(context.get("identity")).get("userArn"),
-        claims.get("sub"),
-    ):
-        if (caller := printable_identity(value)) is not None:
-            return caller
-    return None

@@ -1,13 +1,16 @@
 """A CertCentral on loopback, the client's lower layer on top of it, and errors of the AWS SDK."""
 
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import trustme
 from botocore.exceptions import ClientError
 from conftest import CANARY
 
@@ -72,6 +75,28 @@ def make_http(emulator: CertCentralEmulator) -> Iterator[MakeHttp]:
         http._session.close()
 
 
+@dataclass(frozen=True)
+class Transport:
+    """Plain TCP, or TLS with a certificate whose authority is in ``bundle``."""
+
+    context: ssl.SSLContext | None = None
+    bundle: str | None = None
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Transport:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    bundle = tmp_path_factory.mktemp("tls") / "authority.pem"
+    authority.cert_pem.write_to_path(bundle)
+    return Transport(context, str(bundle))
+
+
+@pytest.fixture(params=["plain", "tls"])
+def transport(request: pytest.FixtureRequest, tls: Transport) -> Transport:
+    return tls if request.param == "tls" else Transport()
+
+
 @pytest.fixture
 def http(make_http: MakeHttp) -> CertCentralHttp:
     return make_http()
@@ -90,6 +115,64 @@ def later(seconds: float = 60) -> float:
 def methods(emulator: CertCentralEmulator) -> list[str]:
     """Return the methods of the calls that the emulator received."""
     return [call["method"] for call in emulator.calls]
+
+
+class ScriptedServer:
+    """Answers each request with the next of its ``answers``, on whichever connection it arrives, and keeps them open.
+
+    ``ports`` are the client's ports, one for each request: the same for two requests on one connection.
+    """
+
+    def __init__(self, answers: Sequence[bytes], context: ssl.SSLContext | None) -> None:
+        self.ports: list[int] = []
+        self._answers = iter(answers)
+        self._context = context
+        self._connections: list[socket.socket] = []
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    @property
+    def address(self) -> str:
+        return f"http{'s' if self._context else ''}://127.0.0.1:{self._listening.getsockname()[1]}"
+
+    def push(self, data: bytes) -> None:
+        """Send bytes that nobody asked for on the newest connection."""
+        self._connections[-1].sendall(data)
+
+    def stop(self) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join()
+        for connection in self._connections:
+            with suppress(OSError):
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        for opened in (*self._connections, self._listening):
+            opened.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, (_, port) = self._listening.accept()
+            except OSError:
+                return
+            if self._context:
+                connection = self._context.wrap_socket(connection, server_side=True)
+            self._connections.append(connection)
+            self._threads.append(threading.Thread(target=self._serve, args=(connection, port), daemon=True))
+            self._threads[-1].start()
+
+    def _serve(self, connection: socket.socket, port: int) -> None:
+        buffered = b""
+        with suppress(OSError):
+            while received := connection.recv(65536):
+                buffered += received
+                # The body of a PUT is "{}" here.
+                if buffered.endswith(b"\r\n\r\n" + b"{}" * buffered.startswith(b"PUT")):
+                    buffered = b""
+                    self.ports.append(port)
+                    connection.sendall(next(self._answers))
 
 
 class RawServer:
@@ -131,6 +214,16 @@ class RawServer:
             if self._closes:
                 connection.close()
                 self.closed.release()
+
+
+@contextmanager
+def scripted_server(*answers: bytes, context: ssl.SSLContext | None = None) -> Iterator[ScriptedServer]:
+    """Run a server that gives these answers, over TLS if there is a ``context``."""
+    server = ScriptedServer(answers, context)
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from dv_resend.adapters import aws
-from dv_resend.errors import SendRecordUnavailable, ConfigurationError, QueueUnavailable
+from dv_resend.errors import ConfigurationError, QueueUnavailable, SendRecordUnavailable
 from unit.adapters.conftest import refusal
 
 MESSAGES = {"permanent": "Cannot be used ({code}).", "transient": "Did not answer ({code})."}

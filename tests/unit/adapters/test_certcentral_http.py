@@ -4,6 +4,7 @@ import datetime as dt
 import gzip
 import json
 import random
+import select
 import socket
 import ssl
 import time
@@ -20,8 +21,9 @@ from hypothesis import strategies as st
 
 from dev.emulator import CertCentralEmulator
 from dv_resend import __version__
-from dv_resend.adapters import certcentral_http
-from dv_resend.adapters.certcentral_http import ATTEMPTS, Call, CertCentralHttp, Response
+from dv_resend.adapters import certcentral_connection, certcentral_http, certcentral_response
+from dv_resend.adapters.certcentral_http import ATTEMPTS, Call, CertCentralHttp
+from dv_resend.adapters.certcentral_response import Response
 from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown, UpstreamError
 from unit.adapters.conftest import (
     GET,
@@ -29,10 +31,12 @@ from unit.adapters.conftest import (
     TIMEOUT_SECONDS,
     KeyStub,
     MakeHttp,
+    Transport,
     later,
     methods,
     raw_server,
     refused_port,
+    scripted_server,
 )
 
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -472,7 +476,197 @@ def test_time_spent_waiting_for_a_token_counts(make_http: MakeHttp, emulator: Ce
     assert emulator.calls == []
 
 
+# Responses that nobody asked for
+
+NOT_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
+
+
+def answer(status: int, body: bytes = b"{}") -> bytes:
+    return b"HTTP/1.1 %d Odd\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+
+
+SURPLUS = {"204": NOT_CONTENT, **{str(status): answer(status) for status in (400, 429, 500)}, "one byte": b"\n"}
+# What the buffer of a response holds, and what is left in the TLS layer behind it (250 names take nine kilobytes).
+FIRST = {"short": answer(200), "long": answer(200, b" " * 9000), "chunked": b"", "empty": answer(200, b""), "204": b""}
+FIRST["chunked"] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+FIRST["204"] = NOT_CONTENT
+
+
+def trusting(http: CertCentralHttp, transport: Transport) -> CertCentralHttp:
+    if transport.bundle is not None:
+        http._session.verify = transport.bundle
+    return http
+
+
+@pytest.mark.parametrize("surplus", SURPLUS.values(), ids=SURPLUS)
+@pytest.mark.parametrize("first", FIRST.values(), ids=FIRST)
+def test_surplus_is_not_the_response_to_the_next_request(
+    make_http: MakeHttp, transport: Transport, first: bytes, surplus: bytes
+) -> None:
+    with scripted_server(first + surplus, answer(503), context=transport.context) as server:
+        http = trusting(make_http(base_url=server.address), transport)
+        http.call(GET, later())
+
+        assert http.call(PUT, later()).status == 503
+        assert len(set(server.ports)) == 2
+
+
+@pytest.mark.parametrize("surplus", SURPLUS.values(), ids=SURPLUS)
+def test_surplus_that_comes_later_is_not_the_next_response(
+    make_http: MakeHttp, transport: Transport, surplus: bytes
+) -> None:
+    with scripted_server(answer(200), answer(503), context=transport.context) as server:
+        http = trusting(make_http(base_url=server.address), transport)
+        http.call(GET, later())
+        server.push(surplus)
+        select.select([open_socket(http, server.address)], [], [])
+
+        assert http.call(PUT, later()).status == 503
+        assert len(set(server.ports)) == 2
+
+
+@pytest.mark.parametrize("first", FIRST.values(), ids=FIRST)
+def test_connection_without_a_surplus_is_kept(make_http: MakeHttp, transport: Transport, first: bytes) -> None:
+    with scripted_server(first, first, answer(503), context=transport.context) as server:
+        http = trusting(make_http(base_url=server.address), transport)
+
+        assert [http.call(call, later()).status for call in (GET, PUT, PUT)][2] == 503
+        assert len(set(server.ports)) == 1
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"HTTP/1.1 304 Not Modified\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0_2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: gzip, chunked\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
+    ],
+    ids=ascii,
+)
+def test_connection_is_closed_unless_the_end_of_the_response_is_certain(make_http: MakeHttp, first: bytes) -> None:
+    with scripted_server(first, answer(503)) as server:
+        http = make_http(base_url=server.address)
+        http.call(GET, later())
+
+        assert http.call(PUT, later()).status == 503
+        assert len(set(server.ports)) == 2
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n{}",
+        # Nobody knows whether there was to be a body.
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\n",
+    ],
+    ids=ascii,
+)
+def test_body_whose_end_is_uncertain_is_unreadable(make_http: MakeHttp, head: bytes) -> None:
+    with raw_server(head, closes=True) as server:
+        answered = make_http(base_url=server.address).call(PUT, later())
+
+    assert (answered.status, answered.body) == (200, None)
+
+
+def test_body_that_ends_with_the_connection_is_read(make_http: MakeHttp) -> None:
+    with raw_server(b'HTTP/1.1 200 OK\r\n\r\n{"id": 7}', closes=True) as server:
+        assert make_http(base_url=server.address).call(GET, later()).json == {"id": 7}
+
+
+@both_methods
+def test_two_lengths_are_no_response(make_http: MakeHttp, call: Call) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}"
+    with raw_server(head) as server, pytest.raises((OutcomeUnknown, CertCentralUnavailable)) as caught:
+        make_http(base_url=server.address).call(call, later())
+
+    assert isinstance(caught.value, OutcomeUnknown if call.method == "PUT" else CertCentralUnavailable)
+
+
+INTERIM = {
+    "100": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "102": b"HTTP/1.1 102 Processing\r\n\r\n",
+    "103": b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\nContent-Length: 5\r\n\r\n",
+    "199": b"HTTP/1.1 199 \r\n\r\n",
+}
+INTERIM["several"] = b"".join(INTERIM.values())
+INTERIM["many"] = INTERIM["103"] * certcentral_connection.MAX_INTERIM_RESPONSES
+
+
+@pytest.mark.parametrize("interim", INTERIM.values(), ids=INTERIM)
+@both_methods
+def test_interim_responses_are_skipped(make_http: MakeHttp, transport: Transport, call: Call, interim: bytes) -> None:
+    with scripted_server(interim + NOT_CONTENT, interim + answer(503), context=transport.context) as server:
+        http = trusting(make_http(base_url=server.address), transport)
+
+        assert [http.call(call, later()).status for _ in range(2)] == [204, 503]
+        assert len(set(server.ports)) == 1
+
+
+def test_endless_interim_responses_of_a_put_are_an_unknown_outcome(make_http: MakeHttp) -> None:
+    endless = INTERIM["103"] * (certcentral_connection.MAX_INTERIM_RESPONSES + 1)
+    with raw_server(endless + NOT_CONTENT) as server, pytest.raises(OutcomeUnknown):
+        make_http(base_url=server.address).call(PUT, later())
+
+
+@pytest.mark.parametrize("interim", [INTERIM["103"], INTERIM["103"][:-2], b"HTTP/1.1 103"], ids=ascii)
+def test_interim_response_and_then_the_end_is_an_unknown_outcome(make_http: MakeHttp, interim: bytes) -> None:
+    with raw_server(interim, closes=True) as server, pytest.raises(OutcomeUnknown):
+        make_http(base_url=server.address).call(PUT, later())
+
+
 # Connections
+
+
+def open_socket(http: CertCentralHttp, address: str) -> socket.socket:
+    """Return the socket of the connection that is kept."""
+    (connection,) = (
+        kept
+        for pool in http._session.get_adapter(address).poolmanager.pools._container.values()  # type: ignore[attr-defined]
+        for kept in pool.pool.queue
+        if kept is not None
+    )
+    return connection.sock
+
+
+def test_tls_is_never_renegotiated(make_http: MakeHttp, tls: Transport) -> None:
+    with scripted_server(answer(200), context=tls.context) as server:
+        http = trusting(make_http(base_url=server.address), tls)
+        http.call(GET, later())
+
+        sock = open_socket(http, server.address)
+        assert isinstance(sock, ssl.SSLSocket)
+        assert sock.context.options & ssl.OP_NO_RENEGOTIATION
+        assert sock.context.verify_mode == ssl.CERT_REQUIRED
+        assert sock.context.check_hostname
+
+
+@pytest.mark.parametrize("failing", ["recv_into", "sendall"])
+def test_certificate_error_after_the_handshake_is_an_unknown_outcome(
+    make_http: MakeHttp, tls: Transport, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """A server that asks for another handshake, or an alert: the request may have been read before."""
+
+    def fail(*_args: object) -> None:
+        raise ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
+
+    with scripted_server(NOT_CONTENT, NOT_CONTENT, context=tls.context) as server:
+        http = trusting(make_http(base_url=server.address), tls)
+        http.call(PUT, later())
+        monkeypatch.setattr(ssl.SSLSocket, failing, fail)
+
+        with pytest.raises(OutcomeUnknown, match="SSLError"):
+            http.call(PUT, later())
 
 
 def test_get_and_put_share_a_connection(http: CertCentralHttp, emulator: CertCentralEmulator) -> None:
@@ -485,12 +679,13 @@ def test_get_and_put_share_a_connection(http: CertCentralHttp, emulator: CertCen
 def test_connection_idle_for_long_is_dropped(make_http: MakeHttp, emulator: CertCentralEmulator) -> None:
     now = time.time()
     http = make_http(clock=lambda: now)
-    for wait in (0, 0, certcentral_http.IDLE_LIMIT_SECONDS, certcentral_http.IDLE_LIMIT_SECONDS + 1, -1):
+    limit = certcentral_http.IDLE_LIMIT_SECONDS
+    for wait in (0, limit - 1, limit, -1):
         now += wait
         http.call(GET, now + 60)
 
-    first, reused, kept, dropped, clock_set_back = (call["client_port"] for call in emulator.calls)
-    assert first == reused == kept
+    first, kept, dropped, clock_set_back = (call["client_port"] for call in emulator.calls)
+    assert first == kept
     assert len({kept, dropped, clock_set_back}) == 3
 
 
@@ -506,12 +701,17 @@ def test_connection_idle_for_long_is_dropped(make_http: MakeHttp, emulator: Cert
         (b"null", []),
         (b'{"errors": null}', []),
         (b'{"errors": {"code": "a|b", "message": "c"}}', ["a|b"]),
-        (b'{"errors": [{"code": "a|b"}, {"code": 5}, "x", {"code": "c"}]}', ["a|b", "c"]),
+        (b'{"errors": [{"code": "a|b"}, {"code": 5}, {"code": "c"}]}', ["a|b", "5", "c"]),
+        (b'{"errors": [{"code": 0}, {"code": 4.5}, {"code": true}, {"code": null}, {"code": ""}]}', ["0", "4.5"]),
         (b'{"errors": [{"errors": [{"code": "nested"}]}]}', ["nested"]),
         (b'{"errors": [{"code": "outer", "errors": []}]}', ["outer"]),
-        (b'{"errors": [{"code": "%s"}]}' % (b"x" * 129), ["x" * 128]),
+        (
+            b'{"errors": [{"code": "a", "errors": [{"code": "b"}, {"errors": {"code": "c"}}]}, {"code": "d"}]}',
+            ["a", "b", "c", "d"],
+        ),
         (b"<html>", []),
-        (b'{"errors": [' + b'{"code": "e"},' * 99 + b'{"code": "e"}]}', ["e"] * 5),
+        (b'{"errors": [' + b'{"code": "e"},' * 99 + b'{"code": "e"}]}', ["e"] * 10),
+        (b'{"errors": [' + b"{}," * 50_000 + b'{"code": "late"}]}', []),
         (b"[" * 100_000, []),
         (b"\xff\xfe\x00", []),
     ],
@@ -519,6 +719,25 @@ def test_connection_idle_for_long_is_dropped(make_http: MakeHttp, emulator: Cert
 )
 def test_errors_of_any_shape_are_read(body: bytes | None, codes: list[str]) -> None:
     assert [error.code for error in response(body).errors] == codes
+
+
+@pytest.mark.parametrize(
+    ("errors", "messages"),
+    [
+        ("Bad name.", ["Bad name."]),
+        (["Bad name.", "Bad locale."], ["Bad name.", "Bad locale."]),
+        ([{"message": "Bad name."}, {"code": None, "message": 7}], ["Bad name.", "7"]),
+        ({"locale": ["Unknown.", "Too long."], "domain": "Bad."}, ["Unknown.", "Too long.", "Bad."]),
+        ([{"errors": ["Bad name.", {"errors": [{"message": "Bad locale."}]}]}], ["Bad name.", "Bad locale."]),
+        ([None, True, [], {}, ""], []),
+        ("Not jane.doe@example.com", ["Not j***@example.com"]),
+    ],
+    ids=ascii,
+)
+def test_error_without_a_code_is_kept_with_its_message(errors: object, messages: list[str]) -> None:
+    body = json.dumps({"errors": errors}).encode()
+
+    assert response(body).errors == tuple(UpstreamError("", message) for message in messages)
 
 
 @pytest.mark.parametrize(
@@ -611,6 +830,31 @@ def test_echoed_key_is_removed_in_every_encoding(key: str, encode: Callable[[str
     assert answer.json == json.loads(json.dumps(echo).replace(key, "[key]"))
 
 
+@pytest.mark.parametrize("change", [str.upper, str.lower, str.title, str.swapcase])
+def test_echoed_key_is_removed_in_another_case(change: Callable[[str], str]) -> None:
+    key = "aBcD-1234-eFgH"
+    body = json.dumps({"errors": [{"code": f"bad|{change(key)}", "message": change(key)}], change(key): 1}).encode()
+
+    answered = response(body, key=key)
+
+    assert answered.errors == (UpstreamError("bad|[key]", "[key]"),)
+    assert key.casefold() not in str(answered.json).casefold()
+
+
+@pytest.mark.parametrize("limit", [128, 300])
+@pytest.mark.parametrize("part", ["code", "message"])
+@given(st.data())
+def test_address_at_a_cut_is_masked_before(part: str, limit: int, data: st.DataObject) -> None:
+    length = data.draw(st.integers(0, 2 * limit))
+    address = data.draw(st.sampled_from(["jane.doe@example.com", "jane.doe%40example.com", '"jane doe"@example.com']))
+    text = "x" * length + " " + address
+
+    (error,) = response(json.dumps({"errors": [{part: text}]}).encode()).errors
+
+    assert "jane" not in error.code + error.message
+    assert "ane" not in error.code + error.message
+
+
 def test_key_cut_off_in_a_message_is_not_shown_in_part() -> None:
     body = json.dumps({"errors": [{"code": "x" * 120 + CANARY, "message": "x" * 290 + CANARY}]}).encode()
 
@@ -648,7 +892,7 @@ NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
     ids=lambda value: str(value)[:40],
 )
 def test_retry_after_is_read_as_seconds_or_a_date(header: str | None, expected: int | None) -> None:
-    assert certcentral_http._parse_retry_after(header, NOW.timestamp()) == expected
+    assert certcentral_response.parse_retry_after(header, NOW.timestamp()) == expected
 
 
 @pytest.fixture
@@ -662,14 +906,14 @@ def _in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_in_tokyo")
 def test_retry_after_without_a_zone_is_in_utc() -> None:
-    assert certcentral_http._parse_retry_after("Mon, 23 Nov 2026 12:01:30 -0000", NOW.timestamp()) == 90
+    assert certcentral_response.parse_retry_after("Mon, 23 Nov 2026 12:01:30 -0000", NOW.timestamp()) == 90
 
 
 @given(st.text() | st.from_regex(r"[0-9]+"))
 def test_any_retry_after_is_seconds_or_none(text: str) -> None:
-    seconds = certcentral_http._parse_retry_after(text, time.time())
+    seconds = certcentral_response.parse_retry_after(text, time.time())
 
-    assert seconds is None or 1 <= seconds <= certcentral_http.MAX_RETRY_AFTER_SECONDS
+    assert seconds is None or 1 <= seconds <= certcentral_response.MAX_RETRY_AFTER_SECONDS
 
 
 # Compression
@@ -696,11 +940,11 @@ GZIP = gzip.compress(TEXT, mtime=0)
     ],
 )
 def test_compressed_body_is_unpacked_or_none(body: bytes, encoding: str, expected: bytes | None) -> None:
-    assert certcentral_http._decompress(body, encoding, 1000) == expected
+    assert certcentral_response.decompress(body, encoding, 1000) == expected
 
 
 @pytest.mark.parametrize("encoding", ["", "gzip"])
 def test_body_above_the_limit_is_none(encoding: str) -> None:
     body = gzip.compress(b"x" * 1001) if encoding else b"x" * 1001
 
-    assert certcentral_http._decompress(body, encoding, 1000) is None
+    assert certcentral_response.decompress(body, encoding, 1000) is None

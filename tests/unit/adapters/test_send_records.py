@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import boto3
 import pytest
@@ -32,7 +33,8 @@ RIVAL = SendRecord("order#7", revision="rival", expiration=NOW + 30 * 86400)
 
 
 def refusal(code, **more):
-    return ClientError({"Error": {"Code": code, "Message": "Said by DynamoDB."}, **more}, "PutItem")
+    response: Any = {"Error": {"Code": code, "Message": "Said by DynamoDB."}, **more}
+    return ClientError(response, "PutItem")
 
 
 LOST = ReadTimeoutError(endpoint_url=ENDPOINT)
@@ -164,7 +166,7 @@ people = st.dictionaries(
     forced_by=st.dictionaries(st.text(min_size=1), st.integers(0, 2**33)),
     claim=st.none() | st.builds(Claim, st.text(min_size=1), st.integers(0, 2**33)),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_record_is_loaded_as_it_was_stored(client, records, **fields):
     delete(client.client)
     record = SendRecord("order#7", "a revision", **fields)
@@ -188,7 +190,8 @@ def test_reading_is_consistent():
             asked.append(arguments)
             return {}
 
-    SendRecordsTable("a-table", Recording()).load("order#7")
+    client: Any = Recording()
+    SendRecordsTable("a-table", client).load("order#7")
 
     assert asked == [{"TableName": "a-table", "Key": {"id": {"S": "order#7"}}, "ConsistentRead": True}]
 
@@ -401,7 +404,7 @@ faults = st.sampled_from([(None, None), (LOST, None), (None, LOST), (THROTTLED, 
 
 
 @given(puts=st.lists(faults, max_size=2), gets=st.lists(faults, max_size=2))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_store_answers_is_true(client, records, latest, puts, gets):
     """It answers "stored" only if that is so; after "unavailable", the record may be there or not."""
     delete(client.client)

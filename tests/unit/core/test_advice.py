@@ -155,13 +155,14 @@ def test_refusal_comes_before_paused_sending() -> None:
 @pytest.mark.parametrize(
     ("would_be", "beginning", "essentials"),
     [
-        ("duplicate", "The same emails were already sent", ["2026-11-24T12:34:56Z", "forced"]),
+        ("duplicate", "Everybody was already mailed.", ["2026-11-24T12:34:56Z", "forced"]),
         (
             "OutcomeUnknown",
             "An earlier resend may or may not have been sent",
             ["2026-11-24T12:34:56Z", "forced", "Ask the recipients"],
         ),
-        ("ResendInProgress", "The same emails are being sent right now", ["again"]),
+        ("ResendInProgress", "Emails of this order are being sent right now", ["again"]),
+        ("InvalidRequest", "Too many people were mailed", ["two days", "Leave the recipients out"]),
     ],
 )
 def test_earlier_resend_comes_before_all_about_the_email(would_be: str, beginning: str, essentials: list[str]) -> None:
@@ -174,7 +175,7 @@ def test_earlier_resend_comes_before_all_about_the_email(would_be: str, beginnin
 def test_earlier_resend_comes_after_paused_sending() -> None:
     advice = advice_on(would_be="duplicate", blocked_until=UNTIL, paused=True)
 
-    assert_sentences(advice[:2], PAUSED, "The same emails were already sent")
+    assert_sentences(advice[:2], PAUSED, "Everybody was already mailed.")
 
 
 def test_unenforced_refusal_is_explained_for_each_recipient() -> None:
@@ -308,6 +309,12 @@ def test_name_is_unreachable_if_neither_it_nor_its_scope_has_mx(
     warnings = [sentence for sentence in advice if sentence.startswith(NO_MX)]
     assert bool(warnings) is is_unreachable
     assert all(warning.startswith(f"{NO_MX} www.example.com, so the default") for warning in warnings)
+
+
+def test_scope_that_is_no_mail_host_does_not_reach_a_name() -> None:
+    advice = advice_on(report("www.example.com", has_mx={"www.example.com": False}, scope="com"))
+
+    assert_sentences(advice, f"{NO_MX} www.example.com", CHOOSES, DELIVERY, ENDS)
 
 
 @pytest.mark.parametrize("scope", ["", "www.example.com", "*.www.example.com"])
@@ -461,7 +468,7 @@ BEGINNINGS = [
     ("domain_approval_emails", "Order 7", "Unknown."),
     (CHECK_IS_OFF,),
     (PAUSED,),
-    ("The same emails", "An earlier resend"),
+    ("Everybody was already", "An earlier resend", "Emails of this order", "Too many people"),
     (NO_MX,),
     (NO_ANSWER,),
     (WAITING,),
@@ -474,7 +481,7 @@ BEGINNINGS = [
 
 
 def rank(sentence: str) -> int:
-    (found,) = [place for place, beginnings in enumerate(BEGINNINGS) if sentence.startswith(beginnings)]
+    (found,) = [index for index, beginnings in enumerate(BEGINNINGS) if sentence.startswith(beginnings)]
     return found
 
 
@@ -483,7 +490,9 @@ def rank(sentence: str) -> int:
     names=NAMES,
     refusal=st.sampled_from([None, None, NEEDS_APPROVAL, *RECIPIENT_REFUSALS]),
     unenforced_refusal=st.sampled_from([None, None, *RECIPIENT_REFUSALS]),
-    would_be=st.sampled_from(["sent", "duplicate", "OutcomeUnknown", "ResendInProgress", "SendingPaused"]),
+    would_be=st.sampled_from(
+        ["sent", "duplicate", "OutcomeUnknown", "ResendInProgress", "InvalidRequest", "SendingPaused"]
+    ),
     paused=st.booleans(),
     age=st.one_of(st.none(), st.floats(-2, 500)),
     at=st.datetimes(datetime(2026, 1, 1), datetime(2029, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001

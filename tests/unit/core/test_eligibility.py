@@ -103,7 +103,7 @@ def test_recipient_whose_name_is_validated_is_skipped():
     remaining = without_validated(request_about("a.test", "www.a.test"), HALF_VALIDATED)
 
     assert [recipient.domain for recipient in remaining.recipients] == ["www.a.test"]
-    assert [recipient.domain for recipient in remaining.skipped] == ["a.test"]
+    assert [(each.recipient.domain, each.reason) for each in remaining.skipped] == [("a.test", "validated")]
 
 
 @pytest.mark.parametrize("request_", [ResendRequest(7), request_about("www.a.test")], ids=["default", "named"])

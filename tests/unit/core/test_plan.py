@@ -7,7 +7,7 @@ import pytest
 
 from dv_resend.core.orders import Order
 from dv_resend.core.plan import MAX_NAMES, NameReport, ResendPlan
-from dv_resend.core.requests import Recipient, ResendRequest
+from dv_resend.core.requests import Recipient, ResendRequest, Skipped
 from dv_resend.errors import OrderNotEligible
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -46,9 +46,15 @@ def test_name_needs_email_if_it_is_readable_and_not_validated(name, validated, n
     ids=["nobody", "default", "named"],
 )
 def test_hosts_are_those_of_accepted_and_mailed_addresses(mailed, hosts):
-    accepted = ("admin@www.example.com", "admin@example.com", "webmaster@example.com")
+    report = NameReport(
+        "www.example.com",
+        "pending",
+        accepted=("admin@www.example.com", "webmaster@www.example.com"),
+        accepted_at_parents=(("admin@example.com", "example.com"), ("webmaster@example.com", "example.com")),
+        mailed=mailed,
+    )
 
-    assert NameReport("www.example.com", "pending", accepted=accepted, mailed=mailed).hosts == hosts
+    assert report.hosts == hosts
 
 
 @pytest.mark.parametrize(
@@ -56,19 +62,21 @@ def test_hosts_are_those_of_accepted_and_mailed_addresses(mailed, hosts):
 )
 def test_name_report_as_json(mailed, shown):
     report = NameReport(
-        "example.com",
+        "www.example.com",
         "pending",
         scope="example.com",
-        accepted=("admin@example.com",),
+        accepted=("admin@www.example.com",),
+        accepted_at_parents=(("admin@example.com", "example.com"),),
         mailed=mailed,
         has_mx={"example.com": None},
         contacts_known=False,
     )
 
     assert report.to_json() == {
-        "name": "example.com",
+        "name": "www.example.com",
         "status": "pending",
-        "accepted": ["admin@example.com"],
+        "accepted": ["admin@www.example.com"],
+        "accepted_at_parents": [{"email": "admin@example.com", "email_domain": "example.com"}],
         "mailed": shown,
         "mx": {"example.com": None},
     }
@@ -110,7 +118,7 @@ def test_plan_as_json():
     found = plan(
         NameReport("example.com", "pending"),
         waiting_since=datetime(2026, 11, 23, 5, tzinfo=timezone(timedelta(hours=-7))),
-        request=ResendRequest(7, (recipient,), locale="en", dry_run=True),
+        request=ResendRequest(7, (recipient,), locale="en", dry_run=True, skipped=(Skipped(recipient, "validated"),)),
         advice=("Wait.",),
     )
 
@@ -127,9 +135,19 @@ def test_plan_as_json():
             "age_days": 1,
             "links_expire": "2026-12-23",
         },
-        "names": [{"name": "example.com", "status": "pending", "accepted": [], "mailed": [], "mx": {}}],
+        "names": [
+            {
+                "name": "example.com",
+                "status": "pending",
+                "accepted": [],
+                "accepted_at_parents": [],
+                "mailed": [],
+                "mx": {},
+            }
+        ],
         "email_validation_ends": "2028-03-15",
         "recipients": ["admin@example.com"],
+        "skipped": [{"domain": "example.com", "email": "admin@example.com", "reason": "validated"}],
         "upstream_body": {"domain_approval_emails": [recipient.to_json()], "locale": "en"},
     }
 

@@ -575,25 +575,37 @@ def test_refusal_takes_precedence_over_an_unverified_address(position: int) -> N
 UNREADABLE = NameStatus("", "pending")
 
 
-@pytest.mark.parametrize(
-    "status", [order(), order(UNREADABLE), order(NameStatus("example.com", "pending"), UNREADABLE)], ids=ascii
-)
+PARTLY_READABLE = order(NameStatus("example.com", "pending"), UNREADABLE)
+
+
+@pytest.mark.parametrize("status", [order(), order(UNREADABLE), PARTLY_READABLE], ids=ascii)
 @pytest.mark.parametrize(
     "entry",
     [
-        ("example.com", "admin@example.com"),
+        ("example.org", "admin@example.org"),
         # A typo, with which CertCentral might mail everybody.
         ("exmaple.com", "admin@exmaple.com"),
-        ("example.com", "jane.doe@mail.test"),
+        ("example.org", "jane.doe@mail.test"),
         ("example.co.uk", "admin@co.uk", "co.uk"),
     ],
 )
 def test_recipients_are_unverified_while_names_are_unknown(status: OrderStatus, entry: tuple[str, ...]) -> None:
-    error = error_about_unverified(parse_recipients(entry), status, {"example.com": txt("jane.doe@mail.test")})
+    recipients = parse_recipients(("example.com", "admin@example.com"), entry)
 
-    assert error.message.startswith("CertCentral does not list the names of order 7")
+    error = error_about_unverified(recipients, status, {"example.org": txt("jane.doe@mail.test")})
+
+    assert error.message.startswith("CertCentral does not list all names of order 7")
     assert "Nothing was sent" in error.message
     assert "jane" not in str(error)
+
+
+def test_recipient_of_a_known_name_is_checked_although_others_are_unknown() -> None:
+    check(parse_recipients(("example.com", "admin@example.com")), PARTLY_READABLE, FakeDns({}))
+
+    error = refusal_of(
+        parse_recipients(("example.com", "jane@mail.test")), PARTLY_READABLE, {"example.com": Contacts()}
+    )
+    assert error.code == "recipient_not_allowed|domain_approval_emails[0].email"
 
 
 @pytest.mark.parametrize("domains", [(), (UNREADABLE,), (NameStatus("a.test", "pending"),)], ids=ascii)

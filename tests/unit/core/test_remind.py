@@ -3,25 +3,27 @@
 import contextlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dv_resend.core.orders import ListedOrder, NameStatus, Order
-from dv_resend.core.requests import Reminder, ResendRequest, SweepRequest
+from dv_resend.core.requests import Invocation, Reminder, ResendRequest, SweepRequest
 from dv_resend.core.sweep import Sweeper
 from dv_resend.errors import (
     ApiKeyRejected,
     CertCentralUnavailable,
-    SendRecordUnavailable,
     OrderNotEligible,
     OrderNotFound,
     OutcomeUnknown,
     RateLimited,
     RequestRejected,
+    ResendError,
     ResendInProgress,
     SendingPaused,
+    SendRecordUnavailable,
 )
 from unit.fakes import QUERIES, FakeCertCentral, FakeQueue, Fakes, config, resend_request
 
@@ -38,7 +40,7 @@ def ago(days: float) -> datetime:
 
 REMINDER = Reminder(7, ago(3).date(), 3)
 UNDATED = Reminder(7)
-RECORD = "7#2026-11-20#3"
+MARK = "2026-11-20#3"
 each_reminder = pytest.mark.parametrize("reminder", [REMINDER, UNDATED], ids=["dated", "undated"])
 
 
@@ -53,10 +55,26 @@ def wait_since(fakes: Fakes, moment: datetime | None, status: str = "pending") -
     fakes.certcentral.order = Order(7, status, DV, "email", moment)
 
 
-def remind(fakes: Fakes, reminder: Reminder = REMINDER, *, at: float = 0, sending: bool = True) -> str:
+def remind(
+    fakes: Fakes,
+    reminder: Reminder = REMINDER,
+    *,
+    at: float = 0,
+    sending: bool = True,
+    invocation: Invocation | None = None,
+) -> str:
     """Deliver the message ``at`` seconds after the sweep."""
     now = NOW.timestamp() + at
-    return fakes.resender(now, sending=sending).remind(reminder, fakes.invocation(now)).outcome
+    resender = fakes.resender(now, sending=sending)
+    return resender.remind(reminder, invocation or fakes.invocation(now)).outcome
+
+
+def answer_to(fakes: Fakes, reminder: Reminder = REMINDER, *, at: float = 0, sending: bool = True) -> str:
+    """Deliver the message; return the outcome, or the name of the error."""
+    try:
+        return remind(fakes, reminder, at=at, sending=sending)
+    except (Exception, KeyboardInterrupt) as error:
+        return type(error).__name__
 
 
 def resend(fakes: Fakes, request: ResendRequest = DEFAULT, *, at: float) -> str:
@@ -65,8 +83,13 @@ def resend(fakes: Fakes, request: ResendRequest = DEFAULT, *, at: float) -> str:
     return fakes.resender(now).resend(request, fakes.invocation(now, "by hand")).outcome
 
 
-def records(fakes: Fakes) -> list[str]:
-    return list(fakes.claims.reminders)
+def marks(fakes: Fakes) -> dict[str, str]:
+    return dict(fakes.records.of().reminders)
+
+
+def reports(fakes: Fakes) -> int:
+    """Count the unknown outcomes that were reported."""
+    return len(fakes.journal.calls("on_unknown"))
 
 
 def queries_and_puts(fakes: Fakes) -> list[str]:
@@ -76,18 +99,17 @@ def queries_and_puts(fakes: Fakes) -> list[str]:
 def test_due_reminder_mails_default_recipients_and_is_recorded(fakes: Fakes) -> None:
     assert remind(fakes) == "sent"
 
-    now, deadline = NOW.timestamp(), NOW.timestamp() + 29
+    deadline = NOW.timestamp() + 29
     assert fakes.journal == [
-        ("reminded", RECORD),
+        ("load", "order#7"),
         ("get_order_status", 7, deadline),
         ("get_order", 7, deadline),
-        ("acquire", DEFAULT.claim_key),
-        ("record_reminder", RECORD),
+        ("store", ANY),
         ("before_send", DEFAULT),
         ("resend_emails", 7, {}, deadline),
-        ("record_sent", DEFAULT.claim_key, now),
+        ("settle", ANY),
     ]
-    assert records(fakes) == [RECORD]
+    assert marks(fakes) == {MARK: "done"}
 
 
 @pytest.mark.parametrize("at", [1, COOL_DOWN, 24 * 3600])
@@ -97,7 +119,7 @@ def test_recorded_reminder_asks_certcentral_nothing(fakes: Fakes, at: int, sendi
     fakes.journal.clear()
 
     assert remind(fakes, at=at, sending=sending) == "already_reminded"
-    assert fakes.journal.methods == ["reminded", "read"]
+    assert fakes.journal.methods == ["load"]
 
 
 @each_reminder
@@ -105,26 +127,29 @@ def test_paused_sending_asks_certcentral_nothing(fakes: Fakes, reminder: Reminde
     with pytest.raises(SendingPaused):
         remind(fakes, reminder, sending=False)
 
-    assert (queries_and_puts(fakes), records(fakes)) == ([], [])
+    assert (queries_and_puts(fakes), marks(fakes)) == ([], {})
 
 
 # The order decides
 
 
-@pytest.mark.parametrize(
-    ("waiting_since", "outcome"),
-    [(ago(0), "not_due"), (ago(6), "not_due"), (ago(24), "stuck"), (ago(400), "stuck"), (None, "stuck")],
-    ids=str,
+# Of a message that says which reminder is due, and of one that does not.
+NOT_DUE = {REMINDER: "missed", UNDATED: "not_due"}
+not_due_or_stuck = pytest.mark.parametrize(
+    ("waiting_since", "is_stuck"), [(ago(0), False), (ago(6), False), (ago(24), True), (ago(400), True), (None, True)]
 )
+
+
+@not_due_or_stuck
 @each_reminder
 @pytest.mark.parametrize("status", ["pending", "reissue_pending"])
 def test_reminder_that_is_no_longer_due_is_not_sent(
-    fakes: Fakes, waiting_since: datetime | None, outcome: str, reminder: Reminder, status: str
+    fakes: Fakes, waiting_since: datetime | None, is_stuck: bool, reminder: Reminder, status: str
 ) -> None:
     wait_since(fakes, waiting_since, status)
 
-    assert remind(fakes, reminder) == outcome
-    assert (queries_and_puts(fakes), records(fakes)) == (QUERIES, [])
+    assert remind(fakes, reminder) == ("stuck" if is_stuck else NOT_DUE[reminder])
+    assert (queries_and_puts(fakes), marks(fakes)) == (QUERIES, {})
 
 
 def test_late_message_sends_the_reminder_of_the_day(fakes: Fakes) -> None:
@@ -132,7 +157,7 @@ def test_late_message_sends_the_reminder_of_the_day(fakes: Fakes) -> None:
     day_3, day_7 = Reminder(7, ago(7).date(), 3), Reminder(7, ago(7).date(), 7)
 
     assert remind(fakes, day_3) == "sent"
-    assert records(fakes) == ["7#2026-11-16#7"]
+    assert marks(fakes) == {"2026-11-16#7": "done"}
 
     assert remind(fakes, day_7, at=60) == "already_reminded"
     assert remind(fakes, day_3, at=90) == "already_reminded"
@@ -143,7 +168,7 @@ def test_reissue_counts_from_its_own_day(fakes: Fakes) -> None:
     wait_since(fakes, ago(1), "reissue_pending")
 
     assert remind(fakes, UNDATED) == "sent"
-    assert records(fakes) == ["7#2026-11-22#1"]
+    assert marks(fakes) == {"2026-11-22#1": "done"}
 
     # A second sweep on the same day cannot know, so the worker asks; it does not mail.
     assert remind(fakes, UNDATED, at=2 * COOL_DOWN) == "already_reminded"
@@ -155,15 +180,15 @@ def test_newer_reissue_is_reminded_of_again(fakes: Fakes) -> None:
     remind(fakes, UNDATED)
     wait_since(fakes, ago(1), "reissue_pending")
 
-    assert remind(fakes, UNDATED, at=2 * COOL_DOWN) == "sent"
-    assert records(fakes) == ["7#2026-11-20#3", "7#2026-11-22#1"]
+    assert remind(fakes, UNDATED, at=21 * 3600) == "sent"
+    assert marks(fakes) == {MARK: "done", "2026-11-22#1": "done"}
 
 
 def test_record_has_the_date_of_utc(fakes: Fakes) -> None:
     wait_since(fakes, ago(3).astimezone(timezone(timedelta(hours=-7))))
 
     assert remind(fakes, UNDATED) == "sent"
-    assert records(fakes) == [RECORD]
+    assert marks(fakes) == {MARK: "done"}
 
 
 @pytest.mark.parametrize(
@@ -189,7 +214,7 @@ def test_ineligible_order_is_refused_and_not_recorded(
         remind(fakes)
 
     assert caught.value.reason == reason
-    assert (queries_and_puts(fakes), records(fakes)) == (QUERIES, [])
+    assert (queries_and_puts(fakes), marks(fakes)) == (QUERIES, {})
 
 
 @each_reminder
@@ -200,24 +225,20 @@ def test_validated_order_is_refused_and_not_recorded(fakes: Fakes, reminder: Rem
         remind(fakes, reminder)
 
     assert caught.value.code == "order_not_eligible|already_validated"
-    assert (queries_and_puts(fakes), records(fakes)) == (QUERIES, [])
+    assert (queries_and_puts(fakes), marks(fakes)) == (QUERIES, {})
 
 
-@pytest.mark.parametrize(
-    ("waiting_since", "outcome"),
-    [(ago(0), "not_due"), (ago(6), "not_due"), (ago(400), "stuck"), (None, "stuck")],
-    ids=["young", "between", "stuck", "unknown"],
-)
+@not_due_or_stuck
 @each_reminder
 def test_validated_order_is_not_refused_unless_it_is_due(
-    fakes: Fakes, waiting_since: datetime | None, outcome: str, reminder: Reminder
+    fakes: Fakes, waiting_since: datetime | None, is_stuck: bool, reminder: Reminder
 ) -> None:
     """One that is stuck is reported as such: a person must find out why its certificate is not issued."""
     wait_since(fakes, waiting_since)
     fakes.certcentral.approve("example.com", "www.example.com")
 
-    assert remind(fakes, reminder) == outcome
-    assert (queries_and_puts(fakes), records(fakes)) == (QUERIES, [])
+    assert remind(fakes, reminder) == ("stuck" if is_stuck else NOT_DUE[reminder])
+    assert (queries_and_puts(fakes), marks(fakes)) == (QUERIES, {})
 
 
 @pytest.mark.parametrize("approved", [(), ("example.com",)])
@@ -226,7 +247,7 @@ def test_order_with_a_pending_name_is_reminded_of(fakes: Fakes, approved: tuple[
 
     assert remind(fakes) == "sent"
     assert fakes.certcentral.puts == [{}]
-    assert records(fakes) == [RECORD]
+    assert marks(fakes) == {MARK: "done"}
 
 
 def test_order_with_a_name_not_in_its_validation_is_reminded_of(fakes: Fakes) -> None:
@@ -237,7 +258,7 @@ def test_order_with_a_name_not_in_its_validation_is_reminded_of(fakes: Fakes) ->
 
     assert remind(fakes) == "sent"
     assert fakes.certcentral.puts == [{}]
-    assert records(fakes) == [RECORD]
+    assert marks(fakes) == {MARK: "done"}
 
 
 @pytest.mark.parametrize("domains", [(), (NameStatus("example.com", "approved", ("example.com",), expired=True),)])
@@ -254,36 +275,22 @@ def test_reminder_once_refused_is_sent_when_a_name_is_pending(fakes: Fakes) -> N
     fakes.certcentral.approve("example.com")
 
     assert remind(fakes, at=60) == "sent"
-    assert records(fakes) == [RECORD]
+    assert marks(fakes) == {MARK: "done"}
 
 
-# Repeats
-
-
-def test_default_resend_in_the_cool_down_counts_as_reminder(fakes: Fakes) -> None:
-    resend(fakes, at=-60)
-
-    assert remind(fakes) == "duplicate"
-    assert queries_and_puts(fakes) == [*QUERIES, "resend_emails", *QUERIES]
-    assert records(fakes) == [RECORD]
-    assert remind(fakes, at=COOL_DOWN) == "already_reminded"
-
-
-def test_default_resend_before_that_does_not_count_as_reminder(fakes: Fakes) -> None:
-    resend(fakes, at=-COOL_DOWN)
-
-    assert remind(fakes) == "sent"
-    assert len(fakes.certcentral.puts) == 2
+# Other emails
 
 
 @pytest.mark.parametrize(
-    "request_", [resend_request(("example.com", "admin@example.com")), resend_request(locale="de")], ids=ascii
+    "request_", [DEFAULT, resend_request(("example.com", "admin@example.com")), resend_request(locale="de")], ids=ascii
 )
-def test_resend_of_other_emails_does_not_count_as_reminder(fakes: Fakes, request_: ResendRequest) -> None:
-    resend(fakes, request_, at=-60)
+def test_resend_in_the_last_hours_makes_the_reminder_needless(fakes: Fakes, request_: ResendRequest) -> None:
+    resend(fakes, request_, at=-12 * 3600)
 
-    assert remind(fakes) == "sent"
-    assert len(fakes.certcentral.puts) == 2
+    assert remind(fakes) == "already_mailed"
+    assert marks(fakes) == {MARK: "done"}
+    assert remind(fakes, at=12 * 3600) == "already_reminded"
+    assert len(fakes.certcentral.puts) == 1
 
 
 def test_default_resend_after_the_reminder_is_a_duplicate(fakes: Fakes) -> None:
@@ -294,16 +301,27 @@ def test_default_resend_after_the_reminder_is_a_duplicate(fakes: Fakes) -> None:
 
 def test_resend_in_progress_defers_the_reminder(fakes: Fakes) -> None:
     def remind_meanwhile() -> None:
-        with pytest.raises(ResendInProgress) as caught:
+        with pytest.raises(ResendInProgress):
             remind(fakes, at=1)
-        assert caught.value.retry_after == 28
 
     fakes.certcentral.while_sending = remind_meanwhile
     resend(fakes, at=0)
-    assert records(fakes) == []
+    assert marks(fakes) == {}
 
-    assert remind(fakes, at=31) == "duplicate"
+    assert remind(fakes, at=31) == "already_mailed"
     assert len(fakes.certcentral.puts) == 1
+
+
+def test_unknown_outcome_of_a_resend_counts_as_the_reminders(fakes: Fakes) -> None:
+    fakes.certcentral.errors["resend_emails"] = OutcomeUnknown("x")
+    with pytest.raises(OutcomeUnknown):
+        resend(fakes, at=-60)
+    assert reports(fakes) == 0  # its caller knows
+
+    with pytest.raises(OutcomeUnknown):
+        remind(fakes)
+
+    assert (reports(fakes), fakes.certcentral.puts, marks(fakes)) == (1, [{}], {MARK: "done"})
 
 
 # Errors
@@ -321,96 +339,127 @@ def test_failed_query_records_nothing(fakes: Fakes, query: str, called: list[str
     with pytest.raises(type(error)):
         remind(fakes)
 
-    assert (queries_and_puts(fakes), records(fakes)) == (called, [])
+    assert (queries_and_puts(fakes), marks(fakes)) == (called, {})
+
+
+UNAVAILABLE = SendRecordUnavailable("x")
+KILLED = KeyboardInterrupt()
+type Errors = dict[str, BaseException]
+
+
+def set_errors(fakes: Fakes, errors: Errors, late: Errors | None = None) -> None:
+    """Have all fakes raise these errors, and the store of records those too late."""
+    fakes.certcentral.errors = fakes.records.errors = errors
+    fakes.records.late_errors = late or {}
 
 
 @pytest.mark.parametrize(
-    "error", [RateLimited("x"), CertCentralUnavailable("x"), ApiKeyRejected("x"), RequestRejected("x")], ids=ascii
+    ("errors", "answer"),
+    [
+        ({"load": UNAVAILABLE}, "SendRecordUnavailable"),
+        ({"store": UNAVAILABLE}, "SendRecordUnavailable"),
+        ({"get_order": KILLED}, "KeyboardInterrupt"),
+        ({"store": KILLED}, "KeyboardInterrupt"),
+        ({"resend_emails": RateLimited("x")}, "RateLimited"),
+        ({"resend_emails": ApiKeyRejected("x")}, "ApiKeyRejected"),
+        ({"resend_emails": RequestRejected("x")}, "RequestRejected"),
+    ],
+    ids=str,
 )
-def test_surely_unsent_reminder_is_sent_on_redelivery(fakes: Fakes, error: Exception) -> None:
-    fakes.certcentral.errors["resend_emails"] = error
-    with pytest.raises(type(error)):
-        remind(fakes)
-    assert records(fakes) == []
-    fakes.certcentral.errors.clear()
+def test_surely_unsent_reminder_is_sent_on_redelivery(fakes: Fakes, errors: Errors, answer: str) -> None:
+    set_errors(fakes, errors)
+    assert (answer_to(fakes), marks(fakes)) == (answer, {})
+    set_errors(fakes, {})
 
     assert remind(fakes, at=30) == "sent"
-    assert records(fakes) == [RECORD]
+    assert (marks(fakes), reports(fakes)) == ({MARK: "done"}, 0)
 
 
-def test_unsent_reminder_whose_record_stays_keeps_its_claim_too(fakes: Fakes) -> None:
-    """Without the claim, its redelivery would count as reminded, and nobody would notice."""
-    fakes.certcentral.errors["resend_emails"] = RateLimited("x")
-    fakes.claims.down = {"forget_reminder"}
-    with pytest.raises(RateLimited):
-        remind(fakes)
+@pytest.mark.parametrize(
+    ("errors", "late", "answer", "reported"),
+    [
+        ({"resend_emails": KILLED, "settle": KILLED}, {}, "KeyboardInterrupt", 0),
+        ({"settle": KILLED}, {}, "KeyboardInterrupt", 0),
+        ({}, {"store": KILLED}, "KeyboardInterrupt", 0),
+        # The write that claims timed out, and was done nevertheless.
+        ({}, {"store": UNAVAILABLE}, "SendRecordUnavailable", 0),
+        ({"resend_emails": RateLimited("x", retry_after=7200), "settle": UNAVAILABLE}, {}, "RateLimited", 0),
+        ({"resend_emails": ValueError("a bug")}, {}, "ValueError", 0),
+        ({"settle": UNAVAILABLE}, {}, "sent", 0),
+        ({"resend_emails": OutcomeUnknown("x"), "settle": UNAVAILABLE}, {}, "OutcomeUnknown", 1),
+        ({"resend_emails": OutcomeUnknown("x"), "settle": KILLED}, {}, "KeyboardInterrupt", 1),
+    ],
+    ids=str,
+)
+# Soon, after the cool-down, and when the reminder is no longer due.
+@pytest.mark.parametrize("later", [180, 2 * COOL_DOWN, 49 * 3600], ids=["soon", "later", "too late"])
+@each_reminder
+def test_reminder_not_settled_is_reported_on_redelivery(
+    fakes: Fakes, errors: Errors, late: Errors, answer: str, reported: int, later: int, reminder: Reminder
+) -> None:
+    """Nobody knows whether it was sent, so that it is neither sent again nor acknowledged in silence."""
+    set_errors(fakes, errors, late)
+    assert (answer_to(fakes, reminder), reports(fakes)) == (answer, reported)
+    assert marks(fakes) == {MARK: "attempted"}
+    puts = len(fakes.certcentral.puts)
+    set_errors(fakes, {})
 
-    with pytest.raises(ResendInProgress):
-        remind(fakes, at=10)
+    assert answer_to(fakes, reminder, at=later) in ("already_reminded", "not_due")
+
+    assert (reports(fakes), marks(fakes)) == (reported + 1, {MARK: "done"})
+    assert answer_to(fakes, reminder, at=later + 1) in ("already_reminded", "not_due")
+    assert (reports(fakes), len(fakes.certcentral.puts)) == (reported + 1, puts)
+
+
+def test_unknown_reminder_is_reported_once_and_not_repeated(fakes: Fakes) -> None:
+    unknown = OutcomeUnknown("x")
+    fakes.certcentral.errors["resend_emails"] = unknown
+
     with pytest.raises(OutcomeUnknown):
-        remind(fakes, at=30)
-
-
-def test_unrecorded_reminder_is_not_sent_until_redelivery(fakes: Fakes) -> None:
-    fakes.claims.down = {"record_reminder"}
-    with pytest.raises(SendRecordUnavailable):
-        remind(fakes)
-    assert (fakes.certcentral.puts, records(fakes)) == ([], [])
-    fakes.claims.down.clear()
-
-    assert remind(fakes, at=30) == "sent"
-    assert fakes.certcentral.puts == [{}]
-    assert records(fakes) == [RECORD]
-
-
-def test_unavailable_claims_prevent_the_reminder(fakes: Fakes) -> None:
-    fakes.claims.down = {"acquire"}
-
-    with pytest.raises(SendRecordUnavailable):
         remind(fakes)
 
-    assert fakes.certcentral.puts == []
+    assert fakes.journal[-3:] == [("resend_emails", 7, {}, ANY), ("on_unknown", unknown), ("settle", ANY)]
+    assert marks(fakes) == {MARK: "done"}
+    fakes.certcentral.errors.clear()
+    assert remind(fakes, at=2 * COOL_DOWN) == "already_reminded"
+    assert (reports(fakes), len(fakes.certcentral.puts)) == (1, 1)
 
 
-def test_unknown_outcome_is_recorded_and_not_repeated(fakes: Fakes) -> None:
+def test_worker_killed_before_its_report_is_reported_later(fakes: Fakes) -> None:
+    def kill(_error: OutcomeUnknown) -> None:
+        raise KILLED
+
     fakes.certcentral.errors["resend_emails"] = OutcomeUnknown("x")
-    with pytest.raises(OutcomeUnknown):
-        remind(fakes)
-    assert records(fakes) == [RECORD]
+    with pytest.raises(KeyboardInterrupt):
+        remind(fakes, invocation=replace(fakes.invocation(NOW.timestamp()), on_unknown=kill))
+    assert marks(fakes) == {MARK: "attempted"}
     fakes.certcentral.errors.clear()
 
-    assert remind(fakes, at=2 * COOL_DOWN) == "already_reminded"
-    assert queries_and_puts(fakes) == [*QUERIES, "resend_emails"]
+    assert remind(fakes, at=180) == "already_reminded"
+    assert reports(fakes) == 1
 
 
-def test_unknown_outcome_of_a_resend_counts_as_the_reminders(fakes: Fakes) -> None:
-    fakes.certcentral.errors["resend_emails"] = OutcomeUnknown("x")
-    with pytest.raises(OutcomeUnknown):
-        resend(fakes, at=-60)
+@pytest.mark.parametrize("obstacle", ["paused", "issued", "CertCentral is down"])
+def test_reminder_of_a_killed_worker_is_reported_first_of_all(fakes: Fakes, obstacle: str) -> None:
+    set_errors(fakes, {"resend_emails": KILLED, "settle": KILLED})
+    answer_to(fakes)
+    set_errors(fakes, {"get_order_status": CertCentralUnavailable("x")} if obstacle == "CertCentral is down" else {})
+    if obstacle == "issued":
+        fakes.certcentral.order = Order(7, "issued", DV, "email", ago(3))
 
-    with pytest.raises(OutcomeUnknown):
-        remind(fakes)
+    answer = answer_to(fakes, UNDATED, at=180, sending=obstacle != "paused")
 
-    assert fakes.certcentral.puts == [{}]
-    assert records(fakes) == [RECORD]
+    assert answer in ("SendingPaused", "OrderNotEligible", "CertCentralUnavailable")
+    assert (reports(fakes), marks(fakes)) == (1, {MARK: "done"})
 
 
-def test_worker_killed_while_sending_leaves_an_unknown_outcome(fakes: Fakes) -> None:
-    fakes.certcentral.errors["resend_emails"] = KeyboardInterrupt()
-    fakes.claims.down = {"record_unknown"}
-    with contextlib.suppress(KeyboardInterrupt):
-        remind(fakes)
-    fakes.certcentral.errors.clear()
-    fakes.claims.down.clear()
-    assert records(fakes) == [RECORD]
+def test_reminder_of_a_killed_worker_waits_for_its_deadline(fakes: Fakes) -> None:
+    set_errors(fakes, {"resend_emails": KILLED, "settle": KILLED})
+    answer_to(fakes)
+    set_errors(fakes, {})
 
-    with pytest.raises(ResendInProgress):
-        remind(fakes, at=10)
-    with pytest.raises(OutcomeUnknown):
-        remind(fakes, at=180)
-    assert records(fakes) == [RECORD]
-    assert remind(fakes, at=2 * COOL_DOWN) == "already_reminded"
-    assert fakes.certcentral.puts == [{}]
+    assert answer_to(fakes, at=148) == "ResendInProgress"
+    assert reports(fakes) == 0
 
 
 # Property: sweeps and deliveries in any order, with faults
@@ -419,14 +468,19 @@ def test_worker_killed_while_sending_leaves_an_unknown_outcome(fakes: Fakes) -> 
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["sweep", "sweep", "deliver", "deliver", "deliver", "redeliver", "by hand"]),
-        st.sampled_from([None, None, None, "unknown", "unsent", "unrecorded", "validated"]),
+        st.sampled_from([None, None, None, "unknown", "unsent", "unrecorded", "killed", "validated"]),
         # Hours until the next step.
         st.sampled_from([0, 0, 0.1, 1, 5, 24, 24, 48]),
     ),
     min_size=5,
     max_size=30,
 )
-FAULTS = {"unknown": OutcomeUnknown("x"), "unsent": RateLimited("x")}
+FAULTS: dict[str | None, Errors] = {
+    "unknown": {"resend_emails": OutcomeUnknown("x")},
+    "unsent": {"resend_emails": RateLimited("x")},
+    "unrecorded": {"store": UNAVAILABLE},
+    "killed": {"resend_emails": KILLED, "settle": KILLED},
+}
 
 
 @settings(deadline=None, derandomize=True, max_examples=150)
@@ -441,11 +495,10 @@ def test_sweeps_and_deliveries_in_any_order_mail_a_reminder_once(
     mails: list[tuple[float, int | None]] = []
 
     for step, fault, hours in steps:
-        fakes.certcentral.errors = {"resend_emails": FAULTS[fault]} if fault in FAULTS else {}
+        set_errors(fakes, FAULTS.get(fault, {}))
         fakes.certcentral.approve(*(["example.com", "www.example.com"] if fault == "validated" else []))
-        fakes.claims.down = {"record_reminder"} if fault == "unrecorded" else set()
         before = len(fakes.certcentral.puts)
-        with contextlib.suppress(OutcomeUnknown, RateLimited, SendRecordUnavailable, OrderNotEligible):
+        with contextlib.suppress(ResendError, KeyboardInterrupt):
             if step == "sweep":
                 messages += sweep(ListedOrder(7, status, DV, waiting_since), at)
             elif step == "by hand":

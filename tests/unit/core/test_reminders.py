@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dv_resend.core.reminders import due_day, is_stuck
-from dv_resend.core.requests import reminder_record_id
+from dv_resend.core.requests import reminder_mark
 
 WAITING_SINCE = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 DAYS = (1, 3, 7, 14, 21)
@@ -133,8 +133,8 @@ STARTS = st.integers(-3 * 24 * 60, 40 * 24 * 60).map(lambda minutes: minutes * M
 def sweep(
     waiting_since: datetime, days: Sequence[int], start: timedelta, gaps: Sequence[timedelta]
 ) -> tuple[list[datetime], list[tuple[int, datetime]]]:
-    """Sweep after each gap, with records; return when, and the day and the moment of each reminder."""
-    moments, records, reminders = [], set(), []
+    """Sweep after each gap, with marks; return when, and the day and the moment of each reminder."""
+    moments, marks, reminders = [], set(), []
     now = waiting_since + start
     for gap in gaps:
         now += gap
@@ -142,9 +142,9 @@ def sweep(
         day = due_day(waiting_since, now.astimezone(UTC), days)
         if day is None:
             continue
-        record = reminder_record_id(7, waiting_since.astimezone(UTC).date(), day)
-        if record not in records:
-            records.add(record)
+        mark = reminder_mark(waiting_since.astimezone(UTC).date(), day)
+        if mark not in marks:
+            marks.add(mark)
             reminders.append((day, now))
     return moments, reminders
 

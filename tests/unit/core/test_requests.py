@@ -3,7 +3,6 @@
 import dataclasses
 import datetime as dt
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +10,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dv_resend.core.addresses import without_wildcard
-from dv_resend.core.requests import Recipient, Reminder, ResendRequest, StatusRequest, SweepRequest, reminder_record_id
+from dv_resend.core.requests import (
+    Recipient,
+    Reminder,
+    ResendRequest,
+    Skipped,
+    StatusRequest,
+    SweepRequest,
+    reminder_mark,
+)
 from dv_resend.errors import InvalidRequest
 
 PURE = settings(deadline=None, derandomize=True, max_examples=100)
@@ -64,15 +70,6 @@ def test_flags_and_requester_are_not_sent_upstream():
 
     assert (request.dry_run, request.force, request.requested_by) == (True, True, "me")
     assert request.upstream_body == {"locale": "en"}
-
-
-def test_skipped_recipients_are_neither_mailed_nor_sent_upstream():
-    request = parse(**DOCUMENTED)
-
-    request = dataclasses.replace(request, recipients=request.recipients[:1], skipped=request.recipients[1:])
-
-    assert request.addresses == ["someone@example.com"]
-    assert request.upstream_body["domain_approval_emails"] == DOCUMENTED["domain_approval_emails"][:1]
 
 
 @pytest.mark.parametrize("name", ["orderId", "email", "emails", "domain_approval_email", "Locale", "dryrun", "action"])
@@ -211,15 +208,38 @@ def test_250_recipients_are_accepted_and_251_are_not():
 
 def test_duplicate_recipients_are_removed_and_the_first_is_kept():
     items = [
-        {"domain": "example.com", "email": "Admin@example.com"},
-        {"domain": "EXAMPLE.com", "email": "admin@EXAMPLE.COM"},
-        {"domain": "www.example.com", "email": "admin@example.com"},
+        {"domain": "example.com", "email": "Jane@example.com"},
+        {"domain": "EXAMPLE.com", "email": "jane@EXAMPLE.COM"},
+        {"domain": "example.com.", "email": "jane@example.com."},
+        {"domain": "www.example.com", "email": "jane@example.com"},
     ]
 
     assert parse(domain_approval_emails=items).recipients == (
-        Recipient("example.com", "Admin@example.com"),
-        Recipient("www.example.com", "admin@example.com"),
+        Recipient("example.com", "Jane@example.com"),
+        Recipient("www.example.com", "jane@example.com"),
     )
+
+
+def test_recipient_is_normalized_in_every_field():
+    item = {"domain": "*.Sub.Example2.com.", "email": "Admin@EXAMPLE2.com.", "email_domain": "Example2.COM."}
+
+    request = parse(domain_approval_emails=[item])
+
+    assert request.upstream_body == {
+        "domain_approval_emails": [
+            {"domain": "*.sub.example2.com", "email": "admin@example2.com", "email_domain": "example2.com"}
+        ]
+    }
+
+
+@pytest.mark.parametrize("field", ["domain", "email", "email_domain"])
+def test_second_final_dot_is_rejected_by_field(field):
+    item = {"domain": "example.com", "email": "admin@example.com", "email_domain": "example.com"}
+
+    with pytest.raises(InvalidRequest) as caught:
+        parse(domain_approval_emails=[item | {field: item[field] + ".."}])
+
+    assert caught.value.field == f"domain_approval_emails[0].{field}"
 
 
 @pytest.mark.parametrize(
@@ -279,7 +299,7 @@ def test_email_domain_is_the_domain_itself_or_a_parent(domain, value, email_doma
         ("example.com", ""),
         ("example.com", 1),
         ("example.com", ["example.com"]),
-        ("example.com", "example.com."),
+        ("example.com", "example.com.."),
         ("example.com", ".example.com"),
     ],
     ids=ascii,
@@ -376,112 +396,44 @@ def test_line_break_in_any_string_is_rejected(fields, injection):
     assert "victim" not in str(caught.value)
 
 
-# Claim keys
+# Narrowed requests
 
 
-@pytest.mark.parametrize(
-    "same",
-    [
-        {"domain_approval_emails": [WWW, EXAMPLE_COM]},
-        {"domain_approval_emails": [EXAMPLE_COM, WWW, EXAMPLE_COM]},
-        {"domain_approval_emails": [EXAMPLE_COM | {"email": "ADMIN@Example.com"}, WWW | {"domain": "WWW.example.com"}]},
-        {"locale": "EN"},
-        {"domain_approval_emails": [EXAMPLE_COM | {"email_domain": "example.com"}, WWW]},
-        {"domain_approval_emails": [EXAMPLE_COM, WWW | {"email_domain": "WWW.example.com"}]},
-        {"dry_run": True},
-        {"force": True},
-        {"requested_by": "somebody"},
-        {"order_id": "123456789"},
-    ],
-)
-def test_claim_key_is_equal_for_equal_emails(same):
-    original = {"domain_approval_emails": [EXAMPLE_COM, WWW], "locale": "en"}
-
-    assert parse(**original | same).claim_key == parse(**original).claim_key
-
-
-@pytest.mark.parametrize("locale", ["pt_BR", "pt-BR", "pt_br", "PT-br"])
-def test_claim_key_is_equal_for_spellings_of_a_locale(locale):
-    assert parse(locale=locale).claim_key == parse(locale="pt-br").claim_key
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"order_id": 12345678},
-        {"locale": "de"},
-        {"locale": "en_US"},
-        {"domain_approval_emails": [EXAMPLE_COM]},
-        {"domain_approval_emails": [EXAMPLE_COM, WWW | {"email": "admin@example.com"}]},
-        {"domain_approval_emails": [EXAMPLE_COM, WWW | {"domain": "ftp.example.com"}]},
-        {"domain_approval_emails": [EXAMPLE_COM, WWW | {"email_domain": "example.com"}]},
-    ],
-)
-def test_claim_key_differs_for_other_emails(other):
-    original = {"domain_approval_emails": [EXAMPLE_COM, WWW], "locale": "en"}
-
-    assert parse(**original | other).claim_key != parse(**original).claim_key
-
-
-def test_claim_key_depends_on_having_recipients_and_locale():
-    keys = {
-        parse().claim_key,
-        parse(locale="en").claim_key,
-        parse(domain_approval_emails=[EXAMPLE_COM]).claim_key,
-        parse(domain_approval_emails=[EXAMPLE_COM], locale="en").claim_key,
-    }
-
-    assert len(keys) == 4
-
-
-WILDCARD = EXAMPLE_COM | {"domain": "*.example.com"}
-
-
-@pytest.mark.parametrize(
-    "recipients",
-    [
-        [WILDCARD],
-        [WILDCARD | {"domain": "*.Example.com"}, EXAMPLE_COM],
-        [EXAMPLE_COM | {"email_domain": "example.com"}, WILDCARD],
-        [WILDCARD | {"email_domain": "example.com"}],
-    ],
-    ids=["wildcard", "both", "both, one with email_domain", "wildcard with email_domain"],
-)
-def test_claim_key_is_equal_for_a_name_and_its_wildcard(recipients):
-    request = parse(domain_approval_emails=recipients)
-
-    assert request.claim_key == parse(domain_approval_emails=[EXAMPLE_COM]).claim_key
-    assert request.claim_key != parse(domain_approval_emails=[EXAMPLE_COM | {"domain": "x.example.com"}]).claim_key
+SKIPPED = Skipped(Recipient("example.com", "admin@example.com"), "validated")
 
 
 def test_name_and_its_wildcard_are_both_sent_upstream():
-    recipients = [EXAMPLE_COM, WILDCARD]
+    recipients = [EXAMPLE_COM, EXAMPLE_COM | {"domain": "*.example.com"}]
 
     assert parse(domain_approval_emails=recipients).upstream_body == {"domain_approval_emails": recipients}
 
 
-@pytest.mark.parametrize("skipped", [0, 1])
-def test_claim_key_stays_if_a_name_or_its_wildcard_is_skipped(skipped):
-    both = parse(domain_approval_emails=[EXAMPLE_COM, WILDCARD])
+def test_narrowed_request_mails_those_left_and_keeps_the_rest():
+    request = parse(**DOCUMENTED, force=True)
+    first, second = request.recipients
+    skipped = Skipped(second, "already_mailed")
 
-    left = dataclasses.replace(both, recipients=(both.recipients[1 - skipped],), skipped=(both.recipients[skipped],))
+    narrowed = dataclasses.replace(request, skipped=(SKIPPED,)).narrowed_to([first], [skipped])
 
-    assert left.claim_key == both.claim_key
-
-
-@pytest.mark.parametrize("skipped", [(0,), (1,), (0, 1)])
-def test_claim_key_includes_skipped_recipients(skipped):
-    """The same request is still a repeat after one more name was validated."""
-    request = parse(domain_approval_emails=[EXAMPLE_COM, WWW])
-    kept = tuple(recipient for index, recipient in enumerate(request.recipients) if index not in skipped)
-    left = tuple(recipient for index, recipient in enumerate(request.recipients) if index in skipped)
-
-    assert dataclasses.replace(request, recipients=kept, skipped=left).claim_key == request.claim_key
-    assert dataclasses.replace(request, recipients=kept).claim_key != request.claim_key
+    assert narrowed == dataclasses.replace(request, recipients=(first,), skipped=(SKIPPED, skipped))
+    assert narrowed.addresses == ["someone@example.com"]
+    assert narrowed.upstream_body["domain_approval_emails"] == DOCUMENTED["domain_approval_emails"][:1]
 
 
-def test_claim_key_is_a_hash_that_hides_the_address():
-    assert re.fullmatch(r"[0-9a-f]{64}", parse(domain_approval_emails=[EXAMPLE_COM]).claim_key)
+def test_named_request_is_never_narrowed_to_the_default():
+    with pytest.raises(ValueError, match="no named recipient is left"):
+        parse(**DOCUMENTED).narrowed_to([], [SKIPPED])
+
+
+def test_default_request_stays_so():
+    assert parse().narrowed_to([], []) == parse()
+
+
+@pytest.mark.parametrize("reason", ["validated", "already_mailed", "maybe_mailed"])
+def test_skipped_recipient_as_json_has_the_reason(reason):
+    item = DOCUMENTED["domain_approval_emails"][1]
+
+    assert Skipped(Recipient(**item), reason).to_json() == item | {"reason": reason}
 
 
 # Status requests and sweeps
@@ -548,22 +500,22 @@ NOT_DAYS: list[Any] = [None, "x", [], "1.5", True, 1.9, 0, -5, 366]
 
 
 @pytest.mark.parametrize(
-    ("reminder", "body", "record_id"),
+    ("reminder", "body", "mark"),
     [
         (Reminder(7), {"order_id": 7}, None),
-        (Reminder(7, DAY, 3), {"order_id": 7, "waiting_since": "2026-11-20", "day": 3}, "7#2026-11-20#3"),
+        (Reminder(7, DAY, 3), {"order_id": 7, "waiting_since": "2026-11-20", "day": 3}, "2026-11-20#3"),
     ],
     ids=ascii,
 )
-def test_reminder_has_a_message_body_and_a_record_id(reminder, body, record_id):
+def test_reminder_has_a_message_body_and_a_mark(reminder, body, mark):
     assert reminder.to_json() == body
     assert Reminder.from_json(body) == reminder
-    assert reminder.record_id == record_id
+    assert reminder.mark == mark
 
 
 @pytest.mark.parametrize("reminder", [Reminder(7, DAY), Reminder(7, day=3)], ids=ascii)
-def test_reminder_without_date_or_day_has_no_record_id(reminder):
-    assert reminder.record_id is None
+def test_reminder_without_date_or_day_has_no_mark(reminder):
+    assert reminder.mark is None
 
 
 @pytest.mark.parametrize(
@@ -681,36 +633,6 @@ def test_recipients_are_never_widened(fields):
     assert ("domain_approval_emails" in body) == ("domain_approval_emails" in fields)
 
 
-@PURE
-@given(REQUESTS, st.randoms(use_true_random=False))
-def test_claim_key_ignores_order_and_case_of_recipients(fields, random):
-    recipients = list(fields.get("domain_approval_emails", []))
-    shuffled = [{name: value.swapcase() for name, value in recipient.items()} for recipient in recipients]
-    random.shuffle(shuffled)
-    same = fields | ({"domain_approval_emails": shuffled} if shuffled else {})
-
-    key = ResendRequest.from_input(fields).claim_key
-
-    assert ResendRequest.from_input(same).claim_key == key
-    assert re.fullmatch(r"[0-9a-f]{64}", key)
-
-
-@PURE
-@given(REQUESTS, REQUESTS, st.sets(st.sampled_from(["order_id", "domain_approval_emails", "locale"])))
-def test_claim_keys_are_equal_if_and_only_if_emails_are(fields, others, borrowed):
-    def sends(request):
-        recipients = {
-            (without_wildcard(r.domain), r.email.lower(), r.email_domain or without_wildcard(r.domain))
-            for r in request.recipients
-        }
-        return request.order_id, recipients, (request.locale or "").lower().replace("-", "_")
-
-    request = ResendRequest.from_input(fields)
-    other = ResendRequest.from_input(others | {name: fields[name] for name in borrowed & fields.keys()})
-
-    assert (request.claim_key == other.claim_key) == (sends(request) == sends(other))
-
-
 ORDER_IDS = st.integers(1, 10**15 - 1)
 DATED_REMINDERS = st.builds(Reminder, ORDER_IDS, st.dates(), st.integers(1, 365))
 
@@ -723,9 +645,9 @@ def test_reminder_survives_its_message(reminder):
 
 @PURE
 @given(DATED_REMINDERS, DATED_REMINDERS)
-def test_record_ids_are_equal_if_and_only_if_reminders_are(one, other):
-    assert (one.record_id == other.record_id) == (one == other)
-    assert one.record_id == reminder_record_id(one.order_id, one.waiting_since, one.day)
+def test_marks_are_equal_iff_reminders_of_an_order_are(one, other):
+    assert (one.mark == other.mark) == (dataclasses.replace(one, order_id=other.order_id) == other)
+    assert one.mark == reminder_mark(one.waiting_since, one.day)
 
 
 @PURE

@@ -1,7 +1,12 @@
 """`Resender.resend`: in which order things happen, and what each outcome leaves behind."""
 
 import contextlib
+import itertools
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier, Semaphore
+from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given, settings
@@ -13,27 +18,23 @@ from dv_resend.core.recipients import Contacts
 from dv_resend.core.requests import ResendRequest
 from dv_resend.core.resend import ResendResult
 from dv_resend.errors import (
-    ApiKeyRejected,
     CertCentralUnavailable,
-    SendRecordUnavailable,
-    ConfigurationError,
     OrderNotEligible,
     OrderNotFound,
     OutcomeUnknown,
-    PermissionDenied,
     RateLimited,
     RecipientNotAllowed,
     RecipientUnverified,
-    RequestRejected,
-    ResendError,
     ResendInProgress,
-    SecretUnavailable,
     SendingPaused,
+    SendRecordUnavailable,
 )
 from unit.fakes import QUERIES, Fakes, resend_request
 
 NOW = 1_795_446_245
 COOL_DOWN = 3600
+# A cool-down is always two minutes longer, for the clocks.
+AGAIN = COOL_DOWN + 120
 # Only DNS can tell that this address may be mailed.
 REQUEST = resend_request(("example.com", "jane@example.com"), locale="en")
 FORCED = replace(REQUEST, force=True)
@@ -42,10 +43,6 @@ ADMIN, WWW = ("example.com", "admin@example.com"), ("www.example.com", "hostmast
 BOTH = resend_request(ADMIN, WWW)
 FOREIGN = ("www.example.com", "admin@example.net")
 ISSUED = Order(7, "issued", "dv_ssl_certificate", "email")
-NAMES_OF_ONE_SCOPE = (
-    NameStatus("example.com", "approved", ("example.com",)),
-    NameStatus("example.com", "pending", ("www.example.com",)),
-)
 
 
 @pytest.fixture
@@ -56,7 +53,7 @@ def fakes() -> Fakes:
 
 
 def resend(
-    fakes: Fakes, request: ResendRequest = REQUEST, *, at: int = 0, delivery_id: str = "call-1", **config: bool
+    fakes: Fakes, request: ResendRequest = REQUEST, *, at: int = 0, delivery_id: str = "call-1", **config: Any
 ) -> ResendResult:
     """Resend at ``NOW + at``, in an invocation of 29 seconds."""
     return fakes.resender(NOW + at, **config).resend(request, fakes.invocation(NOW + at, delivery_id))
@@ -69,15 +66,17 @@ def failure[E: BaseException](
     *,
     at: int = 0,
     delivery_id: str = "call-1",
-    **config: bool,
+    **config: Any,
 ) -> E:
     with pytest.raises(kind) as caught:
         resend(fakes, request, at=at, delivery_id=delivery_id, **config)
     return caught.value
 
 
-def statuses(fakes: Fakes) -> list[str]:
-    return [claim.status for claim in fakes.claims.claims.values()]
+def mailed(bodies: list[dict[str, Any]]) -> list[str]:
+    """Return the addresses to which these PUTs have emails sent; without recipients, ``default``."""
+    default = [{"email": "default"}]
+    return [recipient["email"] for body in bodies for recipient in body.get("domain_approval_emails", default)]
 
 
 # The order of things
@@ -91,17 +90,18 @@ def test_resend_checks_before_it_claims_and_sends(fakes: Fakes) -> None:
         ("get_order_status", 7, deadline),
         ("contacts", ["example.com"]),
         ("get_order", 7, deadline),
-        ("acquire", REQUEST.claim_key),
+        ("load", "order#7"),
+        ("store", ANY),
         ("before_send", REQUEST),
         ("resend_emails", 7, REQUEST.upstream_body, deadline),
-        ("record_sent", REQUEST.claim_key, NOW),
+        ("settle", ANY),
     ]
 
 
 def test_default_recipients_need_no_dns(fakes: Fakes) -> None:
     resend(fakes, DEFAULT)
 
-    assert fakes.journal.methods == [*QUERIES, "acquire", "before_send", "resend_emails", "record_sent"]
+    assert fakes.journal.methods == [*QUERIES, "load", "store", "before_send", "resend_emails", "settle"]
     assert fakes.contacts.lookups == 0
 
 
@@ -112,7 +112,7 @@ def test_default_recipients_are_sent_as_an_empty_object(fakes: Fakes) -> None:
 
 
 def test_result_says_when_it_was_sent_and_the_cool_down(fakes: Fakes) -> None:
-    assert resend(fakes) == ResendResult(REQUEST, "sent", NOW, COOL_DOWN)
+    assert resend(fakes) == ResendResult(REQUEST, "sent", NOW, NOW + AGAIN)
 
 
 @pytest.mark.parametrize(
@@ -137,14 +137,6 @@ def test_ineligible_order_is_neither_claimed_nor_sent(fakes: Fakes) -> None:
     assert fakes.journal.methods == ["get_order_status", "contacts", "get_order"]
 
 
-def test_unavailable_claims_prevent_the_send(fakes: Fakes) -> None:
-    fakes.claims.down = {"acquire"}
-
-    failure(SendRecordUnavailable, fakes)
-
-    assert fakes.certcentral.puts == []
-
-
 # Skipped recipients
 
 
@@ -154,17 +146,9 @@ def test_validated_recipient_is_skipped(fakes: Fakes) -> None:
     result = resend(fakes, BOTH)
 
     assert fakes.certcentral.puts == [resend_request(WWW).upstream_body]
-    assert (result.outcome, result.to_json()["recipients"]) == ("sent", [WWW[1]])
-    assert [recipient.email for recipient in result.request.skipped] == [ADMIN[1]]
-
-
-def test_before_send_receives_the_skipped_recipients(fakes: Fakes) -> None:
-    fakes.certcentral.approve("example.com")
-
-    resend(fakes, BOTH)
-
-    ((request,),) = fakes.journal.calls("before_send")
-    assert (request.addresses, [recipient.email for recipient in request.skipped]) == ([WWW[1]], [ADMIN[1]])
+    answer = result.to_json()
+    assert (answer["outcome"], answer["recipients"]) == ("sent", [WWW[1]])
+    assert answer["skipped"] == [{"domain": ADMIN[0], "email": ADMIN[1], "reason": "validated"}]
 
 
 def test_repeat_after_a_further_validation_is_a_duplicate(fakes: Fakes) -> None:
@@ -174,7 +158,6 @@ def test_repeat_after_a_further_validation_is_a_duplicate(fakes: Fakes) -> None:
     repeat = resend(fakes, BOTH, at=600)
 
     assert (repeat.outcome, repeat.sent_at, repeat.request.addresses) == ("duplicate", NOW, [WWW[1]])
-    assert list(fakes.claims.claims) == [BOTH.claim_key]
     assert len(fakes.certcentral.puts) == 1
 
 
@@ -241,8 +224,8 @@ def test_named_recipient_is_unverified_if_names_are_unknown(
 
     error = failure(RecipientUnverified, fakes, resend_request(recipient))
 
-    assert "does not list the names of order 7" in error.message
-    assert "acquire" not in fakes.journal.methods
+    assert "does not list all names of order 7" in error.message
+    assert "load" not in fakes.journal.methods
 
 
 @incomplete_validations
@@ -262,17 +245,10 @@ def test_name_listed_only_by_the_order_is_pending(fakes: Fakes) -> None:
     )
     fakes.contacts.published["new.example.com"] = Contacts(txt=("jane@mail.test",))
 
-    assert resend(fakes, DEFAULT).outcome == "sent"
     result = resend(fakes, resend_request(ADMIN, ("new.example.com", "jane@mail.test")))
 
     assert result.request.addresses == ["jane@mail.test"]
-
-
-def test_names_of_one_scope_are_skipped_one_by_one(fakes: Fakes) -> None:
-    fakes.certcentral.domains = NAMES_OF_ONE_SCOPE
-
-    assert resend(fakes, BOTH).request.addresses == [WWW[1]]
-    assert failure(OrderNotEligible, fakes, resend_request(ADMIN)).code == "order_not_eligible|already_validated"
+    assert resend(fakes, DEFAULT, at=AGAIN).outcome == "sent"
 
 
 def test_expired_approval_skips_nobody(fakes: Fakes) -> None:
@@ -282,17 +258,7 @@ def test_expired_approval_skips_nobody(fakes: Fakes) -> None:
     )
 
     assert resend(fakes, BOTH).request.addresses == [ADMIN[1]]
-    assert resend(fakes, DEFAULT).outcome == "sent"
-
-
-def test_name_and_its_wildcard_share_a_cool_down(fakes: Fakes) -> None:
-    wildcard = ("*.example.com", ADMIN[1])
-
-    assert resend(fakes, resend_request(ADMIN)).outcome == "sent"
-
-    assert resend(fakes, resend_request(wildcard), at=60).outcome == "duplicate"
-    assert resend(fakes, resend_request(wildcard, ADMIN), at=60).outcome == "duplicate"
-    assert len(fakes.certcentral.puts) == 1
+    assert resend(fakes, DEFAULT, at=AGAIN).outcome == "sent"
 
 
 # Refused recipients
@@ -352,24 +318,6 @@ def test_dns_is_not_asked_about_skipped_recipients(fakes: Fakes) -> None:
     resend(fakes, resend_request(("www.example.com", "it@mail.test"), ("example.com", "jane@example.com")))
 
     assert fakes.journal.calls("contacts") == [(["example.com"],)]
-
-
-@pytest.mark.parametrize(
-    "recipient",
-    [
-        ADMIN,
-        WWW,
-        ("*.example.com", "Postmaster@Example.com"),
-        # This is a scope of the validation, so that not even the list of public suffixes is needed.
-        ("www.example.com", "webmaster@example.com", "example.com"),
-    ],
-    ids=ascii,
-)
-def test_constructed_address_needs_no_dns(fakes: Fakes, recipient: tuple[str, ...]) -> None:
-    assert resend(fakes, resend_request(recipient)).outcome == "sent"
-
-    assert fakes.contacts.lookups == 0
-    assert len(fakes.certcentral.puts) == 1
 
 
 def test_unchecked_recipients_are_mailed_unless_validated(fakes: Fakes) -> None:
@@ -451,6 +399,7 @@ def is_validated(name: str, domains: tuple[NameStatus, ...], order_names: tuple[
 @given(
     domains=DOMAINS,
     names=st.lists(st.sampled_from(NAMES), unique=True, max_size=4).map(tuple),
+    earlier=st.none() | RECIPIENTS,
     recipients=RECIPIENTS,
     locale=st.sampled_from([None, "en"]),
     check_recipients=st.booleans(),
@@ -458,6 +407,7 @@ def is_validated(name: str, domains: tuple[NameStatus, ...], order_names: tuple[
 def test_resend_to_named_recipients_mails_nobody_else(
     domains: tuple[NameStatus, ...],
     names: tuple[str, ...],
+    earlier: list[tuple[str, str]] | None,
     recipients: list[tuple[str, str]],
     locale: str | None,
     check_recipients: bool,
@@ -470,46 +420,30 @@ def test_resend_to_named_recipients_mails_nobody_else(
         "example.com": Contacts(txt=("jane@example.com",)),
         "shop.test": Contacts(failure="x"),
     }
+    if earlier is not None:
+        with contextlib.suppress(OrderNotEligible):
+            resend(fakes, resend_request(*earlier), check_recipients=False)
+    before = mailed(fakes.certcentral.puts)
     request = replace(resend_request(*recipients), locale=locale)
 
     try:
-        result = resend(fakes, request, check_recipients=check_recipients)
+        result = resend(fakes, request, at=1, check_recipients=check_recipients)
     except (OrderNotEligible, RecipientNotAllowed, RecipientUnverified):
-        assert fakes.certcentral.puts == []
+        assert mailed(fakes.certcentral.puts) == before
         return
 
-    remaining = [each for each in request.recipients if not is_validated(each.domain, domains, names)]
-    assert remaining
-    assert fakes.certcentral.puts == [replace(request, recipients=tuple(remaining)).upstream_body]
-    assert result.request.addresses == [recipient.email for recipient in remaining]
-    assert result.request.claim_key == request.claim_key
+    now = mailed(fakes.certcentral.puts)[len(before) :]
+    validated = [each for each in request.recipients if is_validated(each.domain, domains, names)]
+    remaining = [each for each in request.recipients if each not in validated]
+    assert [each.recipient for each in result.request.skipped if each.reason == "validated"] == validated
+    assert (now == []) == (result.outcome == "duplicate")
+    assert now == [] or now == result.request.addresses
+    assert set(now) <= {each.email for each in remaining}
+    # Whoever is left out was mailed before, or under another of the names.
+    assert {each.email.lower() for each in remaining} <= {email.lower() for email in before + now}
     if check_recipients:
         known = {*names, *(name for domain in domains for name in (domain.scope, *domain.names))}
         assert {without_wildcard(each.domain) for each in remaining} <= set(map(without_wildcard, known))
-        assert names or all(domain.known_names for domain in domains)
-
-
-@PURE
-@given(DOMAINS, RECIPIENTS)
-def test_skipping_keeps_the_claim_and_forgets_nobody(
-    domains: tuple[NameStatus, ...], recipients: list[tuple[str, str]]
-) -> None:
-    fakes = Fakes()
-    fakes.certcentral.domains = domains
-    request = resend_request(*recipients)
-    validated = [is_validated(recipient.domain, domains) for recipient in request.recipients]
-    everything = bool(domains) and all(
-        domain.status.lower() == "approved" and not domain.expired and domain.scope for domain in domains
-    )
-
-    if everything or all(validated):
-        failure(OrderNotEligible, fakes, request, check_recipients=False)
-    else:
-        remaining = resend(fakes, request, check_recipients=False).request
-
-        assert remaining.recipients
-        assert sorted(remaining.recipients + remaining.skipped, key=str) == sorted(request.recipients, key=str)
-        assert remaining.claim_key == request.claim_key
 
 
 # The stop switch
@@ -525,47 +459,26 @@ def test_paused_sending_calls_nothing_at_all(fakes: Fakes, request_: ResendReque
 # Repeats
 
 
-def leave(fakes: Fakes, state: str) -> None:
-    """Make a call that leaves its claim ``sent``, ``unknown`` or, because it is killed, ``sending``."""
-    if state == "unknown":
-        fakes.certcentral.errors["resend_emails"] = OutcomeUnknown("x")
-    if state == "sending":
-        fakes.certcentral.errors["resend_emails"] = KeyboardInterrupt()
-        fakes.claims.down = {"record_unknown"}
-    with contextlib.suppress(OutcomeUnknown, KeyboardInterrupt):
-        resend(fakes)
+def fail(fakes: Fakes, error: BaseException) -> None:
+    """Make a call whose PUT fails."""
+    fakes.certcentral.errors["resend_emails"] = error
+    failure(type(error), fakes)
     fakes.certcentral.errors.clear()
-    fakes.claims.down.clear()
-    assert statuses(fakes) == [state]
 
 
-def test_repeat_is_a_duplicate_of_the_first_call(fakes: Fakes) -> None:
+def test_repeat_is_a_duplicate_that_says_who_was_mailed_when(fakes: Fakes) -> None:
     resend(fakes)
 
-    assert resend(fakes, at=600) == ResendResult(REQUEST, "duplicate", NOW, COOL_DOWN - 600)
+    repeat = resend(fakes, at=600)
+
+    assert repeat == ResendResult(REQUEST, "duplicate", NOW, NOW + AGAIN, (("jane@example.com", NOW),))
     assert len(fakes.certcentral.puts) == 1
 
 
-def test_repeat_after_the_cool_down_is_sent(fakes: Fakes) -> None:
-    resend(fakes)
+def test_repeat_of_a_default_send_names_nobody(fakes: Fakes) -> None:
+    resend(fakes, DEFAULT)
 
-    assert resend(fakes, at=COOL_DOWN).outcome == "sent"
-    assert len(fakes.certcentral.puts) == 2
-
-
-def test_repeat_of_a_call_in_progress_says_when_to_come_back(fakes: Fakes) -> None:
-    leave(fakes, "sending")
-
-    assert failure(ResendInProgress, fakes, at=9).retry_after == 20
-    assert len(fakes.certcentral.puts) == 1
-
-
-@pytest.mark.parametrize(("state", "at"), [("unknown", 600), ("sending", 600), ("sending", 29)])
-def test_repeat_of_an_unknown_outcome_is_unknown(fakes: Fakes, state: str, at: int) -> None:
-    leave(fakes, state)
-
-    assert failure(OutcomeUnknown, fakes, at=at).retry_after == COOL_DOWN - at
-    assert len(fakes.certcentral.puts) == 1
+    assert resend(fakes, DEFAULT, at=600) == ResendResult(DEFAULT, "duplicate", NOW, NOW + AGAIN)
 
 
 def test_repeat_does_not_call_before_send(fakes: Fakes) -> None:
@@ -574,54 +487,126 @@ def test_repeat_does_not_call_before_send(fakes: Fakes) -> None:
 
     resend(fakes, at=600)
 
-    assert fakes.journal.methods == ["get_order_status", "contacts", "get_order", "acquire"]
+    assert fakes.journal.methods == ["get_order_status", "contacts", "get_order", "load"]
+
+
+def test_cool_down_is_that_of_the_settings(fakes: Fakes) -> None:
+    resend(fakes, cool_down_seconds=7200)
+
+    assert resend(fakes, at=7200, cool_down_seconds=7200).outcome == "duplicate"
+    assert resend(fakes, at=7200 + 120, cool_down_seconds=7200).outcome == "sent"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(None, "already_mailed"), (OutcomeUnknown("x"), "maybe_mailed"), (KeyboardInterrupt(), "maybe_mailed")],
+    ids=ascii,
+)
+def test_recipient_of_an_earlier_send_is_skipped(fakes: Fakes, error: BaseException | None, reason: str) -> None:
+    if error is None:
+        resend(fakes)
+    else:
+        fail(fakes, error)
+    fakes.journal.clear()
+
+    result = resend(fakes, resend_request(ADMIN, ("example.com", "jane@example.com")), at=60)
+
+    assert fakes.certcentral.puts == [resend_request(ADMIN).upstream_body]
+    assert fakes.journal.calls("before_send") == [(result.request,)]
+    answer = result.to_json()
+    assert (answer["outcome"], answer["recipients"]) == ("sent", [ADMIN[1]])
+    assert answer["skipped"] == [{"domain": "example.com", "email": "jane@example.com", "reason": reason}]
+
+
+def test_person_named_for_two_names_of_a_scope_is_mailed_once(fakes: Fakes) -> None:
+    twice = resend_request(ADMIN, ("*.example.com", "ADMIN@example.com"), ("www.example.com", *ADMIN[::-1]))
+
+    result = resend(fakes, twice)
+
+    assert fakes.certcentral.puts == [resend_request(ADMIN).upstream_body]
+    assert result.to_json()["recipients"] == [ADMIN[1]]
+    more = replace(twice, recipients=(*twice.recipients, *resend_request(WWW).recipients))
+    assert [each.recipient for each in resend(fakes, more, at=60).request.skipped] == list(twice.recipients)
+
+
+def test_duplicate_says_once_when_an_address_was_mailed(fakes: Fakes) -> None:
+    twice = resend_request(ADMIN, ("*.example.com", ADMIN[1]))
+    resend(fakes, twice)
+
+    assert resend(fakes, twice, at=60).earlier == ((ADMIN[1], NOW),)
+
+
+def test_named_request_with_nobody_left_mails_nobody(fakes: Fakes) -> None:
+    """One of them is validated and the other was mailed; an empty object would mail everybody."""
+    resend(fakes, resend_request(WWW))
+    fakes.certcentral.approve("example.com")
+
+    result = resend(fakes, BOTH, at=60)
+
+    assert result.earlier == ((WWW[1], NOW),)
+    answer = result.to_json()
+    assert (answer["outcome"], answer["recipients"]) == ("duplicate", [WWW[1]])
+    assert answer["skipped"] == [{"domain": ADMIN[0], "email": ADMIN[1], "reason": "validated"}]
+    assert mailed(fakes.certcentral.puts) == [WWW[1]]
+
+
+# One order, seven ways to ask: all of them within a second, and none of them forced.
+SPELLINGS = {
+    "default": resend_request(),
+    "default, en": resend_request(locale="en"),
+    "default, EN_us": resend_request(locale="EN_us"),
+    "admin": resend_request(ADMIN),
+    "admin, webmaster": resend_request(ADMIN, ("example.com", "webmaster@example.com")),
+    "admin, hostmaster": resend_request(ADMIN, ("example.com", "hostmaster@example.com")),
+    "admin, en": resend_request(ADMIN, locale="en"),
+}
+
+
+@pytest.mark.parametrize("error", [None, OutcomeUnknown("x"), KeyboardInterrupt()], ids=ascii)
+@pytest.mark.parametrize(("first", "second"), [*itertools.product(SPELLINGS, repeat=2)])
+def test_second_spelling_mails_nobody_who_was_mailed(
+    fakes: Fakes, first: str, second: str, error: BaseException | None
+) -> None:
+    fakes.certcentral.errors = {} if error is None else {"resend_emails": error}
+    with contextlib.suppress(OutcomeUnknown, KeyboardInterrupt):
+        resend(fakes, SPELLINGS[first])
+    earlier = mailed(fakes.certcentral.puts)
+    fakes.certcentral.errors.clear()
+
+    with contextlib.suppress(OutcomeUnknown):
+        resend(fakes, SPELLINGS[second], at=1, delivery_id="call-2")
+
+    later = mailed(fakes.certcentral.puts)[len(earlier) :]
+    # The default recipients may be anybody.
+    assert set(later) == (set() if "default" in first + second else set(SPELLINGS[second].addresses) - set(earlier))
+
+
+def test_eight_spellings_at_once_make_one_put(fakes: Fakes) -> None:
+    """All of them have loaded the record before the first one claims; the PUT ends after all others are answered."""
+    at_once, answered = Barrier(8), Semaphore(0)
+    fakes.records.before_store = lambda: at_once.wait(timeout=30)
+    fakes.certcentral.while_sending = lambda: [answered.acquire(timeout=30) for _ in range(7)]
+
+    def call(request: ResendRequest) -> str:
+        try:
+            return resend(fakes, request).outcome
+        except ResendInProgress as error:
+            return type(error).__name__
+        finally:
+            answered.release()
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(call, [*SPELLINGS.values(), DEFAULT]))
+
+    assert sorted(outcomes) == ["ResendInProgress"] * 7 + ["sent"]
+    assert len(fakes.certcentral.puts) == 1
 
 
 # Forced calls
 
 
-def force_while_sending(fakes: Fakes) -> None:
-    """Have a forced call come in while the next one is sending."""
-
-    def force() -> None:
-        fakes.certcentral.while_sending = lambda: None
-        failure(ResendInProgress, fakes, FORCED, at=1, delivery_id="call-2")
-
-    fakes.certcentral.while_sending = force
-
-
-def test_forced_call_during_a_sent_one_is_a_duplicate_later(fakes: Fakes) -> None:
-    force_while_sending(fakes)
+def test_forced_call_sends_again_but_its_redelivery_does_not(fakes: Fakes) -> None:
     resend(fakes)
-
-    assert resend(fakes, FORCED, at=60, delivery_id="call-2").outcome == "duplicate"
-    assert len(fakes.certcentral.puts) == 1
-    assert resend(fakes, FORCED, at=90, delivery_id="call-3").outcome == "sent"
-
-
-def test_forced_call_during_an_unknown_one_is_unknown_later(fakes: Fakes) -> None:
-    force_while_sending(fakes)
-    fakes.certcentral.errors["resend_emails"] = OutcomeUnknown("x")
-    failure(OutcomeUnknown, fakes)
-    fakes.certcentral.errors.clear()
-
-    failure(OutcomeUnknown, fakes, FORCED, at=60, delivery_id="call-2")
-    assert len(fakes.certcentral.puts) == 1
-    assert resend(fakes, FORCED, at=90, delivery_id="call-3").outcome == "sent"
-
-
-def test_forced_call_during_an_unsent_one_is_sent_later(fakes: Fakes) -> None:
-    force_while_sending(fakes)
-    fakes.certcentral.errors["resend_emails"] = RateLimited("x")
-    failure(RateLimited, fakes)
-    fakes.certcentral.errors.clear()
-
-    assert resend(fakes, FORCED, at=60, delivery_id="call-2").outcome == "sent"
-
-
-@pytest.mark.parametrize("state", ["sent", "unknown"])
-def test_forced_call_sends_again_but_its_redelivery_does_not(fakes: Fakes, state: str) -> None:
-    leave(fakes, state)
 
     assert resend(fakes, FORCED, at=60, delivery_id="call-2").outcome == "sent"
     assert resend(fakes, FORCED, at=90, delivery_id="call-2").outcome == "duplicate"
@@ -631,90 +616,67 @@ def test_forced_call_sends_again_but_its_redelivery_does_not(fakes: Fakes, state
 def test_unforced_call_does_not_use_up_its_delivery_id(fakes: Fakes) -> None:
     resend(fakes, delivery_id="call-1")
 
-    assert resend(fakes, at=1, delivery_id="call-1").outcome == "duplicate"
     assert resend(fakes, FORCED, at=2, delivery_id="call-1").outcome == "sent"
-    assert len(fakes.certcentral.puts) == 2
 
 
-def test_forced_call_that_was_not_sent_restores_the_claim(fakes: Fakes) -> None:
-    resend(fakes)
-    fakes.certcentral.errors["resend_emails"] = RateLimited("x")
+@pytest.mark.parametrize("request_", SPELLINGS.values(), ids=SPELLINGS)
+def test_fourth_forced_call_in_a_cool_down_is_a_duplicate(fakes: Fakes, request_: ResendRequest) -> None:
+    forced = replace(request_, force=True)
 
-    failure(RateLimited, fakes, FORCED, at=60, delivery_id="call-2")
+    outcomes = [resend(fakes, forced, at=number, delivery_id=f"call-{number}").outcome for number in range(4)]
 
-    assert resend(fakes, at=90) == ResendResult(REQUEST, "duplicate", NOW, COOL_DOWN - 90)
+    assert outcomes == ["sent", "sent", "sent", "duplicate"]
+    assert len(fakes.certcentral.puts) == 3
 
 
-# Outcomes of the PUT
+# Faults at each step
+
+
+UNAVAILABLE = SendRecordUnavailable("x")
+KILLED = KeyboardInterrupt()
+type Errors = dict[str, BaseException]
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("before", "late", "answer", "puts", "repeat"),
     [
-        OrderNotFound("x"),
-        RequestRejected("x"),
-        ApiKeyRejected("x"),
-        PermissionDenied("x"),
-        RateLimited("x", retry_after=7),
-        CertCentralUnavailable("x"),
-        SecretUnavailable("x"),
-        ConfigurationError("x"),
+        ({"load": UNAVAILABLE}, {}, "SendRecordUnavailable", 0, "sent"),
+        ({"store": UNAVAILABLE}, {}, "SendRecordUnavailable", 0, "sent"),
+        ({}, {"store": UNAVAILABLE}, "SendRecordUnavailable", 0, "OutcomeUnknown"),
+        ({}, {"store": KILLED}, "KeyboardInterrupt", 0, "OutcomeUnknown"),
+        ({"resend_emails": RateLimited("x")}, {}, "RateLimited", 1, "sent"),
+        ({"resend_emails": OutcomeUnknown("x")}, {}, "OutcomeUnknown", 1, "OutcomeUnknown"),
+        ({"resend_emails": ValueError("a bug")}, {}, "ValueError", 1, "OutcomeUnknown"),
+        ({"resend_emails": KILLED, "settle": KILLED}, {}, "KeyboardInterrupt", 1, "OutcomeUnknown"),
+        ({"settle": UNAVAILABLE}, {}, "sent", 1, "OutcomeUnknown"),
+        ({"settle": KILLED}, {}, "KeyboardInterrupt", 1, "OutcomeUnknown"),
+        ({"resend_emails": RateLimited("x"), "settle": UNAVAILABLE}, {}, "RateLimited", 1, "OutcomeUnknown"),
+        ({"resend_emails": OutcomeUnknown("x"), "settle": UNAVAILABLE}, {}, "OutcomeUnknown", 1, "OutcomeUnknown"),
     ],
-    ids=ascii,
+    ids=str,
 )
-def test_surely_unsent_email_releases_the_claim(fakes: Fakes, error: ResendError) -> None:
-    fakes.certcentral.errors["resend_emails"] = error
+def test_fault_is_answered_and_repeat_sends_if_surely_unsent(
+    fakes: Fakes, before: Errors, late: Errors, answer: str, puts: int, repeat: str
+) -> None:
+    def outcome(at: int) -> str:
+        try:
+            return resend(fakes, at=at).outcome
+        except (Exception, KeyboardInterrupt) as error:
+            return type(error).__name__
 
-    assert failure(type(error), fakes) is error
-    assert fakes.claims.claims == {}
+    fakes.records.errors = fakes.certcentral.errors = before
+    fakes.records.late_errors = late
 
-    fakes.certcentral.errors.clear()
-    assert resend(fakes, at=1).outcome == "sent"
+    assert (outcome(0), len(fakes.certcentral.puts)) == (answer, puts)
 
-
-def test_failed_release_does_not_hide_the_error(fakes: Fakes) -> None:
-    fakes.certcentral.errors["resend_emails"] = RateLimited("x", retry_after=7)
-    fakes.claims.down = {"release"}
-
-    assert failure(RateLimited, fakes).retry_after == 7
-
-
-def test_unknown_outcome_is_recorded_and_says_how_long_it_lasts(fakes: Fakes) -> None:
-    unknown = OutcomeUnknown("x", upstream_status=500)
-    fakes.certcentral.errors["resend_emails"] = unknown
-
-    assert failure(OutcomeUnknown, fakes) is unknown
-    assert (unknown.retry_after, unknown.upstream_status) == (COOL_DOWN, 500)
-    assert statuses(fakes) == ["unknown"]
+    fakes.records.errors = fakes.certcentral.errors = fakes.records.late_errors = {}
+    # A claim that nobody settled is dead by then.
+    assert (outcome(180), len(fakes.certcentral.puts)) == (repeat, puts + (repeat == "sent"))
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), MemoryError(), KeyboardInterrupt(), SystemExit(1)], ids=ascii)
-def test_bug_or_interruption_while_sending_is_an_unknown_outcome(fakes: Fakes, error: BaseException) -> None:
-    fakes.certcentral.errors["resend_emails"] = error
-
-    assert failure(type(error), fakes) is error
-    assert statuses(fakes) == ["unknown"]
-
-    fakes.certcentral.errors.clear()
-    failure(OutcomeUnknown, fakes, at=1)
-    assert len(fakes.certcentral.puts) == 1
-
-
-def test_unrecorded_send_is_answered_as_sent_and_not_repeated(fakes: Fakes) -> None:
-    fakes.claims.down = {"record_sent"}
-
-    assert resend(fakes) == ResendResult(REQUEST, "sent", NOW, COOL_DOWN)
-    assert statuses(fakes) == ["sending"]
-
-    failure(ResendInProgress, fakes, at=1)
-    failure(OutcomeUnknown, fakes, at=29)
-    assert len(fakes.certcentral.puts) == 1
-
-
-def test_claims_receive_no_address(fakes: Fakes) -> None:
+def test_records_receive_no_address(fakes: Fakes) -> None:
     resend(fakes)
 
-    received = [entry for entry in fakes.journal if entry[0] in ("acquire", "record_sent")]
-    for address_part in ("example.com", "jane"):
-        assert address_part not in str(received)
-        assert address_part not in str(fakes.claims.claims)
+    received = str([fakes.journal.calls(method) for method in ("load", "store", "settle")])
+    assert "example.com" not in received
+    assert "jane" not in received

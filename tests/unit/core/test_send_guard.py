@@ -4,9 +4,8 @@ import itertools
 
 import pytest
 
-from dv_resend.core.people import DEFAULT
 from dv_resend.core.send_guard import MAX_DECISIONS, SendGuard, Sent
-from dv_resend.core.send_record import Attempt, Claim, Duplicate, Mailed, NoReminder, Send, SendRecord, Unknown
+from dv_resend.core.send_record import DEFAULT, Attempt, Claim, Duplicate, Mailed, NoReminder, Send, SendRecord, Unknown
 from dv_resend.errors import (
     CertCentralUnavailable,
     InvalidRequest,
@@ -78,8 +77,8 @@ class World:
         assert isinstance(error, OutcomeUnknown)
         self.journal.append("report")
 
-    def send(self, *people, **attempt):
-        attempt = Attempt(people or (DEFAULT,), self.now + 29, "an owner", **attempt)
+    def send(self, *people, **options):
+        attempt = Attempt(people or (DEFAULT,), self.now + 29, "an owner", **options)
         return self.guard.send(self.guard.load(7), attempt, self.put, self.report)
 
     def remind(self, reminder=DAY_1):
@@ -462,6 +461,14 @@ def test_ordinary_unknown_writes_nothing(world):
     with pytest.raises(OutcomeUnknown):
         world.send(A)
     assert world.journal == ["load"]
+
+
+def test_unknown_that_no_wait_can_end_gives_no_time(world):
+    world.holds(forced_by={"event": NOW})
+
+    with pytest.raises(OutcomeUnknown, match=r"It is not repeated\. Check") as raised:
+        world.send(A, force_id="event")
+    assert raised.value.retry_after is None
 
 
 def test_clock_is_read_again_for_each_decision(world):

@@ -7,11 +7,11 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dv_resend.core.people import DEFAULT
 from dv_resend.core.send_record import (
+    DEFAULT,
     Attempt,
     Claim,
     Duplicate,
@@ -577,6 +577,7 @@ calls = st.tuples(
 )
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(calls, max_size=8))
 def test_nobody_is_mailed_twice_in_a_cool_down_without_force(history):
     """Whatever happened before, and whatever became of it: at most one email, or force."""
@@ -598,6 +599,7 @@ def test_nobody_is_mailed_twice_in_a_cool_down_without_force(history):
             order.record = settled(held, {"send": "sent", "lose": "unknown", "fail": "not_sent"}[outcome], now)
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(calls, max_size=12))
 def test_at_most_three_forced_sends_repeat_an_email_in_a_cool_down(history):
     order, now, repeats = Order(), 0, []

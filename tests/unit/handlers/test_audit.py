@@ -10,7 +10,7 @@ from conftest import SERVICE
 from dv_resend import observability
 from dv_resend.core.orders import Order, OrderStatus
 from dv_resend.core.plan import ResendPlan
-from dv_resend.core.requests import Reminder, ResendRequest, StatusRequest, SweepRequest
+from dv_resend.core.requests import Reminder, ResendRequest, Skipped, StatusRequest, SweepRequest
 from dv_resend.core.resend import ReminderResult, ResendResult
 from dv_resend.core.sweep import SweepSummary
 from dv_resend.errors import (
@@ -38,10 +38,13 @@ REQUEST = ResendRequest.from_input(
         ],
     }
 )
-# The same request as it is sent if the name of the first recipient is validated already.
-REMAINING = replace(REQUEST, recipients=REQUEST.recipients[1:], skipped=REQUEST.recipients[:1])
-SENT = ResendResult(REQUEST, "sent", 1795446245, 3600)
-DUPLICATE = ResendResult(REQUEST, "duplicate", 1795446245, 60)
+# The same request as it is sent if the first recipient was mailed already.
+REMAINING = replace(
+    REQUEST, recipients=REQUEST.recipients[1:], skipped=(Skipped(REQUEST.recipients[0], "already_mailed"),)
+)
+SKIPPED = ["j***@example.com: already_mailed"]
+SENT = ResendResult(REQUEST, "sent", 1795446245, 1795449965)
+DUPLICATE = replace(SENT, outcome="duplicate")
 STATUS = OrderStatus(7, "pending", "email", ())
 ORDER = Order(7, "pending", "dv_ssl_certificate", "email")
 PLANS = [
@@ -97,7 +100,7 @@ def test_line_of_a_sent_resend_has_caller_and_recipients(output):
         "event_source": "http",
         "order_id": 7,
         "caller": CALLER,
-        "recipients": ["j***@example.com", "Hostmaster@example.com"],
+        "recipients": ["j***@example.com", "hostmaster@example.com"],
     }
 
 
@@ -109,10 +112,9 @@ def test_line_of_a_sent_resend_has_caller_and_recipients(output):
         *((plan, "planned", {}) for plan in PLANS),
         (STATUS, "status", {}),
         (ReminderResult(7, "sent"), "sent", {"ResendSent": [one()]}),
-        (ReminderResult(7, "duplicate"), "duplicate", {"ResendDuplicate": [one()]}),
+        (ReminderResult(7, "missed"), "missed", {"RemindersMissed": [one()]}),
         (ReminderResult(7, "stuck"), "stuck", {"StuckOrders": [one()]}),
-        (ReminderResult(7, "already_reminded"), "already_reminded", {}),
-        (ReminderResult(7, "not_due"), "not_due", {}),
+        *((ReminderResult(7, outcome), outcome, {}) for outcome in ("already_reminded", "already_mailed", "not_due")),
         (
             SUMMARY,
             "swept",
@@ -200,13 +202,13 @@ def test_unknown_fields_are_left_out(output):
 # The line before a send
 
 
-def test_line_before_a_send_has_the_claim_and_counts_nothing(output):
+def test_line_before_a_send_has_recipients_and_counts_nothing(output):
     audit().before_send(REQUEST)
 
     observability.flush()
     (line,) = output().lines
-    assert (line["message"], line["outcome"], line["claim"]) == ("sending", "sending", REQUEST.claim_key)
-    assert line["recipients"] == ["j***@example.com", "Hostmaster@example.com"]
+    assert (line["message"], line["outcome"]) == ("sending", "sending")
+    assert line["recipients"] == ["j***@example.com", "hostmaster@example.com"]
     assert "skipped" not in line
     assert (line["order_id"], line["caller"]) == (7, CALLER)
 
@@ -225,15 +227,15 @@ def test_skipped_recipients_are_logged_before_a_send(output):
     audit().before_send(REMAINING)
 
     (line,) = output().lines
-    assert (line["recipients"], line["skipped"]) == (["Hostmaster@example.com"], ["j***@example.com"])
+    assert (line["recipients"], line["skipped"]) == (["hostmaster@example.com"], SKIPPED)
 
 
 @pytest.mark.parametrize("outcome", ["sent", "duplicate"])
 def test_skipped_recipients_are_logged_with_the_result(output, outcome):
-    audit().succeeded(ResendResult(REMAINING, outcome, 1795446245, 60))
+    audit().succeeded(replace(SENT, request=REMAINING, outcome=outcome))
 
     line = output().audit
-    assert (line["recipients"], line["skipped"]) == (["Hostmaster@example.com"], ["j***@example.com"])
+    assert (line["recipients"], line["skipped"]) == (["hostmaster@example.com"], SKIPPED)
 
 
 def test_skipped_recipients_are_logged_with_an_unknown_outcome(output):
@@ -243,7 +245,7 @@ def test_skipped_recipients_are_logged_with_an_unknown_outcome(output):
     line.failed(OutcomeUnknown("x"))
 
     logged = output().audit
-    assert (logged["recipients"], logged["skipped"]) == (["Hostmaster@example.com"], ["j***@example.com"])
+    assert (logged["recipients"], logged["skipped"]) == (["hostmaster@example.com"], SKIPPED)
 
 
 # Errors
@@ -297,6 +299,14 @@ def test_upstream_status_and_codes_are_logged_without_messages(output):
     assert "Bad locale" not in str(logged)
 
 
+def test_upstream_error_without_a_code_is_logged_by_its_message(output):
+    entries = (UpstreamError("", "Bad locale."), UpstreamError("odd", "Odd."))
+
+    audit().failed(RequestRejected("Refused.", upstream_errors=entries))
+
+    assert output().audit["upstream_codes"] == ["Bad locale.", "odd"]
+
+
 def test_upstream_status_is_not_logged_for_the_next_call(output):
     first = audit(REMINDER)
     observability.observe_upstream(204, 0.5)
@@ -331,6 +341,20 @@ def test_request_for_a_validated_order_is_a_failure(output, event_source):
     assert emitted(output) == {"ResendFailed": [one(reason="OrderNotEligible"), one()]}
 
 
+@pytest.mark.parametrize("code", ["not_found|route", "method_not_allowed"])
+def test_request_to_another_route_has_a_line_and_counts_nothing(output, code):
+    line = Audit("http")
+    line.caller = CALLER
+
+    line.not_routed(code)
+
+    observability.flush()
+    printed = output()
+    logged = {name: value for name, value in printed.audit.items() if name not in LOGGER_FIELDS | {"duration_ms"}}
+    assert logged == {"outcome": "not_routed", "event_source": "http", "caller": CALLER, "code": code}
+    assert printed.metrics == {}
+
+
 def test_bug_is_logged_with_its_stack_trace_and_counted(output):
     try:
         raise ValueError("a detail")
@@ -339,7 +363,7 @@ def test_bug_is_logged_with_its_stack_trace_and_counted(output):
 
     observability.flush()
     printed = output()
-    assert printed.audit["outcome"] == "InternalError"
+    assert (printed.audit["outcome"], printed.audit["code"]) == ("InternalError", "internal_error")
     (line,) = [line for line in printed.lines if line.get("message") == "internal error"]
     assert (line["level"], line["exception_name"]) == ("ERROR", "ValueError")
     assert printed.metrics == {"ResendFailed": [one(reason="InternalError"), one()]}

@@ -75,7 +75,6 @@ def test_sample_asks_for_the_same_emails_from_every_source(name):
     assert isinstance(request, ResendRequest)
     assert replace(request, requested_by=None) == EXAMPLE
     assert json.dumps(request.upstream_body) == json.dumps(EXAMPLE.upstream_body)
-    assert request.claim_key == EXAMPLE.claim_key
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -230,7 +229,7 @@ def test_event_has_its_id_as_caller_whoever_requested_it():
 
 
 @pytest.mark.parametrize("event_id", [None, "", 1, ["x"], "x" * 257, "a\nb"], ids=ascii)
-def test_event_id_that_does_not_fit_into_a_claim_is_left_out(event_id):
+def test_event_id_that_does_not_fit_into_a_line_is_left_out(event_id):
     parsed = parse(EVENT | {"id": event_id})
 
     assert (parsed.event_id, parsed.caller) == (None, None)
@@ -251,6 +250,35 @@ def test_scheduled_event_asks_for_a_sweep_whatever_it_holds(more):
     parsed = parse(SAMPLES["scheduled-event.json"] | more)
 
     assert (parsed.request, parsed.event_id) == (SweepRequest(), None)
+
+
+@pytest.mark.parametrize("name", ["eventbridge.json", "scheduled-event.json"])
+@pytest.mark.parametrize("replay_name", ["replay-of-november", "", None], ids=ascii)
+def test_event_replayed_from_an_archive_is_rejected(name, replay_name):
+    with pytest.raises(InvalidRequest) as caught:
+        parse(SAMPLES[name] | {"replay-name": replay_name})
+
+    assert caught.value.code == "invalid_request|replay-name"
+    assert "replayed from an archive" in caught.value.message
+    assert "due then, not now" in caught.value.message
+
+
+def test_detail_of_an_event_cannot_be_mistaken_for_a_replay():
+    assert rejected_field(EVENT | {"detail": {"order_id": 1, "replay-name": "x"}}) == "replay-name"
+    assert rejected_field({"order_id": 1, "replay-name": "x"}) == "replay-name"
+
+
+@pytest.mark.parametrize(
+    ("event", "caller"),
+    [
+        ({"order_id": 1, "requested_by": "arn:aws:iam::123456789012:root"}, "arn:aws:iam::123456789012:root"),
+        (EVENT | {"id": "the-board"}, "the-board"),
+    ],
+    ids=["direct", "event"],
+)
+def test_caller_of_a_direct_call_or_an_event_is_what_it_claims(event, caller):
+    """Whoever may invoke the function can claim to be anybody: SECURITY.md says so."""
+    assert parse(event).caller == caller
 
 
 # Property
@@ -287,6 +315,7 @@ ANY_EVENT = JSON | st.fixed_dictionaries(
         "detail-type": st.sampled_from(["Resend DV Emails", "Scheduled Event"]) | JSON,
         "detail": st.fixed_dictionaries({"order_id": st.integers(1, 9)}) | JSON,
         "id": JSON,
+        "replay-name": JSON,
         "order_id": st.integers(1, 9) | JSON,
         "action": st.sampled_from(["status", "sweep"]) | JSON,
         "dry_run": JSON,

@@ -3,6 +3,7 @@
 import base64
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from dv_resend.core import requests, untrusted
 from dv_resend.core.orders import Order
 from dv_resend.core.plan import ResendPlan
-from dv_resend.core.requests import ResendRequest
+from dv_resend.core.requests import ResendRequest, Skipped
 from dv_resend.core.resend import ResendResult
 from dv_resend.errors import (
     CertCentralUnavailable,
@@ -118,9 +119,14 @@ def test_http_request_is_validated_once(make, monkeypatch):
 
 
 @each_payload
-@pytest.mark.parametrize("prefix", ["", "/live", "/$default", "/dv-resend"])
-def test_path_may_have_one_segment_before_it(make, prefix):
-    event = make(path=prefix + PATH)
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "/live", "/$default", "/dv-resend", "/pki/certs", "/a/b/c/d", "/services/v2", PATH.replace("123456789", "1")],
+    ids=ascii,
+)
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_path_may_have_a_prefix_and_a_final_slash(make, prefix, slash):
+    event = make(path=prefix + PATH + slash)
 
     assert http.not_routed(event) is None
     assert parse(event).order_id == ORDER_ID
@@ -130,8 +136,9 @@ def test_path_may_have_one_segment_before_it(make, prefix):
 @pytest.mark.parametrize(
     "path",
     [
-        *("", "/", "/services/v2", "/services/v2/order/certificate/123456789", PATH + "/", PATH + "/x", PATH + "\n"),
-        *("/a/b" + PATH, "/" + PATH, PATH[1:], PATH.upper(), PATH.replace("v2", "v1"), PATH + "x", None, 1, []),
+        *("", "/", "/services/v2", "/services/v2/order/certificate/123456789", PATH + "//", PATH + "/x", PATH + "\n"),
+        *("/a/b/" + PATH, "/" + PATH, "a" + PATH, PATH[1:], PATH + "/\n", PATH + "x", None, 1, []),
+        *(PATH.upper(), PATH.replace("v2", "v1")),
         *("/services/v2/order/certificate//resend-emails", "/services/v2/order/certificate/1/2/resend-emails"),
         *("/services/v2/order/certificate/1/../2/resend-emails", "/services/v2/order/certificate/1/check-dcv"),
     ],
@@ -173,11 +180,28 @@ def test_bad_order_id_in_the_path_is_rejected(make, order_id):
 @each_payload
 @pytest.mark.parametrize(
     "body",
-    [{"body": None}, {"body": ""}, {"body": "{}"}, {"body": " {}\n"}, in_base64(b""), in_base64(b"{}")],
+    [
+        *({"body": body} for body in (None, "", "{}", " {}\n", "null", " null\n")),
+        *({"body": "\ufeff" + body} for body in ("", "{}", "null")),
+        *(in_base64(body) for body in (b"", b"{}", b"null", b"\xef\xbb\xbf", b"\xef\xbb\xbf{}", b"\xef\xbb\xbfnull")),
+        {"body": None, "isBase64Encoded": True},
+    ],
     ids=ascii,
 )
 def test_empty_body_means_default_recipients(make, body):
     assert parse(make(**body)) == ResendRequest(ORDER_ID)
+
+
+@each_payload
+@pytest.mark.parametrize(
+    "encode", [lambda text: {"body": text}, lambda text: in_base64(text.encode())], ids=["text", "base64"]
+)
+def test_byte_order_mark_is_skipped(make, encode):
+    body = {"locale": "en", "domain_approval_emails": [ONE]}
+
+    request = parse(make(**encode("\ufeff" + json.dumps(body))))
+
+    assert request.upstream_body == {"domain_approval_emails": [ONE], "locale": "en"}
 
 
 @each_payload
@@ -201,17 +225,28 @@ def test_base64_body_is_decoded(make):
 @pytest.mark.parametrize(
     "body",
     [
-        *({"body": text} for text in ("null", "[]", "1", "true", '"text"', "NaN", '[{"locale": "en"}]')),
+        *({"body": text} for text in ("[]", "1", "true", '"text"', "NaN", '[{"locale": "en"}]')),
         *(
             {"body": text}
             for text in ("{", "{]", '{"locale": }', "{'locale': 'en'}", "locale=en", "<xml/>", " ", "{}{}")
         ),
-        *({"body": text} for text in ('\ufeff{"locale": "en"}', "[" * 100_000, '{"locale": ' * 10_000, "1" * 5000)),
+        *(
+            {"body": text}
+            for text in (
+                '\ufeff\ufeff{"locale": "en"}',
+                "{}\ufeff",
+                " \ufeff{}",
+                "nul",
+                "[" * 100_000,
+                '{"locale": ' * 10_000,
+                "1" * 5000,
+            )
+        ),
         *({"body": body} for body in (1, True, ["{}"], {"locale": "en"})),
         *({"body": text, "isBase64Encoded": True} for text in ("{}", "e30", "e30=\n", "e3=0", "é", 1)),
         *(
             in_base64(body)
-            for body in (b"\xff\xfe", '{"locale": "é"}'.encode("latin-1"), "{}".encode("utf-16"), b"null")
+            for body in (b"\xff\xfe", '{"locale": "é"}'.encode("latin-1"), "{}".encode("utf-16"), b"\xef\xbb\xbf[]")
         ),
     ],
     ids=lambda body: ascii(body)[:60],
@@ -239,6 +274,18 @@ def test_repeated_field_is_shown_without_private_addresses():
     error = rejected(v2('{"jane.doe@example.com": 1, "jane.doe@example.com": 2}'))
 
     assert error.field == "j***@example.com"
+
+
+@each_payload
+@pytest.mark.parametrize("name", ["x" * 41, "\\u0000", "é"])
+def test_repeated_field_that_is_not_shown_is_rejected(make, name):
+    error = rejected(make(f'{{"{name}": 1, "{name}": 2}}'))
+
+    assert error.field == "body"
+    assert error.message == (
+        "body: has a field more than once in the same object "
+        "(its name is too long or not printable, so it is not shown)."
+    )
 
 
 @each_payload
@@ -371,20 +418,46 @@ def test_caller_of_payload_1_is_what_the_gateway_says(identity, authorizer, call
 
 
 SENT_AT = 1795446245  # 2026-11-23T15:04:05Z
+UNTIL = SENT_AT + 3720
 
 
 def test_sent_resend_is_answered_204_without_a_body():
-    response = http.http_answer(ResendResult(EXAMPLE, "sent", SENT_AT, 3600))
+    response = http.http_answer(ResendResult(EXAMPLE, "sent", SENT_AT, UNTIL))
 
     assert response == {"statusCode": 204, "headers": {"Resend-Outcome": "sent"}, "body": ""}
 
 
-def test_duplicate_is_answered_409_with_when_it_was_sent():
-    response = http.http_answer(ResendResult(EXAMPLE, "duplicate", SENT_AT, 1234))
+def test_sent_resend_counts_those_who_were_skipped():
+    skipped = tuple(Skipped(recipient, "already_mailed") for recipient in EXAMPLE.recipients)
 
-    assert (response["statusCode"], response["headers"]["Retry-After"]) == (409, "1234")
-    assert error_codes(response) == ["cool_down"]
-    assert "2026-11-23T15:04:05Z" in response["body"]
+    response = http.http_answer(ResendResult(replace(EXAMPLE, skipped=skipped), "sent", SENT_AT, UNTIL))
+
+    assert response["headers"] == {"Resend-Outcome": "sent", "Resend-Skipped": "2"}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "who"),
+    [
+        ((), " at 2026-11-23T15:04:05Z"),
+        (
+            (("jane@example.com", SENT_AT - 60), ("admin@example.com", SENT_AT)),
+            "j***@example.com at 2026-11-23T15:03:05Z, admin@example.com at 2026-11-23T15:04:05Z",
+        ),
+        (
+            tuple((f"admin@n{number}.test", SENT_AT) for number in range(11)),
+            ", ".join(f"admin@n{number}.test at 2026-11-23T15:04:05Z" for number in range(10)) + " …",
+        ),
+    ],
+    ids=["default", "named", "many"],
+)
+def test_duplicate_is_answered_409_with_who_was_mailed_when(earlier, who):
+    response = http.http_answer(ResendResult(EXAMPLE, "duplicate", SENT_AT, UNTIL, earlier))
+
+    # Without Retry-After: a client that waits and repeats would mail again.
+    assert (response["statusCode"], response["headers"]) == (409, {"Content-Type": "application/json"})
+    (error,) = json.loads(response["body"])["errors"]
+    assert error["code"] == "cool_down"
+    assert f"{who}. Until 2026-11-23T16:06:05Z, a repeat sends nothing; ?force=true sends again." in error["message"]
 
 
 def test_dry_run_is_answered_200_with_the_plan():
@@ -440,16 +513,16 @@ def test_each_refused_recipient_has_its_own_entry(count):
     [
         (RateLimited("Slow."), "30"),
         (RateLimited("Slow.", retry_after=7), "7"),
-        (OutcomeUnknown("Perhaps.", retry_after=3599), "3599"),
+        # A client that waits and repeats would mail again.
+        (OutcomeUnknown("Perhaps.", retry_after=3599), None),
         (ResendInProgress("Busy.", retry_after=12), "12"),
-        (OutcomeUnknown("Perhaps."), None),
         (CertCentralUnavailable("Away."), None),
         (CertCentralUnavailable("Away.", retry_after=600), "600"),
         (RequestRejected("No."), None),
     ],
     ids=ascii,
 )
-def test_retry_after_is_sent_if_known_or_rate_limited(error, retry_after):
+def test_retry_after_is_sent_if_repeating_is_right(error, retry_after):
     assert http.http_error(error)["headers"].get("Retry-After") == retry_after
 
 
@@ -462,6 +535,15 @@ def test_upstream_codes_follow_ours_unchanged():
         {"code": "request_rejected", "message": "Refused."},
         {"code": "invalid_locale", "message": "Bad locale."},
         {"code": "invalid_domain|x", "message": ""},
+    ]
+
+
+def test_upstream_message_without_a_code_follows_under_ours():
+    response = http.http_error(RequestRejected("Refused.", upstream_errors=(UpstreamError("", "Bad locale."),)))
+
+    assert json.loads(response["body"])["errors"] == [
+        {"code": "request_rejected", "message": "Refused."},
+        {"code": "request_rejected", "message": "Bad locale."},
     ]
 
 
@@ -523,8 +605,8 @@ def test_any_error_becomes_a_response_that_the_gateway_accepts(error):
 
 @PURE
 @given(st.sampled_from(["sent", "duplicate"]), st.integers(0, 4 * 10**9), st.integers(1, 10**6))
-def test_any_result_becomes_a_response_that_the_gateway_accepts(outcome, sent_at, cool_down_left):
-    response = http.http_answer(ResendResult(EXAMPLE, outcome, sent_at, cool_down_left))
+def test_any_result_becomes_a_response_that_the_gateway_accepts(outcome, sent_at, cool_down):
+    response = http.http_answer(ResendResult(EXAMPLE, outcome, sent_at, sent_at + cool_down))
 
     assert_gateway_accepts(response)
     assert (response["statusCode"] == 204) == (outcome == "sent")
@@ -535,5 +617,5 @@ def test_any_result_becomes_a_response_that_the_gateway_accepts(outcome, sent_at
 def test_any_other_field_of_the_body_is_rejected(name, value):
     error = rejected(v2(json.dumps({name: value})))
 
-    assert error.field == untrusted.printable_field_name(name)
+    assert error.field == (untrusted.printable_field_name(name) or "request")
     assert str(error).isprintable()

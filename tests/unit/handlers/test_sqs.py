@@ -29,7 +29,7 @@ from dv_resend.handlers.sqs import handle_batch
 from unit.fakes import FakeQueue
 from unit.samples import error_of
 
-OUTCOMES = ["sent", "duplicate", "already_reminded", "not_due", "stuck"]
+OUTCOMES = ["sent", "already_reminded", "already_mailed", "not_due", "missed", "stuck"]
 
 
 STOPPING = [kind for kind in ResendError.__subclasses__() if kind.scope == "account" or kind is ResendInProgress]
@@ -48,6 +48,8 @@ class FakeRemind:
         self.order_ids.append(reminder.order_id)
         audit.before_send(ResendRequest(reminder.order_id))
         outcome = self.outcomes.get(reminder.order_id, "sent")
+        if isinstance(outcome, OutcomeUnknown):
+            audit.failed(outcome)  # as `Invocation.on_unknown`
         if isinstance(outcome, BaseException):
             raise outcome
         return ReminderResult(reminder.order_id, outcome)
@@ -276,6 +278,14 @@ def test_each_message_has_an_audit_line(output):
     ]
 
 
+def test_unknown_outcome_that_was_reported_is_not_audited_again(output):
+    remind = FakeRemind({1: OutcomeUnknown("x")})
+
+    assert handle(remind, *messages(2)) == []
+
+    assert [line["outcome"] for line in audits(output)] == ["OutcomeUnknown", "sent"]
+
+
 def test_audit_line_of_a_refused_order_has_the_reason(output):
     handle(FakeRemind({1: OrderNotEligible("needs_approval", "x")}), message(1))
 
@@ -301,7 +311,7 @@ def test_upstream_status_is_not_logged_for_the_next_message(output):
 
 
 def test_each_message_is_counted(output):
-    outcomes = {2: "duplicate", 3: error_of(OrderNotEligible), 4: "stuck", 5: "not_due"}
+    outcomes = {2: "missed", 3: error_of(OrderNotEligible), 4: "stuck", 5: "not_due"}
     validated = {number: OrderNotEligible("already_validated", "x") for number in (6, 7)}
     remind = FakeRemind({**outcomes, **validated, 8: RateLimited("x")})
 
@@ -311,7 +321,7 @@ def test_each_message_is_counted(output):
     counted = output().metrics
     assert {name: [emission["value"] for emission in found] for name, found in counted.items()} == {
         "ResendSent": [1],
-        "ResendDuplicate": [1],
+        "RemindersMissed": [1],
         "StuckOrders": [1],
         "AlreadyValidated": [[1, 1]],
         "RateLimited": [1],

@@ -1,0 +1,68 @@
+"""Explores everything, on all processors, and prints how much that was: ``make model``."""
+
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing import Pool
+from typing import Any
+
+from model.explore import Counts, quiet, search, walks
+from model.facts import Violation
+from model.scenarios import PAIRS
+
+# Faults and jumps of time.
+LIMITS = [(1, 1), (2, 0), (0, 2)]
+WALKS, WALKS_PER_TASK = 100_000, 2_000
+
+
+def search_pair(number: int, faults: int, jumps: int) -> tuple[str, Counts | str]:
+    name = PAIRS[number].name
+    return name, _found(lambda: search(PAIRS[number], faults, jumps))
+
+
+def take_walks(seed: str, task: int) -> tuple[str, Counts | str]:
+    return f"walks {seed}/{task}", _found(lambda: walks(WALKS_PER_TASK, f"{seed}/{task}"))
+
+
+def _found(explore: Callable[[], Counts]) -> Counts | str:
+    """Return what was explored, or the way to a violation."""
+    quiet()
+    try:
+        return explore()
+    except Violation as violation:
+        return str(violation)
+
+
+def main() -> int:
+    seed = os.environ.get("SEED") or str(random.SystemRandom().randrange(10**9))
+    parts: dict[str, tuple[Callable[..., Any], list[tuple[Any, ...]]]] = {
+        f"pairs, faults: {faults}, jumps of time: {jumps}": (
+            search_pair,
+            [(number, faults, jumps) for number in range(len(PAIRS))],
+        )
+        for faults, jumps in LIMITS
+    }
+    parts[f"walks, SEED={seed}"] = take_walks, [(seed, task) for task in range(WALKS // WALKS_PER_TASK)]
+
+    started, totals, violations = time.monotonic(), {}, 0
+    with Pool() as pool:
+        for part, (explore, tasks) in parts.items():
+            totals[part] = Counts()
+            for result in [pool.apply_async(explore, task) for task in tasks]:
+                name, found = result.get()
+                print(f"{part}: {name}: {found}", flush=True)
+                if isinstance(found, Counts):
+                    totals[part] += found
+                else:
+                    violations += 1
+    print()
+    for part, counts in totals.items():
+        print(f"{part}: {counts}")
+    print(f"{sum(totals.values(), Counts())}, {violations} violations, {time.monotonic() - started:.0f} s")
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
