@@ -14,6 +14,8 @@ redirect     to any location
 huge         a body of many bytes
 gzip_bomb    a small body that decompresses to many bytes
 drip         a body that comes byte by byte
+extra        the normal response, with any bytes `before` and `after` it (Latin-1 text) in the same write; the
+             connection stays open
 raw          any bytes: `data` at once, then `slowly` byte by byte, both as Latin-1 text; then the connection
              closes, or stays open in silence if `closes` is false
 """
@@ -51,6 +53,7 @@ FAULTS: dict[str, dict[str, tuple[Any, Any]]] = {
     "gzip_bomb": {"status": _STATUS, "bytes": (int, 100_000_000)},
     "drip": {"status": (int, 200), "seconds_per_byte": (float, _REQUIRED), "body": (str, '{"errors": []}')},
     "close_idle": {"seconds": (float, _REQUIRED)},
+    "extra": {"before": (str, ""), "after": (str, "")},
     "raw": {"data": (str, ""), "slowly": (str, ""), "seconds_per_byte": (float, 0.05), "closes": (bool, True)},
 }
 _MATCHING: dict[str, tuple[Any, Any]] = {
@@ -131,6 +134,8 @@ def strike(connection: "Connection", fault: Fault, take_effect: Callable[[], Res
         case "close_after":
             connection.close_connection = True
             connection.send(take_effect())
+        case "extra":
+            connection.send(take_effect(), params["before"].encode("latin-1"), params["after"].encode("latin-1"))
         case "raw":
             _send_raw(connection, **params)
         case "status":

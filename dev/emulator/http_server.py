@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from socketserver import TCPServer
 from typing import Any
 
@@ -124,12 +125,16 @@ class Connection(BaseHTTPRequestHandler):
 
     # --- responses, and what faults do to a connection ---
 
-    def send(self, response: Response) -> None:
-        """Send a whole response."""
+    def send(self, response: Response, before: bytes = b"", after: bytes = b"") -> None:
+        """Send a whole response in one write, with any bytes before and after it."""
         status, body, headers = response
-        self._send_head(status, headers, None if status in (204, 304) else len(body))
-        if self.command != "HEAD" and body:
-            self.wfile.write(body)
+        connection, head = self.wfile, BytesIO()
+        self.wfile = head
+        try:
+            self._send_head(status, headers, None if status in (204, 304) else len(body))
+        finally:
+            self.wfile = connection
+        self.wfile.write(before + head.getvalue() + (b"" if self.command == "HEAD" else body) + after)
 
     def stream(self, status: int, headers: dict[str, str], length: int, pieces: Iterable[bytes]) -> None:
         """Send a response whose body may be shorter than `length`, then close the connection."""

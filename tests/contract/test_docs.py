@@ -38,17 +38,10 @@ BLOCKS = [block for name in NAMES for block in pages.blocks(name)]
 
 # Commands that need an AWS account. Their options and their payloads are checked, they are not run.
 NEEDS_AWS_ACCOUNT = {
-    "cloudformation describe-stacks",
-    "deploy stop-deployment",
-    "events put-events",
-    "lambda delete-function-concurrency",
-    "lambda get-event-source-mapping",
-    "lambda invoke",
-    "lambda put-function-concurrency",
-    "lambda update-event-source-mapping",
-    "scheduler create-schedule",
-    "secretsmanager put-secret-value",
-    "stepfunctions start-execution",
+    *("cloudformation describe-stacks", "deploy stop-deployment", "events put-events", "lambda invoke"),
+    *("lambda delete-function-concurrency", "lambda put-function-concurrency", "scheduler create-schedule"),
+    *("lambda get-event-source-mapping", "lambda update-event-source-mapping"),
+    *("secretsmanager put-secret-value", "stepfunctions start-execution"),
 }
 # Programs that send DigiCert's request, by section. They are run here and in e2e/test_clients.
 CLIENTS = {("README.md", "Call it")} | {("docs/calling.md", title) for title in ("curl", "Python", "Go", "Node.js")}

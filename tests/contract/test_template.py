@@ -383,10 +383,7 @@ def allows_servers(servers: str) -> bool:
 
 @pytest.mark.parametrize(
     "servers",
-    [
-        *("", "10.0.0.2", "127.0.0.1:5353", "[::1]:53", "[fd00:EC2::253]"),
-        "10.0.0.2,10.0.0.3:5353,[::1]:53,8.8.8.8",
-    ],
+    [*("", "10.0.0.2", "127.0.0.1:5353", "[::1]:53", "[fd00:EC2::253]"), "10.0.0.2,10.0.0.3:5353,[::1]:53,8.8.8.8"],
 )
 def test_dns_servers_that_pattern_allows_are_read_by_the_code(servers: str) -> None:
     assert allows_servers(servers)

@@ -447,6 +447,20 @@ def test_fault_on_the_wire(emulator: CertCentralEmulator, fault: dict[str, Any],
     assert re.fullmatch(received, raw_exchange(emulator), re.DOTALL)
 
 
+def test_extra_fault_surrounds_the_response_and_stays_open(emulator: CertCentralEmulator) -> None:
+    emulator.inject({"fault": "extra", "before": "HTTP/1.1 103 \r\n\r\n", "after": "\n\xff\n", "times": 1})
+
+    address = ("127.0.0.1", port_of(emulator))
+    with socket.create_connection(address, timeout=5) as connection, connection.makefile("rb") as lines:
+        connection.sendall(b"GET /services/v2/x HTTP/1.1\r\nHost: x\r\n\r\n")
+        first = [lines.readline(), *iter(lines.readline, b"\xff\n")]
+        connection.sendall(b"GET /services/v2/x HTTP/1.1\r\nHost: x\r\n\r\n")
+        second = lines.readline()
+
+    assert [line for line in first if line.startswith(b"HTTP/")] == [b"HTTP/1.1 103 \r\n", second]
+    assert second == b"HTTP/1.1 403 Forbidden\r\n"
+
+
 def test_faults_match_in_order_by_method_and_path(emulator: CertCentralEmulator, client: Client) -> None:
     emulator.inject({"fault": "status", "status": 500, "method": "GET", "path": r"/validation$"})
     emulator.inject({"fault": "status", "status": 502, "method": "GET", "times": 2})

@@ -2,14 +2,17 @@
 
 import json
 import re
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import boto3
 import pytest
 import requests
+import trustme
 from conftest import CANARY, SECRET_ID, TABLE, Output, create_send_records_table
 from moto import mock_aws
 
@@ -107,6 +110,39 @@ def upstream(
     )
     yield _one_upstream
     _one_upstream.clear_faults()
+    app._parts.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def _authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def _one_tls_upstream(_authority: trustme.CA) -> Iterator[CertCentralEmulator]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _authority.issue_cert("127.0.0.1").configure_cert(context)
+    with CertCentralEmulator(valid_key=CANARY, ssl_context=context) as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def tls_upstream(
+    aws: str,  # noqa: ARG001
+    _one_tls_upstream: CertCentralEmulator,
+    _authority: trustme.CA,
+    settings: Settings,
+    tmp_path: Path,
+) -> Iterator[CertCentralEmulator]:
+    """The same over TLS, with a certificate authority that the function trusts."""
+    _one_tls_upstream.reset()
+    _one_tls_upstream.set_limits(None)
+    settings(CERTCENTRAL_BASE_URL=_one_tls_upstream.base_url, CERTCENTRAL_TIMEOUT_SECONDS="1")
+    bundle = tmp_path / "authority.pem"
+    _authority.cert_pem.write_to_path(bundle)
+    session().verify = str(bundle)
+    yield _one_tls_upstream
+    _one_tls_upstream.clear_faults()
     app._parts.cache_clear()
 
 

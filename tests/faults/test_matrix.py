@@ -4,7 +4,6 @@ Each cell has two calls: one that meets the fault, and the same call again witho
 of PUTs that CertCentral received, and the number of mailings must be those in the tables below.
 """
 
-import gc
 import json
 import time
 import zlib
@@ -108,8 +107,8 @@ class Fault:
     """One fault: how it strikes, and the outcome if it strikes a GET or the PUT.
 
     `puts` is the number of PUTs that CertCentral receives if the fault strikes the PUT, and `effects` says whether such
-    a PUT sends emails. A `slow` fault uses up the remaining time, so all its calls run in parallel. `unclosed`: urllib3
-    leaves the socket to the garbage collector.
+    a PUT sends emails. A `slow` fault uses up the remaining time, so all its calls run in parallel. With `names`, the
+    responses about the order are long.
     """
 
     name: str
@@ -118,8 +117,9 @@ class Fault:
     put: str = "OutcomeUnknown"
     puts: int = 1
     effects: tuple[bool, ...] = (False, True)
+    tls: bool = False
     slow: bool = False
-    unclosed: bool = False
+    names: int = 1
     retry_after: str | None = None
 
 
@@ -174,8 +174,10 @@ def rotated(world: World) -> None:
 
 
 NOT_REACHED: dict[str, Any] = {"put": "CertCentralUnavailable", "puts": 0, "effects": (False,)}
-# Any 2xx is a success; nothing is read from it.
+REFUSED: dict[str, Any] = {"effects": (False,)}
 ACCEPTED: dict[str, Any] = {"put": "sent", "effects": (True,)}
+HARMLESS: dict[str, Any] = {"get": "sent", **ACCEPTED}
+NOT_CERTCENTRAL: dict[str, Any] = {"put": "CertCentralUnavailable", **REFUSED}
 UNKNOWN: dict[str, Any] = {"put": "OutcomeUnknown", "puts": 0, "effects": (False,)}
 
 
@@ -183,6 +185,75 @@ def refusal(error: str) -> dict[str, Any]:
     """The outcome of a GET and of the PUT, which has no effect."""
     return {"get": error, "put": error, "effects": (False,)}
 
+
+def stale(status: int, body: bytes = b'{"errors": [{"code": "stale|reply", "message": "Not yours."}]}') -> bytes:
+    """A whole response to some other request."""
+    if status == 204:
+        return b"HTTP/1.1 204 No Content\r\n\r\n"
+    return b"HTTP/1.1 %d Stale\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+
+
+def extra(before: bytes = b"", after: bytes = b"") -> Strike:
+    """The right response, and more bytes on the same connection, which stays open."""
+    return emulated(fault="extra", before=before.decode("latin-1"), after=after.decode("latin-1"))
+
+
+def answered(status: int, body: Any) -> Strike:
+    return emulated(fault="status", status=status, body=body)
+
+
+def plain_and_tls(name: str, strike: Strike, **expected: Any) -> list[Fault]:
+    return [Fault(name, strike, **expected), Fault(f"{name}, TLS", strike, **expected, tls=True)]
+
+
+EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
+
+REPLIES = [
+    # Replies that nobody asked for. What is read with 250 names is more than a buffer, and less than a TLS record.
+    *(
+        fault
+        for status in (204, 400, 429, 500)
+        for names in (1, 250)
+        for fault in plain_and_tls(
+            f"surplus {status} after {'a long' if names > 1 else 'the'} response",
+            extra(after=stale(status)),
+            **HARMLESS,
+            names=names,
+        )
+    ),
+    *plain_and_tls("one byte too much", extra(after=b"\n"), **HARMLESS),
+    # Replies before the reply
+    *plain_and_tls("100 before the response", extra(b"HTTP/1.1 100 Continue\r\n\r\n"), **HARMLESS),
+    *plain_and_tls("102 before the response", extra(b"HTTP/1.1 102 Processing\r\n\r\n"), **HARMLESS),
+    *plain_and_tls("103 before the response", extra(EARLY_HINTS), **HARMLESS),
+    *plain_and_tls("ten 103 before the response", extra(EARLY_HINTS * 10), **HARMLESS),
+    *plain_and_tls("thirty 103 before the response", extra(EARLY_HINTS * 30), effects=(True,)),
+    *plain_and_tls("103 and no response", raw(EARLY_HINTS)),
+    # Statuses that do not say what was done
+    *(fault for status in (408, 425, 499) for fault in plain_and_tls(f"{status}", refused(status, "odd|status"))),
+    *plain_and_tls("304 with a body", raw(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n{}")),
+    # Not what was asked for
+    *plain_and_tls("200 with errors", answered(200, {"errors": [{"code": "odd|thing", "message": "No."}]})),
+    *plain_and_tls("200 with an empty list of errors", answered(200, {"errors": []})),
+    *plain_and_tls("200 with text", raw(whole(b"Service is available"))),
+    *plain_and_tls("200 without a length or a body", raw(ok())),
+    *plain_and_tls("200 with an empty object", answered(200, {}), **ACCEPTED),
+    *plain_and_tls("200 with an empty body", raw(ok("Content-Length: 0")), **ACCEPTED),
+    *plain_and_tls("200 with null", raw(whole(b"null")), **ACCEPTED),
+    *plain_and_tls("200 with another object", answered(200, {"token": "x", "id": "x"}), **ACCEPTED),
+    *(
+        fault
+        for status in (400, 401, 403, 404, 429)
+        for fault in plain_and_tls(
+            f"{status} with a web page", emulated(fault="html", status=status), **NOT_CERTCENTRAL
+        )
+    ),
+    *plain_and_tls("403 without a code", answered(403, {"errors": [{"message": "Blocked."}]}), **NOT_CERTCENTRAL),
+    *plain_and_tls("403 with an empty body", raw(stale(403, b"")), **NOT_CERTCENTRAL),
+    *plain_and_tls(
+        "404 without a detail", refused(404, "not_found"), get="OrderNotFound", put="OrderNotFound", **REFUSED
+    ),
+]
 
 FAULTS = [
     # No connection
@@ -205,7 +276,7 @@ FAULTS = [
     Fault("header of a megabyte", raw(ok(f"X-Long: {'x' * 1_000_000}"))),
     Fault("thousand headers", raw(ok(*(f"X-{n}: 1" for n in range(1000))))),
     Fault("headers without names", raw(whole(b"<p>", f"=?{CANARY}", " : :", ""))),
-    Fault("two lengths", raw(ok("Content-Length: 2, 3", body=b"{}")), unclosed=True),
+    Fault("two lengths", raw(ok("Content-Length: 2, 3", body=b"{}"))),
     Fault("non-numeric length", raw(ok("Content-Length: two", body=b"<p>"))),
     Fault("invalid chunks", raw(ok("Transfer-Encoding: chunked", body=b"5\r\n{}\r\nzz\r\n"))),
     Fault("chunk of 16 exabytes", raw(ok("Transfer-Encoding: chunked", body=b"ffffffffffffffff\r\n{}"))),
@@ -218,9 +289,9 @@ FAULTS = [
     Fault("web page with 200", emulated(fault="html", status=200)),
     Fault("redirect", emulated(fault="redirect", status=302, location="http://127.0.0.1:9/")),
     Fault("not modified", status(304)),
-    Fault("bad JSON with 200", emulated(fault="bad_json", status=200), **ACCEPTED),
-    Fault("deep JSON with 200", raw(whole(b"[" * 400_000)), **ACCEPTED),
-    Fault("a number of 9999 digits", raw(whole(b'{"id": %s}' % (b"9" * 9999))), **ACCEPTED),
+    Fault("bad JSON with 200", emulated(fault="bad_json", status=200)),
+    Fault("deep JSON with 200", raw(whole(b"[" * 400_000))),
+    Fault("a number of 9999 digits", raw(whole(b'{"id": %s}' % (b"9" * 9999)))),
     Fault("204 with a body", raw(b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n{}"), **ACCEPTED),
     Fault("204 in chunks", raw(b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n"), **ACCEPTED),
     # A refusal
@@ -233,12 +304,11 @@ FAULTS = [
     Fault("401", refused(401, "unauthorized"), **refusal("ApiKeyRejected")),
     Fault("403, key rotated", rotated, "sent", "sent", puts=2, effects=(True,)),
     Fault("403, missing permission", refused(403, "access_denied|missing_permission"), **refusal("PermissionDenied")),
-    Fault("403, web page", emulated(fault="html", status=403), **refusal("PermissionDenied")),
     Fault("404, order", refused(404, "not_found|order"), **refusal("OrderNotFound")),
     Fault("404, route", refused(404, "not_found|route"), **refusal("ConfigurationError")),
-    Fault("404, web page", emulated(fault="html", status=404), put="RequestRejected", effects=(False,)),
     Fault("400", refused(400, "invalid_request"), **refusal("RequestRejected")),
     Fault("409", refused(409, "conflict"), **refusal("RequestRejected")),
+    *REPLIES,
 ]
 
 
@@ -368,7 +438,10 @@ class Calls:
 
     def all_first(self, seconds: float) -> tuple[dict[Cell, int], dict[Cell, Result]]:
         """Make the first calls, in parallel if they are slow; return the orders, too."""
-        orders = {cell: self.upstream.add_order(names=[NAME], age_days=3.2)["id"] for cell in cells(self.fault)}
+        names = [NAME, *(f"n{number}.a-name-that-is-long.example.com" for number in range(1, self.fault.names))]
+        orders = {
+            cell: self.upstream.add_order(kind="dv", age_days=3.2, names=names)["id"] for cell in cells(self.fault)
+        }
         with ThreadPoolExecutor(len(orders) if self.fault.slow else 1) as pool:
             results = self.results(orders, pool.map(self.struck, orders, orders.values(), repeat(seconds)))
         self.upstream.clear_faults()
@@ -387,15 +460,16 @@ class Calls:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_fault_has_the_tabulated_effect(
     fault: Fault,
-    upstream: CertCentralEmulator,
+    request: pytest.FixtureRequest,
     invoke: Invoke,
     names: Names,
     ports: dict[Port, int],
     output: ReadOutput,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # The kernel connects at once, however busy the machine is.
-    monkeypatch.setattr(certcentral_http, "CONNECT_TIMEOUT_SECONDS", 0.05)
+    upstream: CertCentralEmulator = request.getfixturevalue("tls_upstream" if fault.tls else "upstream")
+    # Without TLS, the kernel connects at once, however busy the machine is.
+    monkeypatch.setattr(certcentral_http, "CONNECT_TIMEOUT_SECONDS", 3.0 if fault.tls else 0.05)
     if fault.slow:
         # Lambda never runs two calls in one process, and the metrics do not support it.
         monkeypatch.setattr(observability.metrics, "add_metric", lambda **_: None)
@@ -407,8 +481,6 @@ def test_fault_has_the_tabulated_effect(
             break
     again = calls.results(orders, map(calls.repeated, orders, orders.values()))
 
-    if fault.unclosed:
-        gc.collect()
     seen = {cell: (first[cell], again[cell]) for cell in orders}
     assert {f"{cell.strikes}, {cell.event_source}": both for cell, both in seen.items()} == {
         f"{cell.strikes}, {cell.event_source}": cell.expected for cell in seen

@@ -102,7 +102,7 @@ def test_whitespace_around_a_value_is_ignored(name):
                 *("10.0.0.2:-53", "10.0.0.2:53:53", "10.0.0.2:\u0665\u0663", ":53", "[]", "[]:53", "[10.0.0.2]:53"),
                 *("[fd00::2", "fd00::2]", "[fd00::2]53", "[fd00::2]:", "[fd00::2]:0", "[fd00::2]:65536", "fd00:::2"),
                 *("fd00::2::3", "fd00::g", "[fd00::g]:53", "[[fd00::2]]:53", "[fd00::2]:53/tcp"),
-                *("fe80::2%eth0", "[fe80::2%1]:53"),
+                *("fe80::2%eth0", "[fe80::2%1]:53", "10.0.0.1 5", "10.0.0.2:5 3", "10.0. 0.2", "fd00::2 0"),
                 *("dns.example.com", "dns.example.com:53", "localhost", "system", "https://10.0.0.2/dns-query"),
             )
         ),
@@ -129,14 +129,10 @@ def test_invalid_value_is_rejected_by_variable_name(name, value):
 @pytest.mark.parametrize(
     ("name", "value", "parsed"),
     [
-        ("COOL_DOWN_MINUTES", "60", 3600),
-        ("COOL_DOWN_MINUTES", "1440", 86400),
-        ("CERTCENTRAL_TIMEOUT_SECONDS", "1", 1.0),
-        ("CERTCENTRAL_TIMEOUT_SECONDS", "10", 10.0),
-        ("REMINDER_DAYS", "1", (1,)),
-        ("REMINDER_DAYS", "1,365", (1, 365)),
-        ("SWEEP_REQUESTS_PER_SECOND", "0.1", 0.1),
-        ("SWEEP_REQUESTS_PER_SECOND", "50", 50.0),
+        *(("COOL_DOWN_MINUTES", "60", 3600), ("COOL_DOWN_MINUTES", "1440", 86400)),
+        *(("CERTCENTRAL_TIMEOUT_SECONDS", "1", 1.0), ("CERTCENTRAL_TIMEOUT_SECONDS", "10", 10.0)),
+        *(("REMINDER_DAYS", "1", (1,)), ("REMINDER_DAYS", "1,365", (1, 365))),
+        *(("SWEEP_REQUESTS_PER_SECOND", "0.1", 0.1), ("SWEEP_REQUESTS_PER_SECOND", "50", 50.0)),
     ],
 )
 def test_values_at_the_limits_are_accepted(name, value, parsed):
@@ -148,20 +144,13 @@ def test_values_at_the_limits_are_accepted(name, value, parsed):
 @pytest.mark.parametrize(
     ("value", "servers"),
     [
-        ("10.0.0.2", [("10.0.0.2", 53)]),
-        ("10.0.0.2:53", [("10.0.0.2", 53)]),
-        ("127.0.0.1:1", [("127.0.0.1", 1)]),
-        ("127.0.0.1:65535", [("127.0.0.1", 65535)]),
-        ("fd00::2", [("fd00::2", 53)]),
-        ("[fd00::2]", [("fd00::2", 53)]),
-        ("[fd00::2]:5353", [("fd00::2", 5353)]),
-        ("::1", [("::1", 53)]),
+        *(("10.0.0.2", [("10.0.0.2", 53)]), ("10.0.0.2:53", [("10.0.0.2", 53)]), ("127.0.0.1:1", [("127.0.0.1", 1)])),
+        *(("127.0.0.1:65535", [("127.0.0.1", 65535)]), ("fd00::2", [("fd00::2", 53)])),
+        *(("[fd00::2]", [("fd00::2", 53)]), ("[fd00::2]:5353", [("fd00::2", 5353)]), ("::1", [("::1", 53)])),
         ("[::1]:5353", [("::1", 5353)]),
         # Without brackets, there is no port (RFC 3986, 3.2.2).
-        ("fd00::2:53", [("fd00::2:53", 53)]),
-        ("[::ffff:10.0.0.2]:53", [("::ffff:10.0.0.2", 53)]),
-        ("FD00:0:0:0:0:0:0:2", [("fd00::2", 53)]),
-        ("10.0.0.2,10.0.0.3", [("10.0.0.2", 53), ("10.0.0.3", 53)]),
+        *(("fd00::2:53", [("fd00::2:53", 53)]), ("[::ffff:10.0.0.2]:53", [("::ffff:10.0.0.2", 53)])),
+        *(("FD00:0:0:0:0:0:0:2", [("fd00::2", 53)]), ("10.0.0.2,10.0.0.3", [("10.0.0.2", 53), ("10.0.0.3", 53)])),
         (" 10.0.0.3:5353 ,  [fd00::2]:54,fd00::3 ", [("10.0.0.3", 5353), ("fd00::2", 54), ("fd00::3", 53)]),
         # The order stays: the first server is asked first.
         ("10.0.0.9,10.0.0.1", [("10.0.0.9", 53), ("10.0.0.1", 53)]),
@@ -169,12 +158,6 @@ def test_values_at_the_limits_are_accepted(name, value, parsed):
 )
 def test_dns_servers_are_addresses_with_or_without_ports(value, servers):
     assert config(DNS_SERVERS=value).dns_servers == tuple(servers)
-
-
-@pytest.mark.parametrize("value", ["10.0.0.1 5", "10.0.0.2:5 3", "10.0. 0.2", "fd00::2 0"])
-def test_dns_server_with_inner_whitespace_is_rejected(value):
-    with pytest.raises(ConfigurationError):
-        config(DNS_SERVERS=value)
 
 
 @pytest.mark.parametrize(("value", "checks"), [("enforce", True), ("off", False), ("", True)])
@@ -185,15 +168,10 @@ def test_recipient_check_is_on_unless_switched_off(value, checks):
 @pytest.mark.parametrize(
     "url",
     [
-        "https://certcentral.digicert.eu/services/v2",
-        "https://proxy.example.com:8443/services/v2",
-        "https://proxy.example.com",
-        f"https://{'a' * 63}.example.com/services/v2",
-        "https://a-b.xn--mnchen-3ya.example/services/v2",
-        "http://127.0.0.1:8080/services/v2",
-        "http://127.8.8.8/services/v2",
-        "http://[::1]:8080/services/v2",
-        "http://localhost:8080/services/v2",
+        *("https://certcentral.digicert.eu/services/v2", "https://proxy.example.com:8443/services/v2"),
+        *("https://proxy.example.com", f"https://{'a' * 63}.example.com/services/v2"),
+        *("https://a-b.xn--mnchen-3ya.example/services/v2", "http://127.0.0.1:8080/services/v2"),
+        *("http://127.8.8.8/services/v2", "http://[::1]:8080/services/v2", "http://localhost:8080/services/v2"),
     ],
 )
 def test_https_or_loopback_base_url_is_accepted_unchanged(url):
@@ -203,41 +181,21 @@ def test_https_or_loopback_base_url_is_accepted_unchanged(url):
 @pytest.mark.parametrize(
     "url",
     [
-        "http://example.com/services/v2",
-        "http://www.digicert.com/services/v2",
-        "http://127.0.0.1.example.com/services/v2",
-        "http://localhost.example.com/services/v2",
-        "http://0.0.0.0/services/v2",
-        "http://10.0.0.1/services/v2",
-        "http://169.254.169.254/services/v2",
-        "ftp://example.com/services/v2",
-        "file:///etc/passwd",
-        "www.digicert.com/services/v2",
-        "//www.digicert.com/services/v2",
-        "https://",
-        "https:///services/v2",
-        "https://user@example.com/services/v2",
-        "https://user:secret@example.com/services/v2",
-        "https://:secret@example.com/services/v2",
-        "https://www.digicert.com\\@example.com/services/v2",
-        "https://example.com/services/v2?key=secret",
-        "https://example.com/services/v2#part",
-        "https://example.com:99999/services/v2",
-        "https://example.com:port/services/v2",
-        "https://[::1/services/v2",
-        "https://exam\tple.com/services/v2",
-        "https://example.com/services/v2?",
-        "https://example.com/services/v2#",
-        "https://exam ple.com/services/v2",
-        "https://example.com/serv\nices/v2",
-        "https://www..digicert.com/services/v2",
-        "https://.digicert.com/services/v2",
-        "https://www.digicert.com./services/v2",
-        "https://-www.digicert.com/services/v2",
-        "https://www-.digicert.com/services/v2",
-        "https://www_x.digicert.com/services/v2",
-        f"https://{'a' * 64}.digicert.com/services/v2",
-        "https://münchen.example/services/v2",
+        *("http://example.com/services/v2", "http://www.digicert.com/services/v2"),
+        *("http://127.0.0.1.example.com/services/v2", "http://localhost.example.com/services/v2"),
+        *("http://0.0.0.0/services/v2", "http://10.0.0.1/services/v2", "http://169.254.169.254/services/v2"),
+        *("ftp://example.com/services/v2", "file:///etc/passwd", "www.digicert.com/services/v2"),
+        *("//www.digicert.com/services/v2", "https://", "https:///services/v2"),
+        *("https://user@example.com/services/v2", "https://user:secret@example.com/services/v2"),
+        *("https://:secret@example.com/services/v2", "https://www.digicert.com\\@example.com/services/v2"),
+        *("https://example.com/services/v2?key=secret", "https://example.com/services/v2#part"),
+        *("https://example.com:99999/services/v2", "https://example.com:port/services/v2", "https://[::1/services/v2"),
+        *("https://exam\tple.com/services/v2", "https://example.com/services/v2?", "https://example.com/services/v2#"),
+        *("https://exam ple.com/services/v2", "https://example.com/serv\nices/v2"),
+        *("https://www..digicert.com/services/v2", "https://.digicert.com/services/v2"),
+        *("https://www.digicert.com./services/v2", "https://-www.digicert.com/services/v2"),
+        *("https://www-.digicert.com/services/v2", "https://www_x.digicert.com/services/v2"),
+        *(f"https://{'a' * 64}.digicert.com/services/v2", "https://münchen.example/services/v2"),
     ],
 )
 def test_base_url_that_could_leak_the_key_is_rejected(url):

@@ -116,9 +116,7 @@ scalars = (
     | texts
 )
 values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
-    max_leaves=6,
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=6
 ) | scalars.map(_nested)
 # Fields that a caller may well add, in the right object or in a wrong one.
 plausible_fields = st.sampled_from(

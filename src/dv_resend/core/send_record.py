@@ -3,13 +3,13 @@
 Each order has one record. An invocation loads it, decides (`decide`) and claims the order (`claim`): it stores the next
 record if nobody else has stored one meanwhile. Then it sends, and settles: it stores one of `HeldClaim`'s records::
 
-    claim                PUT            settled                             2 min longer than the cool-down
-    |== claim is live ==================|                                   |
-    |-- people: unknown ----------------|-- people: sent, since now --------|-- may be mailed again
+    claim stored       PUT        settled                                      settled + cool-down + 2 min
+    |== claim is live ============|                                            |
+    |-- people: unknown ----------|-- people: sent, dated with the response ---|-- may be mailed again
 
-    claim                PUT   killed                  deadline     + 2 min                    2 min longer than
-    |== claim is live ================================================|                        the cool-down
-    |-- people: unknown, since the deadline --------------------------------------------------|-- may be mailed again
+    claim stored       PUT  (killed)      deadline        + 2 min              deadline + cool-down + 2 min
+    |== claim is live ====================================|                    |
+    |-- people: unknown, dated with the deadline ------------------------------|-- may be mailed again
 
 While a claim is live, its owner alone sends and writes. A crash at any point leaves a true record, because people are
 `unknown` before the email leaves. The two minutes allow for clocks: any two of them differ by at most 90 seconds.

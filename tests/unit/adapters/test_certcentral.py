@@ -718,7 +718,7 @@ def test_status_names_every_domain(client: CertCentralClient) -> None:
     assert (order.order_id, order.status, order.dcv_method) == (123456789, "pending", "email")
     assert order.domains == (
         NameStatus("example.com", "pending", ("example.com",)),
-        NameStatus("example2.com", "pending", ("sub.example2.com",)),
+        NameStatus("example2.com", "pending", ("example2.com", "sub.example2.com")),
     )
 
 

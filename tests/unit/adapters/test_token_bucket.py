@@ -51,46 +51,6 @@ def test_burst_is_one_seconds_worth_and_at_least_one_call(rate, burst):
     assert len(clock.slept) == 1
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5, 1, 4, 4.7, 50])
-def test_many_calls_at_once_pass_at_the_rate(rate):
-    bucket, clock = bucket_of(rate)
-    started = clock.now
-
-    passed = passing_times(bucket, clock, [0] * 200)
-
-    assert passed[-1] - started == pytest.approx((200 - max(1.0, rate)) / rate)
-
-
-def test_caller_slower_than_the_rate_never_waits():
-    bucket, clock = bucket_of(4)
-
-    passing_times(bucket, clock, [0.25] * 100)
-
-    assert clock.slept == []
-
-
-def test_long_pause_earns_no_more_than_one_burst():
-    bucket, clock = bucket_of(4)
-    passing_times(bucket, clock, [0] * 10)
-    clock.slept.clear()
-
-    passing_times(bucket, clock, [3600, 0, 0, 0])
-    assert clock.slept == []
-
-    bucket.wait()
-    assert clock.slept == [pytest.approx(0.25)]
-
-
-def test_clock_that_stood_still_earns_no_tokens():
-    bucket, clock = bucket_of(4)
-    passing_times(bucket, clock, [0] * 4)
-
-    # Between two invocations, the function was frozen together with its clock.
-    bucket.wait()
-
-    assert clock.slept == [pytest.approx(0.25)]
-
-
 @pytest.mark.parametrize("back", [-0.1, -1, -1000])
 def test_clock_set_back_delays_each_call_by_one_interval(back):
     bucket, clock = bucket_of(4)

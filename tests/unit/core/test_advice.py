@@ -102,13 +102,6 @@ def test_validated_names_are_listed_first() -> None:
     assert_sentences(advice, f"{VALIDATED} also.test, done.test.", CHOOSES, DELIVERY, ENDS)
 
 
-def test_validated_names_are_cut_short_if_many() -> None:
-    advice = advice_on(report(), *(report(f"n{number:02}.test", validated=True) for number in range(11)))
-
-    assert "n09.test …" in advice[0]
-    assert "n10.test" not in advice[0]
-
-
 # What prevents a send
 
 
@@ -132,24 +125,8 @@ def test_every_refused_recipient_is_explained_first() -> None:
     assert_sentences(advice, *(f"{path}: is wrong." for path, _ in refused), ENDS)
 
 
-def test_unverified_recipient_is_explained_before_dns_failures() -> None:
-    advice = advice_on(
-        report(mailed=(), has_mx={"example.com": None}),
-        would_be="RecipientUnverified",
-        refusal=RecipientUnverified("Unknown."),
-    )
-
-    assert_sentences(advice, "Unknown.", f"{NO_ANSWER} example.com.", ENDS)
-
-
 def test_paused_sending_is_mentioned() -> None:
     assert_sentences(advice_on(paused=True), PAUSED, CHOOSES, DELIVERY, ENDS)
-
-
-def test_refusal_comes_before_paused_sending() -> None:
-    advice = advice_on(would_be="OrderNotEligible", refusal=NEEDS_APPROVAL, paused=True)
-
-    assert_sentences(advice, NEEDS_APPROVAL.message, PAUSED)
 
 
 @pytest.mark.parametrize(
@@ -170,12 +147,6 @@ def test_earlier_resend_comes_before_all_about_the_email(would_be: str, beginnin
 
     assert_sentences(advice, beginning, NO_MX, WAITING, CHOOSES, DELIVERY, ENDS)
     assert all(essential in advice[0] for essential in essentials)
-
-
-def test_earlier_resend_comes_after_paused_sending() -> None:
-    advice = advice_on(would_be="duplicate", blocked_until=UNTIL, paused=True)
-
-    assert_sentences(advice[:2], PAUSED, "Everybody was already mailed.")
 
 
 def test_unenforced_refusal_is_explained_for_each_recipient() -> None:
@@ -219,12 +190,6 @@ def test_name_without_any_mx_needs_a_record_or_another_method() -> None:
     assert_sentences(advice, f"{NO_MX} a.test, b.test", CHOOSES, DELIVERY, ENDS)
     assert "_validation-contactemail" in advice[0]
     assert "DCV method to dns-txt-token" in advice[0]
-
-
-def test_parent_without_mx_needs_no_advice() -> None:
-    advice = advice_on(report("www.example.com", has_mx={"www.example.com": True, "example.com": False}))
-
-    assert_sentences(advice, CHOOSES, DELIVERY, ENDS)
 
 
 def test_named_addresses_without_mx_are_to_be_replaced() -> None:
@@ -286,14 +251,6 @@ def test_hosts_are_cut_short_if_many(mailed: str, has_mx: bool | None) -> None:
     assert len(advice) <= 4
 
 
-def test_names_with_mx_at_the_same_parent_are_one_sentence() -> None:
-    hosts = [f"n{number:03}.example.com" for number in range(250)]
-
-    advice = advice_on(*(report(host, has_mx={host: False, "example.com": True}) for host in hosts))
-
-    assert_sentences(advice, NO_MX, CHOOSES, DELIVERY, ENDS)
-
-
 @pytest.mark.parametrize("name", ["www.example.com", "*.www.example.com"])
 @pytest.mark.parametrize(
     ("name_has_mx", "scope_has_mx", "is_unreachable"),
@@ -344,25 +301,6 @@ def test_forgotten_names_are_listed() -> None:
     assert_sentences(advice, f"{VALIDATED} done.test.", f"{FORGOTTEN} *.a.test, b.test.", DELIVERY, ENDS)
 
 
-def test_forgotten_names_are_cut_short_if_many() -> None:
-    names = [report(f"n{number:02}.test", ()) for number in range(11)]
-
-    advice = advice_on(report(mailed=("admin@example.com",)), *names, request=NAMED)
-
-    assert "n09.test …" in advice[0]
-    assert "n10.test" not in advice[0]
-
-
-def test_no_name_is_forgotten_if_digicert_picks() -> None:
-    assert_sentences(advice_on(report(), report("b.test")), CHOOSES, DELIVERY, ENDS)
-
-
-def test_no_name_is_forgotten_if_nothing_would_be_sent() -> None:
-    advice = advice_on(report(mailed=()), request=NAMED, would_be="RecipientNotAllowed", refusal=REFUSED)
-
-    assert_sentences(advice, "x: no.", ENDS)
-
-
 # Age
 
 
@@ -387,12 +325,6 @@ def test_links_that_may_have_expired_come_with_the_other_method(age: float, days
     assert_sentences(advice, f"{WAITING} {days} days. Its links may have expired", CHOOSES, DELIVERY, ENDS)
     assert f"they live {LINK_LIFE.days} days" in advice[0]
     assert "DCV method to dns-txt-token" in advice[0]
-
-
-def test_age_comes_after_hosts_without_mx() -> None:
-    advice = advice_on(report(has_mx={"example.com": False}), age=34)
-
-    assert_sentences(advice, NO_MX, WAITING, CHOOSES, DELIVERY, ENDS)
 
 
 def test_age_does_not_matter_while_recipients_are_refused() -> None:

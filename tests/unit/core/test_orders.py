@@ -157,20 +157,6 @@ def test_names_are_known_if_status_or_order_lists_them_all(entries, names, known
     assert order_status(*entries).with_names_of(order_of(*names)).names == known
 
 
-def test_order_with_a_name_of_unknown_status_is_not_validated():
-    status = order_status(("a.test", "approved"))
-
-    with_one_name, with_two_names = (
-        status.with_names_of(order_of("a.test")),
-        status.with_names_of(order_of("a.test", "b.test")),
-    )
-
-    assert with_one_name.all_validated
-    assert not with_two_names.all_validated
-    assert with_two_names.validated("a.test")
-    assert not with_two_names.validated("b.test")
-
-
 ORDER_NAMES = st.sampled_from(["a.test", "*.a.test", "www.a.test", "b.test", "*.b.test"])
 ENTRIES = st.lists(
     st.builds(

@@ -2,10 +2,9 @@
 
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 from hypothesis import assume, given, settings
@@ -14,8 +13,9 @@ from hypothesis import strategies as st
 from dv_resend.core.addresses import constructed_addresses
 from dv_resend.core.orders import NameStatus, Order, OrderStatus
 from dv_resend.core.recipients import Contacts, Verdict, check_recipients, domains_to_look_up, judge
-from dv_resend.core.requests import Recipient, ResendRequest
+from dv_resend.core.requests import Recipient
 from dv_resend.errors import RecipientNotAllowed, RecipientUnverified
+from unit.fakes import FakeContacts, resend_request
 
 FIVE = ["admin", "administrator", "hostmaster", "postmaster", "webmaster"]
 ALLOWED = {"constructed", "txt_contact", "caa_contact"}
@@ -40,31 +40,16 @@ def order_by_base_domain(scope: str, *names: str) -> OrderStatus:
 
 def parse_recipients(*entries: tuple[str, ...]) -> tuple[Recipient, ...]:
     """Parse ``(domain, email)`` and ``(domain, email, email_domain)``, as a caller sends them."""
-    items = [dict(zip(("domain", "email", "email_domain"), entry, strict=False)) for entry in entries]
-    return ResendRequest.from_input({"order_id": 7, "domain_approval_emails": items}).recipients
+    return resend_request(*entries).recipients
 
 
-@dataclass(frozen=True)
-class FakeDns:
-    """Publishes ``contacts`` by domain, and remembers which domains were looked up."""
-
-    contacts: Mapping[str, Contacts] = field(default_factory=dict)
-    lookups: list[list[str]] = field(default_factory=list)
-
-    def look_up(self, domains: Iterable[str]) -> dict[str, Contacts]:
-        wanted = list(domains)
-        if wanted:
-            self.lookups.append(wanted)
-        return {domain: self.contacts.get(domain, Contacts()) for domain in wanted}
+def look_up(recipients: Sequence[Recipient], order: OrderStatus, dns: FakeContacts) -> dict[str, Contacts]:
+    domains = domains_to_look_up(recipients, order)
+    return dns.contacts(domains) if domains else {}
 
 
-def verdict_on(recipient: Recipient, order: OrderStatus, dns: FakeDns) -> Verdict:
-    return judge(recipient, order, dns.look_up(domains_to_look_up([recipient], order)))
-
-
-def check(recipients: Sequence[Recipient], order: OrderStatus, dns: FakeDns | None = None) -> None:
-    dns = dns or FakeDns()
-    check_recipients(recipients, order, dns.look_up(domains_to_look_up(recipients, order)))
+def check(recipients: Sequence[Recipient], order: OrderStatus, contacts: Mapping[str, Contacts] | None = None) -> None:
+    check_recipients(recipients, order, look_up(recipients, order, FakeContacts(published=contacts)))
 
 
 # The rule
@@ -117,18 +102,13 @@ CN = "www.xn--85x722f.xn--55qx5d.cn"
 CASES = [
     # The five addresses at the name itself
     *(Case(f"{local}_at_the_name", "example.com", f"{local}@example.com", "constructed") for local in FIVE),
-    Case("at_a_www_name", "www.example.com", "admin@www.example.com", "constructed"),
-    Case("at_a_deep_name", "a.b.c.example.com", "admin@a.b.c.example.com", "constructed"),
     Case("email_domain_repeats_the_name", "example.com", "admin@example.com", "constructed", "example.com"),
-    Case("at_a_name_in_base_scope", "www.example.com", "admin@www.example.com", "constructed", scope="example.com"),
     Case("at_the_scope_itself", "a.test", "admin@a.test", "constructed", names=["www.a.test"], scope="a.test"),
     # Near misses of the five
     *(
         Case(f"near_miss_{local}", "example.com", f"{local}@example.com", "not_published")
         for local in ("admins", "root", "info", "hostmaster1", "web-master", "post.master", "security", "adm1n", "ssl")
     ),
-    Case("plus_address", "example.com", "admin+ssl@example.com", "not_published"),
-    Case("percent_hack", "example.com", "admin%evil.test@example.com", "not_published"),
     # Parents
     Case("parent", "www.example.com", "admin@example.com", "constructed", "example.com"),
     Case("parent_only_implied", "www.example.com", "admin@example.com", "needs_email_domain"),
@@ -136,75 +116,31 @@ CASES = [
     Case("scope_only_implied", "www.example.com", "admin@example.com", "needs_email_domain", scope="example.com"),
     Case("grandparent", "a.b.example.com", "admin@example.com", "constructed", "example.com"),
     Case("grandparent_only_implied", "a.b.example.com", "admin@example.com", "needs_email_domain"),
-    Case("middle_parent", "a.b.example.com", "admin@b.example.com", "constructed", "b.example.com"),
-    Case("middle_parent_only_implied", "a.b.example.com", "admin@b.example.com", "needs_email_domain"),
     Case("above_its_email_domain", "a.b.example.com", "admin@example.com", "needs_email_domain", "b.example.com"),
     Case("below_its_email_domain", "a.b.example.com", "admin@b.example.com", "needs_email_domain", "example.com"),
     Case("name_with_email_domain", "www.a.test", "admin@www.a.test", "needs_email_domain", "a.test"),
-    Case(
-        "parent_only_implied_but_published",
-        "www.example.com",
-        "admin@example.com",
-        "needs_email_domain",
-        contacts={"www.example.com": txt("admin@example.com")},
-    ),
     Case("wrong_local_part_at_the_parent", "www.example.com", "info@example.com", "not_published", "example.com"),
-    Case("parent_under_co_uk", "www.example.co.uk", "admin@example.co.uk", "constructed", "example.co.uk"),
     # Wildcards
     Case("wildcard", "*.example.com", "admin@example.com", "constructed"),
-    Case("wildcard_with_email_domain", "*.example.com", "admin@example.com", "constructed", "example.com"),
-    Case("wildcard_below", "*.shop.example.com", "admin@shop.example.com", "constructed"),
-    Case("wildcard_at_its_parent", "*.shop.example.com", "admin@example.com", "constructed", "example.com"),
-    Case("wildcard_at_its_implied_parent", "*.shop.example.com", "admin@example.com", "needs_email_domain"),
     Case("name_of_an_ordered_wildcard", "a.test", "admin@a.test", "constructed", names=["*.a.test"]),
     Case("wildcard_of_an_ordered_name", "*.a.test", "admin@a.test", "constructed", names=["a.test"]),
     Case("name_below_an_ordered_wildcard", "w.a.test", "admin@w.a.test", "not_on_order", names=["*.a.test"]),
-    Case("wildcard_in_base_scope", "*.example.com", "admin@example.com", "constructed", scope="example.com"),
-    Case("wildcard_with_a_contact", "*.a.test", PKI, "txt_contact", contacts={"a.test": txt(PKI)}),
     # Public suffixes
     Case("co_uk", "example.co.uk", "admin@co.uk", "public_suffix", "co.uk"),
     Case("co_uk_only_implied", "example.co.uk", "admin@co.uk", "public_suffix"),
-    Case("co_uk_from_below", "www.example.co.uk", "admin@co.uk", "public_suffix", "co.uk"),
-    Case("co_uk_with_the_right_address", "example.co.uk", "admin@example.co.uk", "public_suffix", "co.uk"),
     Case("co_uk_with_a_contact", "a.co.uk", PKI, "public_suffix", "co.uk", contacts={"co.uk": txt(PKI)}),
     Case("github_io", "team.github.io", "admin@github.io", "public_suffix", "github.io"),
-    Case("name_below_github_io", "team.github.io", "admin@team.github.io", "constructed"),
-    Case("github_io_is_ordered", "github.io", "admin@github.io", "constructed"),
     Case("github_io_is_the_scope", "team.github.io", "admin@github.io", "constructed", "github.io", scope="github.io"),
     Case("ordered_public_suffix_with_a_contact", "a.ck", PKI, "txt_contact", contacts={"a.ck": txt(PKI)}),
-    Case("kobe_jp", "shop.foo.kobe.jp", "admin@foo.kobe.jp", "public_suffix", "foo.kobe.jp"),
-    Case("kobe_jp_parent", "a.shop.foo.kobe.jp", "admin@shop.foo.kobe.jp", "constructed", "shop.foo.kobe.jp"),
     Case("city_kobe_jp_is_an_exception", "www.city.kobe.jp", "admin@city.kobe.jp", "constructed", "city.kobe.jp"),
-    Case("above_city_kobe_jp", "www.city.kobe.jp", "admin@kobe.jp", "public_suffix", "kobe.jp"),
-    Case("ck", "shop.foo.ck", "admin@foo.ck", "public_suffix", "foo.ck"),
-    Case("www_ck_is_an_exception", "shop.www.ck", "admin@www.ck", "constructed", "www.ck"),
-    Case("idn_suffix", "www.食狮.公司.cn", "admin@公司.cn", "public_suffix", "公司.cn", names=[CN]),
-    Case("below_an_idn_suffix", "www.食狮.公司.cn", "admin@食狮.公司.cn", "constructed", "食狮.公司.cn", names=[CN]),
     # Look-alikes and relatives
     Case("look_alike_shorter", "example.com", "admin@ample.com", "not_published"),
     Case("look_alike_longer", "example.com", "admin@notexample.com", "not_published"),
     Case("look_alike_in_front", "example.com", "admin@example.com.evil.test", "not_published"),
-    Case("look_alike_cut_short", "example.com", "admin@example.co", "not_published"),
-    Case("look_alike_tld", "example.com", "admin@example.org", "not_published"),
-    Case("look_alike_cyrillic", "example.com", "admin@ex\u0430mple.com", "not_published"),
     Case("sibling", "www.example.com", "admin@mail.example.com", "not_published"),
     Case("child", "example.com", "admin@www.example.com", "not_published"),
-    # International names
-    Case("u_label", "bücher.example", "admin@bücher.example", "constructed", names=["xn--bcher-kva.example"]),
+    # International names, upper case
     Case("u_label_address", "xn--bcher-kva.example", "admin@bücher.example", "constructed"),
-    Case("decomposed_u_label_address", "xn--bcher-kva.example", "admin@bu\u0308cher.example", "constructed"),
-    Case("sharp_s_is_not_ss", "straße.test", "admin@strasse.test", "not_published", names=["xn--strae-oqa.test"]),
-    Case(
-        "u_label_contact",
-        "a.test",
-        "pki@bücher.test",
-        "caa_contact",
-        contacts={"a.test": caa("pki@xn--bcher-kva.test")},
-    ),
-    # Upper case
-    Case("upper_case_local_part", "example.com", "ADMIN@example.com", "constructed"),
-    Case("upper_case_everywhere", "A.Test", "Admin@A.TEST", "constructed", "a.tEST", names=["a.test"]),
-    Case("upper_case_order", "example.com", "admin@example.com", "constructed", names=["EXAMPLE.Com"]),
     Case("upper_case_txt_contact", "a.test", PKI, "txt_contact", contacts={"a.test": txt("PKI@MAIL.Test")}),
     Case("upper_case_caa_contact", "a.test", PKI, "caa_contact", contacts={"a.test": caa("PKI@MAIL.Test")}),
     Case("upper_case_address", "a.test", "PkI@mail.test", "caa_contact", contacts={"a.test": caa(PKI)}),
@@ -214,47 +150,17 @@ CASES = [
     Case("txt_and_caa_contact", "a.test", PKI, "txt_contact", contacts={"a.test": Contacts((PKI,), (PKI,))}),
     Case("contact_of_the_email_domain", "www.a.test", PKI, "txt_contact", "a.test", contacts={"a.test": txt(PKI)}),
     Case("contact_below_the_email_domain", "w.a.test", PKI, "not_published", "a.test", contacts={"w.a.test": txt(PKI)}),
-    Case("contact_of_a_child", "a.test", PKI, "not_published", contacts={"www.a.test": txt(PKI)}),
     Case("contact_of_the_address_host_only", "a.test", PKI, "not_published", contacts={"mail.test": txt(PKI)}),
-    Case(
-        "contact_of_another_name_of_the_order",
-        "a.test",
-        PKI,
-        "not_published",
-        names=["a.test", "b.test"],
-        contacts={"b.test": txt(PKI)},
-    ),
     Case("contact_at_another_host", "a.test", PKI, "not_published", contacts={"a.test": txt("pki@test.test")}),
-    Case("plus_address_as_a_contact", "a.test", "a+b@m.test", "txt_contact", contacts={"a.test": txt("a+b@m.test")}),
     Case("plus_address_is_not_its_base", "a.test", "a+b@m.test", "not_published", contacts={"a.test": txt("a@m.test")}),
-    Case("role_contact_elsewhere", "a.test", "admin@m.test", "txt_contact", contacts={"a.test": txt("admin@m.test")}),
-    Case(
-        "role_contact_at_a_child", "a.test", "admin@w.a.test", "caa_contact", contacts={"a.test": caa("admin@w.a.test")}
-    ),
     # DNS that does not answer
     Case("unanswered", "a.test", PKI, "unverified", contacts={"a.test": Contacts(failure=NO_ANSWER)}),
     Case("txt_despite_failure", "a.test", PKI, "txt_contact", contacts={"a.test": Contacts((PKI,), failure=NO_ANSWER)}),
     Case("caa_despite_failure", "a.test", PKI, "caa_contact", contacts={"a.test": Contacts((), (PKI,), NO_ANSWER)}),
-    Case(
-        "constructed_despite_failure",
-        "a.test",
-        "admin@a.test",
-        "constructed",
-        contacts={"a.test": Contacts(failure="x")},
-    ),
     # The order
     Case("not_on_the_order", "example.net", "admin@example.net", "not_on_order", names=["example.com"]),
     Case("parent_of_the_ordered_name", "example.com", "admin@example.com", "not_on_order", names=["www.example.com"]),
-    Case("child_of_the_ordered_name", "www.a.test", "admin@a.test", "not_on_order", "a.test", names=["a.test"]),
-    Case(
-        "other_name_in_the_same_scope",
-        "shop.example.com",
-        "admin@example.com",
-        "not_on_order",
-        "example.com",
-        names=["www.example.com"],
-        scope="example.com",
-    ),
+    Case("other_name_in_the_same_scope", "b.a.test", "admin@a.test", "not_on_order", "a.test", ["w.a.test"], "a.test"),
     Case("look_alike_of_the_ordered_name", "ample.com", "admin@ample.com", "not_on_order", names=["example.com"]),
     Case(
         "not_on_the_order_but_published",
@@ -265,32 +171,17 @@ CASES = [
         contacts={"b.test": txt(PKI)},
         is_looked_up_early=True,
     ),
-    Case("not_on_the_order_at_a_suffix", "a.co.uk", "admin@co.uk", "not_on_order", "co.uk", names=["example.com"]),
     Case("address_of_another_ordered_name", "a.test", "admin@b.test", "not_published", names=["a.test", "b.test"]),
     Case("second_of_the_ordered_names", "b.test", "admin@b.test", "constructed", names=["a.test", "b.test"]),
-    Case(
-        "name_that_only_the_order_lists",
-        "www.example.com",
-        "admin@example.com",
-        "constructed",
-        "example.com",
-        order=order(NameStatus("example.org", "pending"), NameStatus("", "unknown", ("www.example.com",))),
-    ),
-    Case(
-        "scope_without_names",
-        "example.com",
-        "admin@example.com",
-        "constructed",
-        order=order(NameStatus("example.com", "pending")),
-    ),
+    Case("scope_without_names", "a.test", "admin@a.test", "constructed", order=order(NameStatus("a.test", "pending"))),
 ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_recipient_gets_the_documented_verdict(case: Case) -> None:
-    dns = FakeDns(case.contacts)
+    contacts = look_up([case.recipient], case.order_status, FakeContacts(published=case.contacts))
 
-    verdict = verdict_on(case.recipient, case.order_status, dns)
+    verdict = judge(case.recipient, case.order_status, contacts)
 
     assert verdict.reason == case.reason
     assert verdict.is_allowed == (case.reason in ALLOWED)
@@ -305,18 +196,6 @@ def test_only_addresses_that_dns_decides_about_are_looked_up(case: Case) -> None
 
 def test_cases_cover_every_reason() -> None:
     assert {case.reason for case in CASES} == set(get_args(Verdict.__annotations__["reason"]))
-
-
-@pytest.mark.parametrize("reason", ["not_published", "unverified", "not_on_order"])
-def test_verdict_with_a_why_is_not_allowed(reason: Any) -> None:
-    assert Verdict("constructed").is_allowed
-    assert not Verdict(reason, "because").is_allowed
-
-
-def test_contacts_in_txt_and_caa_are_listed_once() -> None:
-    contacts = Contacts(txt=("a@x.test", "b@x.test"), caa=("b@x.test", "c@x.test"))
-
-    assert contacts.addresses == ["a@x.test", "b@x.test", "c@x.test"]
 
 
 # Lookups
@@ -342,13 +221,6 @@ def test_other_addresses_are_looked_up_once_per_domain() -> None:
     assert domains_to_look_up(recipients, status) == ["example.com", "b.test"]
 
 
-def test_recipients_who_are_all_allowed_pass_the_check() -> None:
-    recipients = parse_recipients(("a.test", "admin@a.test"), ("b.test", PKI), ("*.b.test", "it@mail.test"))
-    contacts = {"b.test": Contacts(txt=(PKI,), caa=("it@mail.test",))}
-
-    check_recipients(recipients, order_by_fqdn("a.test", "b.test", "*.b.test"), contacts)
-
-
 @pytest.mark.parametrize("names", [("a.test",), ("*.a.test", "b.test"), ("a.test", "c.test")], ids=ascii)
 def test_lookup_before_names_are_known_is_sufficient(names: tuple[str, ...]) -> None:
     """In a resend, DNS is asked before the order. A domain without an answer would be an error there."""
@@ -362,7 +234,7 @@ def test_lookup_before_names_are_known_is_sufficient(names: tuple[str, ...]) -> 
         order_by_fqdn("b.test", "x.c.test"),
         order_by_base_domain("c.test", "x.c.test"),
     ):
-        contacts = FakeDns().look_up(domains_to_look_up(recipients, early))
+        contacts = look_up(recipients, early, FakeContacts())
         late = early.with_names_of(Order(7, None, None, None, names=names))
 
         for recipient in recipients:
@@ -376,7 +248,7 @@ def refusal_of(
     recipients: Sequence[Recipient], order: OrderStatus, contacts: Mapping[str, Contacts] | None = None
 ) -> RecipientNotAllowed:
     with pytest.raises(RecipientNotAllowed) as caught:
-        check(recipients, order, FakeDns(contacts or {}))
+        check(recipients, order, contacts)
     return caught.value
 
 
@@ -461,27 +333,12 @@ def test_unpublished_address_is_masked_and_alternatives_listed() -> None:
     )
 
 
-def test_refused_role_address_is_not_masked() -> None:
-    why = why_refused(("example.com", "admin@ample.com"), order_by_fqdn("example.com"))
-
-    assert why.startswith("admin@ample.com is neither a constructed address nor published")
-
-
 @pytest.mark.parametrize("entry", [("example.co.uk", "j.doe@mail.test", "co.uk"), ("example.co.uk", "admin@co.uk")])
 def test_public_suffix_is_refused_with_alternatives(entry: tuple[str, ...]) -> None:
     why = why_refused(entry, order_by_fqdn("example.co.uk"))
 
     assert why.startswith("co.uk is a public suffix")
     assert why.endswith(f"Accepted: {', '.join(constructed_addresses('example.co.uk'))}.")
-
-
-@pytest.mark.parametrize(
-    ("local_part", "domain"), list(product(FIVE, ["example.com", "b.example.com", "a.b.example.com"]))
-)
-def test_addresses_that_a_refusal_lists_are_accepted(local_part: str, domain: str) -> None:
-    (recipient,) = parse_recipients(("a.b.example.com", f"{local_part}@{domain}", domain))
-
-    assert judge(recipient, order_by_fqdn("a.b.example.com"), {}) == Verdict("constructed")
 
 
 def test_unknown_name_is_refused_with_the_names_of_the_order() -> None:
@@ -514,27 +371,6 @@ def test_long_list_of_contacts_is_shortened() -> None:
     assert re.findall(r"c\d\d@mail\.test", why) == [f"c{number:02}@mail.test" for number in range(10)]
 
 
-def test_refusal_lists_every_refused_address() -> None:
-    names = [f"n{number:03}.test" for number in range(250)]
-
-    error = refusal_of(parse_recipients(*((name, f"jane@{name}") for name in names)), order_by_fqdn(*names))
-
-    assert [code for code, _ in error.entries] == [
-        f"recipient_not_allowed|domain_approval_emails[{number}].email" for number in range(250)
-    ]
-
-
-def test_refusal_with_long_contacts_fits_into_a_workflow_history() -> None:
-    names = [f"n{number:03}.test" for number in range(20)]
-    long = txt(*(f"{number}{'x' * 60}@{'.'.join(['y' * 60] * 3)}.test" for number in range(10)))
-
-    error = refusal_of(
-        parse_recipients(*((name, f"jane@{name}") for name in names)), order_by_fqdn(*names), dict.fromkeys(names, long)
-    )
-
-    assert len(str(error)) < 32 * 1024
-
-
 # Recipients who cannot be verified
 
 
@@ -542,7 +378,7 @@ def error_about_unverified(
     recipients: Sequence[Recipient], order: OrderStatus, contacts: Mapping[str, Contacts]
 ) -> RecipientUnverified:
     with pytest.raises(RecipientUnverified) as caught:
-        check(recipients, order, FakeDns(contacts))
+        check(recipients, order, contacts)
     return caught.value
 
 
@@ -608,16 +444,6 @@ def test_recipient_of_a_known_name_is_checked_although_others_are_unknown() -> N
     assert error.code == "recipient_not_allowed|domain_approval_emails[0].email"
 
 
-@pytest.mark.parametrize("domains", [(), (UNREADABLE,), (NameStatus("a.test", "pending"),)], ids=ascii)
-def test_name_that_only_the_order_lists_is_accepted(domains: tuple[NameStatus, ...]) -> None:
-    status = order(*domains).with_names_of(Order(7, None, None, None, names=("b.test", "a.test")))
-    recipients = parse_recipients(("b.test", "admin@b.test"), ("b.test", PKI))
-
-    check(recipients, status, FakeDns({"b.test": txt(PKI)}))
-
-    assert why_refused(("c.test", "admin@c.test"), status).startswith("c.test is not a name of this order.")
-
-
 # Properties
 
 
@@ -653,7 +479,7 @@ class Situation:
     name: Name
     entry: dict[str, str]
     order: OrderStatus
-    dns: FakeDns
+    dns: FakeContacts
 
     @property
     def authorization_domain(self) -> str:
@@ -664,9 +490,8 @@ class Situation:
         return [domain.scope for domain in self.order.domains]
 
     def verdict(self, **changed: str) -> Verdict:
-        items = [self.entry | changed]
-        (recipient,) = ResendRequest.from_input({"order_id": 7, "domain_approval_emails": items}).recipients
-        return verdict_on(recipient, self.order, self.dns)
+        (recipient,) = resend_request(domain_approval_emails=[self.entry | changed]).recipients
+        return judge(recipient, self.order, look_up([recipient], self.order, self.dns))
 
 
 @st.composite
@@ -691,7 +516,7 @@ def situations(
     addresses = st.sampled_from([email, email.upper(), PKI, f"it@{name.text}"])
     contacts = st.lists(addresses, max_size=2).map(tuple)
     published = st.builds(Contacts, contacts, contacts, st.sampled_from([None, None, "no answer"]))
-    return Situation(name, entry, order(*statuses), FakeDns({domain: draw(published) for domain in domains}))
+    return Situation(name, entry, order(*statuses), FakeContacts(published={d: draw(published) for d in domains}))
 
 
 @PURE
@@ -706,7 +531,7 @@ def test_constructed_address_is_at_the_name_or_a_parent(situation: Situation) ->
     assert host == situation.authorization_domain
     # Not at the suffix: nothing above the registrable domain, unless CertCentral itself validates there.
     assert host in [name.text, *name.parents[:-1]] or (host == name.suffix and host in situation.scopes)
-    assert situation.dns.lookups == []
+    assert situation.dns.journal == []
 
 
 @PURE
@@ -716,10 +541,10 @@ def test_contact_is_published_at_the_authorization_domain(situation: Situation) 
 
     assume(verdict.reason in {"txt_contact", "caa_contact"})
     domain = situation.authorization_domain
-    published = situation.dns.contacts[domain]
+    published = situation.dns.published[domain]
     addresses = published.txt if verdict.reason == "txt_contact" else published.caa
     assert situation.entry["email"].lower() in [address.lower() for address in addresses]
-    assert situation.dns.lookups == [[domain]]
+    assert situation.dns.journal == [("contacts", [domain])]
 
 
 @PURE
@@ -774,7 +599,7 @@ def test_verdict_ignores_the_case_of_the_orders_names(situation: Situation, rng:
 @PURE
 @given(situations(local_parts=NO_ROLE), st.sampled_from([None, "no answer"]))
 def test_refusal_says_why_and_shows_no_private_address(situation: Situation, failure: str | None) -> None:
-    dns = FakeDns({situation.authorization_domain: Contacts((PKI,), failure=failure)})
+    dns = FakeContacts(published={situation.authorization_domain: Contacts((PKI,), failure=failure)})
 
     verdict = replace(situation, dns=dns).verdict()
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dv_resend.core.orders import ListedOrder, NameStatus, Order
-from dv_resend.core.requests import Invocation, Reminder, ResendRequest, SweepRequest
+from dv_resend.core.orders import ListedOrder, Order
+from dv_resend.core.requests import Reminder, ResendRequest, SweepRequest
 from dv_resend.core.sweep import Sweeper
 from dv_resend.errors import (
     ApiKeyRejected,
@@ -21,7 +21,6 @@ from dv_resend.errors import (
     RateLimited,
     RequestRejected,
     ResendError,
-    ResendInProgress,
     SendingPaused,
     SendRecordUnavailable,
 )
@@ -55,18 +54,10 @@ def wait_since(fakes: Fakes, moment: datetime | None, status: str = "pending") -
     fakes.certcentral.order = Order(7, status, DV, "email", moment)
 
 
-def remind(
-    fakes: Fakes,
-    reminder: Reminder = REMINDER,
-    *,
-    at: float = 0,
-    sending: bool = True,
-    invocation: Invocation | None = None,
-) -> str:
+def remind(fakes: Fakes, reminder: Reminder = REMINDER, *, at: float = 0, sending: bool = True) -> str:
     """Deliver the message ``at`` seconds after the sweep."""
     now = NOW.timestamp() + at
-    resender = fakes.resender(now, sending=sending)
-    return resender.remind(reminder, invocation or fakes.invocation(now)).outcome
+    return fakes.resender(now, sending=sending).remind(reminder, fakes.invocation(now)).outcome
 
 
 def answer_to(fakes: Fakes, reminder: Reminder = REMINDER, *, at: float = 0, sending: bool = True) -> str:
@@ -175,15 +166,6 @@ def test_reissue_counts_from_its_own_day(fakes: Fakes) -> None:
     assert queries_and_puts(fakes) == [*QUERIES, "resend_emails", *QUERIES]
 
 
-def test_newer_reissue_is_reminded_of_again(fakes: Fakes) -> None:
-    wait_since(fakes, ago(3), "reissue_pending")
-    remind(fakes, UNDATED)
-    wait_since(fakes, ago(1), "reissue_pending")
-
-    assert remind(fakes, UNDATED, at=21 * 3600) == "sent"
-    assert marks(fakes) == {MARK: "done", "2026-11-22#1": "done"}
-
-
 def test_record_has_the_date_of_utc(fakes: Fakes) -> None:
     wait_since(fakes, ago(3).astimezone(timezone(timedelta(hours=-7))))
 
@@ -195,9 +177,6 @@ def test_record_has_the_date_of_utc(fakes: Fakes) -> None:
     ("order", "reason"),
     [
         (Order(7, "issued", DV, "email", ago(3)), "not_pending"),
-        (Order(7, "needs_approval", DV, "email", ago(3)), "needs_approval"),
-        (Order(7, "pending", DV, "dns-txt-token", ago(3)), "not_email_dcv"),
-        (Order(7, "pending", "ssl_certificate", "email", ago(3)), "not_dv"),
         # Whether or not a reminder would be due.
         (Order(7, "issued", DV, "email", ago(6)), "not_pending"),
     ],
@@ -241,15 +220,6 @@ def test_validated_order_is_not_refused_unless_it_is_due(
     assert (queries_and_puts(fakes), marks(fakes)) == (QUERIES, {})
 
 
-@pytest.mark.parametrize("approved", [(), ("example.com",)])
-def test_order_with_a_pending_name_is_reminded_of(fakes: Fakes, approved: tuple[str, ...]) -> None:
-    fakes.certcentral.approve(*approved)
-
-    assert remind(fakes) == "sent"
-    assert fakes.certcentral.puts == [{}]
-    assert marks(fakes) == {MARK: "done"}
-
-
 def test_order_with_a_name_not_in_its_validation_is_reminded_of(fakes: Fakes) -> None:
     fakes.certcentral.order = replace(
         fakes.certcentral.order, names=("example.com", "www.example.com", "new.example.com")
@@ -259,13 +229,6 @@ def test_order_with_a_name_not_in_its_validation_is_reminded_of(fakes: Fakes) ->
     assert remind(fakes) == "sent"
     assert fakes.certcentral.puts == [{}]
     assert marks(fakes) == {MARK: "done"}
-
-
-@pytest.mark.parametrize("domains", [(), (NameStatus("example.com", "approved", ("example.com",), expired=True),)])
-def test_order_not_surely_validated_is_reminded_of(fakes: Fakes, domains: tuple[NameStatus, ...]) -> None:
-    fakes.certcentral.domains = domains
-
-    assert remind(fakes) == "sent"
 
 
 def test_reminder_once_refused_is_sent_when_a_name_is_pending(fakes: Fakes) -> None:
@@ -290,25 +253,6 @@ def test_resend_in_the_last_hours_makes_the_reminder_needless(fakes: Fakes, requ
     assert remind(fakes) == "already_mailed"
     assert marks(fakes) == {MARK: "done"}
     assert remind(fakes, at=12 * 3600) == "already_reminded"
-    assert len(fakes.certcentral.puts) == 1
-
-
-def test_default_resend_after_the_reminder_is_a_duplicate(fakes: Fakes) -> None:
-    remind(fakes)
-
-    assert resend(fakes, at=60) == "duplicate"
-
-
-def test_resend_in_progress_defers_the_reminder(fakes: Fakes) -> None:
-    def remind_meanwhile() -> None:
-        with pytest.raises(ResendInProgress):
-            remind(fakes, at=1)
-
-    fakes.certcentral.while_sending = remind_meanwhile
-    resend(fakes, at=0)
-    assert marks(fakes) == {}
-
-    assert remind(fakes, at=31) == "already_mailed"
     assert len(fakes.certcentral.puts) == 1
 
 
@@ -411,34 +355,6 @@ def test_reminder_not_settled_is_reported_on_redelivery(
     assert (reports(fakes), len(fakes.certcentral.puts)) == (reported + 1, puts)
 
 
-def test_unknown_reminder_is_reported_once_and_not_repeated(fakes: Fakes) -> None:
-    unknown = OutcomeUnknown("x")
-    fakes.certcentral.errors["resend_emails"] = unknown
-
-    with pytest.raises(OutcomeUnknown):
-        remind(fakes)
-
-    assert fakes.journal[-3:] == [("resend_emails", 7, {}, ANY), ("on_unknown", unknown), ("settle", ANY)]
-    assert marks(fakes) == {MARK: "done"}
-    fakes.certcentral.errors.clear()
-    assert remind(fakes, at=2 * COOL_DOWN) == "already_reminded"
-    assert (reports(fakes), len(fakes.certcentral.puts)) == (1, 1)
-
-
-def test_worker_killed_before_its_report_is_reported_later(fakes: Fakes) -> None:
-    def kill(_error: OutcomeUnknown) -> None:
-        raise KILLED
-
-    fakes.certcentral.errors["resend_emails"] = OutcomeUnknown("x")
-    with pytest.raises(KeyboardInterrupt):
-        remind(fakes, invocation=replace(fakes.invocation(NOW.timestamp()), on_unknown=kill))
-    assert marks(fakes) == {MARK: "attempted"}
-    fakes.certcentral.errors.clear()
-
-    assert remind(fakes, at=180) == "already_reminded"
-    assert reports(fakes) == 1
-
-
 @pytest.mark.parametrize("obstacle", ["paused", "issued", "CertCentral is down"])
 def test_reminder_of_a_killed_worker_is_reported_first_of_all(fakes: Fakes, obstacle: str) -> None:
     set_errors(fakes, {"resend_emails": KILLED, "settle": KILLED})
@@ -451,15 +367,6 @@ def test_reminder_of_a_killed_worker_is_reported_first_of_all(fakes: Fakes, obst
 
     assert answer in ("SendingPaused", "OrderNotEligible", "CertCentralUnavailable")
     assert (reports(fakes), marks(fakes)) == (1, {MARK: "done"})
-
-
-def test_reminder_of_a_killed_worker_waits_for_its_deadline(fakes: Fakes) -> None:
-    set_errors(fakes, {"resend_emails": KILLED, "settle": KILLED})
-    answer_to(fakes)
-    set_errors(fakes, {})
-
-    assert answer_to(fakes, at=148) == "ResendInProgress"
-    assert reports(fakes) == 0
 
 
 # Property: sweeps and deliveries in any order, with faults

@@ -1,10 +1,7 @@
 """`Resender.resend`: in which order things happen, and what each outcome leaves behind."""
 
 import contextlib
-import itertools
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from threading import Barrier, Semaphore
 from typing import Any
 from unittest.mock import ANY
 
@@ -25,7 +22,6 @@ from dv_resend.errors import (
     RateLimited,
     RecipientNotAllowed,
     RecipientUnverified,
-    ResendInProgress,
     SendingPaused,
     SendRecordUnavailable,
 )
@@ -59,17 +55,9 @@ def resend(
     return fakes.resender(NOW + at, **config).resend(request, fakes.invocation(NOW + at, delivery_id))
 
 
-def failure[E: BaseException](
-    kind: type[E],
-    fakes: Fakes,
-    request: ResendRequest = REQUEST,
-    *,
-    at: int = 0,
-    delivery_id: str = "call-1",
-    **config: Any,
-) -> E:
+def failure[E: BaseException](kind: type[E], fakes: Fakes, request: ResendRequest = REQUEST, **config: Any) -> E:
     with pytest.raises(kind) as caught:
-        resend(fakes, request, at=at, delivery_id=delivery_id, **config)
+        resend(fakes, request, **config)
     return caught.value
 
 
@@ -103,12 +91,6 @@ def test_default_recipients_need_no_dns(fakes: Fakes) -> None:
 
     assert fakes.journal.methods == [*QUERIES, "load", "store", "before_send", "resend_emails", "settle"]
     assert fakes.contacts.lookups == 0
-
-
-def test_default_recipients_are_sent_as_an_empty_object(fakes: Fakes) -> None:
-    resend(fakes, DEFAULT)
-
-    assert fakes.certcentral.puts == [{}]
 
 
 def test_result_says_when_it_was_sent_and_the_cool_down(fakes: Fakes) -> None:
@@ -151,16 +133,6 @@ def test_validated_recipient_is_skipped(fakes: Fakes) -> None:
     assert answer["skipped"] == [{"domain": ADMIN[0], "email": ADMIN[1], "reason": "validated"}]
 
 
-def test_repeat_after_a_further_validation_is_a_duplicate(fakes: Fakes) -> None:
-    resend(fakes, BOTH)
-    fakes.certcentral.approve("example.com")
-
-    repeat = resend(fakes, BOTH, at=600)
-
-    assert (repeat.outcome, repeat.sent_at, repeat.request.addresses) == ("duplicate", NOW, [WWW[1]])
-    assert len(fakes.certcentral.puts) == 1
-
-
 def test_default_recipients_stay_so_while_a_name_is_pending(fakes: Fakes) -> None:
     fakes.certcentral.approve("example.com")
 
@@ -181,61 +153,7 @@ def test_fully_validated_order_is_refused(fakes: Fakes, request_: ResendRequest,
     assert fakes.journal.methods == QUERIES
 
 
-@pytest.mark.parametrize("request_", [resend_request(ADMIN), REQUEST, FORCED], ids=ascii)
-@pytest.mark.parametrize("check_recipients", [True, False])
-def test_request_for_validated_names_only_mails_nobody_else(
-    fakes: Fakes, request_: ResendRequest, check_recipients: bool
-) -> None:
-    fakes.certcentral.approve("example.com")
-
-    error = failure(OrderNotEligible, fakes, request_, check_recipients=check_recipients)
-
-    assert error.code == "order_not_eligible|already_validated"
-    assert "Order 7 is still waiting for www.example.com:" in error.message
-    assert fakes.journal.methods == QUERIES
-
-
 UNREADABLE = NameStatus("", "approved")
-incomplete_validations = pytest.mark.parametrize(
-    "domains", [(), (UNREADABLE,), (UNREADABLE, NameStatus("example.com", "approved"))], ids=ascii
-)
-
-
-@incomplete_validations
-@pytest.mark.parametrize("check_recipients", [True, False])
-def test_incomplete_validation_never_counts_as_validated(
-    fakes: Fakes, domains: tuple[NameStatus, ...], check_recipients: bool
-) -> None:
-    fakes.certcentral.domains = domains
-
-    assert resend(fakes, DEFAULT, check_recipients=check_recipients).request == DEFAULT
-    assert fakes.certcentral.puts == [{}]
-
-
-@incomplete_validations
-@pytest.mark.parametrize(
-    "recipient", [WWW, ("exmaple.com", "admin@exmaple.com"), ("www.example.com", "j@mail.test")], ids=ascii
-)
-def test_named_recipient_is_unverified_if_names_are_unknown(
-    fakes: Fakes, domains: tuple[NameStatus, ...], recipient: tuple[str, str]
-) -> None:
-    """If the domain is not on the order, CertCentral might mail everybody."""
-    fakes.certcentral.domains = domains
-
-    error = failure(RecipientUnverified, fakes, resend_request(recipient))
-
-    assert "does not list all names of order 7" in error.message
-    assert "load" not in fakes.journal.methods
-
-
-@incomplete_validations
-def test_names_listed_by_the_order_suffice(fakes: Fakes, domains: tuple[NameStatus, ...]) -> None:
-    fakes.certcentral.domains = domains
-    fakes.certcentral.order = replace(fakes.certcentral.order, names=("www.example.com",))
-
-    failure(RecipientNotAllowed, fakes, resend_request(WWW, ("exmaple.com", "admin@exmaple.com")))
-    assert resend(fakes, resend_request(WWW)).request.addresses == [WWW[1]]
-    assert len(fakes.certcentral.puts) == 1
 
 
 def test_name_listed_only_by_the_order_is_pending(fakes: Fakes) -> None:
@@ -251,30 +169,7 @@ def test_name_listed_only_by_the_order_is_pending(fakes: Fakes) -> None:
     assert resend(fakes, DEFAULT, at=AGAIN).outcome == "sent"
 
 
-def test_expired_approval_skips_nobody(fakes: Fakes) -> None:
-    fakes.certcentral.domains = (
-        NameStatus("example.com", "approved", ("example.com",), expired=True),
-        NameStatus("www.example.com", "approved", ("www.example.com",)),
-    )
-
-    assert resend(fakes, BOTH).request.addresses == [ADMIN[1]]
-    assert resend(fakes, DEFAULT, at=AGAIN).outcome == "sent"
-
-
 # Refused recipients
-
-
-def test_every_refused_recipient_is_reported(fakes: Fakes) -> None:
-    unknown, parent = ("other.example", "admin@other.example"), ("www.example.com", ADMIN[1])
-
-    error = failure(RecipientNotAllowed, fakes, resend_request(ADMIN, FOREIGN, WWW, unknown, parent))
-
-    assert [code for code, _ in error.entries] == [
-        "recipient_not_allowed|domain_approval_emails[1].email",
-        "recipient_not_allowed|domain_approval_emails[3].domain",
-        "recipient_not_allowed|domain_approval_emails[4].email_domain",
-    ]
-    assert fakes.journal.methods == ["get_order_status", "contacts", "get_order"]
 
 
 def test_refused_recipient_keeps_its_index_after_a_skipped_one(fakes: Fakes) -> None:
@@ -302,24 +197,6 @@ def test_unanswered_dns_prevents_the_send(fakes: Fakes) -> None:
     assert fakes.journal.methods == ["get_order_status", "contacts", "get_order"]
 
 
-def test_dns_is_asked_once_and_only_about_undecided_domains(fakes: Fakes) -> None:
-    fakes.contacts.published["www.example.com"] = Contacts(caa=("jane@example.com",))
-    undecided = ("www.example.com", "jane@example.com"), ("example.com", "jane@example.com")
-
-    resend(fakes, resend_request(ADMIN, WWW, *undecided))
-
-    assert fakes.journal.calls("contacts") == [(["www.example.com", "example.com"],)]
-    assert fakes.contacts.lookups == 1
-
-
-def test_dns_is_not_asked_about_skipped_recipients(fakes: Fakes) -> None:
-    fakes.certcentral.approve("www.example.com")
-
-    resend(fakes, resend_request(("www.example.com", "it@mail.test"), ("example.com", "jane@example.com")))
-
-    assert fakes.journal.calls("contacts") == [(["example.com"],)]
-
-
 def test_unchecked_recipients_are_mailed_unless_validated(fakes: Fakes) -> None:
     fakes.certcentral.approve("example.com")
     unchecked = [FOREIGN, ("other.example", "jane@other.example")]
@@ -331,20 +208,9 @@ def test_unchecked_recipients_are_mailed_unless_validated(fakes: Fakes) -> None:
     assert fakes.contacts.lookups == 0
 
 
-@pytest.mark.parametrize(
-    ("reason", "order"),
-    [
-        ("not_dv", Order(7, "pending", "ssl_certificate", "email")),
-        ("needs_approval", Order(7, "needs_approval", "dv_ssl_certificate", "email")),
-        ("not_pending", ISSUED),
-        ("not_email_dcv", Order(7, "pending", "dv_ssl_certificate", "dns-txt-token")),
-    ],
-)
 @pytest.mark.parametrize("wrong", ["foreign", "unverified", "all validated", "requested ones validated"])
-def test_ineligible_order_is_reported_before_its_recipients(
-    fakes: Fakes, reason: str, order: Order, wrong: str
-) -> None:
-    fakes.certcentral.order = order
+def test_ineligible_order_is_reported_before_its_recipients(fakes: Fakes, wrong: str) -> None:
+    fakes.certcentral.order = ISSUED
     fakes.contacts.is_down = wrong == "unverified"
     if wrong == "all validated":
         fakes.certcentral.approve("example.com", "www.example.com")
@@ -352,7 +218,7 @@ def test_ineligible_order_is_reported_before_its_recipients(
         fakes.certcentral.approve("example.com")
     request = resend_request(FOREIGN) if wrong == "foreign" else REQUEST
 
-    assert failure(OrderNotEligible, fakes, request).reason == reason
+    assert failure(OrderNotEligible, fakes, request).reason == "not_pending"
     assert fakes.certcentral.puts == []
 
 
@@ -416,10 +282,7 @@ def test_resend_to_named_recipients_mails_nobody_else(
     fakes = Fakes()
     fakes.certcentral.domains = domains
     fakes.certcentral.order = replace(fakes.certcentral.order, names=names)
-    fakes.contacts.published = {
-        "example.com": Contacts(txt=("jane@example.com",)),
-        "shop.test": Contacts(failure="x"),
-    }
+    fakes.contacts.published = {"example.com": Contacts(txt=("jane@example.com",)), "shop.test": Contacts(failure="x")}
     if earlier is not None:
         with contextlib.suppress(OrderNotEligible):
             resend(fakes, resend_request(*earlier), check_recipients=False)
@@ -479,15 +342,6 @@ def test_repeat_of_a_default_send_names_nobody(fakes: Fakes) -> None:
     resend(fakes, DEFAULT)
 
     assert resend(fakes, DEFAULT, at=600) == ResendResult(DEFAULT, "duplicate", NOW, NOW + AGAIN)
-
-
-def test_repeat_does_not_call_before_send(fakes: Fakes) -> None:
-    resend(fakes)
-    fakes.journal.clear()
-
-    resend(fakes, at=600)
-
-    assert fakes.journal.methods == ["get_order_status", "contacts", "get_order", "load"]
 
 
 def test_cool_down_is_that_of_the_settings(fakes: Fakes) -> None:
@@ -550,58 +404,6 @@ def test_named_request_with_nobody_left_mails_nobody(fakes: Fakes) -> None:
     assert mailed(fakes.certcentral.puts) == [WWW[1]]
 
 
-# One order, seven ways to ask: all of them within a second, and none of them forced.
-SPELLINGS = {
-    "default": resend_request(),
-    "default, en": resend_request(locale="en"),
-    "default, EN_us": resend_request(locale="EN_us"),
-    "admin": resend_request(ADMIN),
-    "admin, webmaster": resend_request(ADMIN, ("example.com", "webmaster@example.com")),
-    "admin, hostmaster": resend_request(ADMIN, ("example.com", "hostmaster@example.com")),
-    "admin, en": resend_request(ADMIN, locale="en"),
-}
-
-
-@pytest.mark.parametrize("error", [None, OutcomeUnknown("x"), KeyboardInterrupt()], ids=ascii)
-@pytest.mark.parametrize(("first", "second"), [*itertools.product(SPELLINGS, repeat=2)])
-def test_second_spelling_mails_nobody_who_was_mailed(
-    fakes: Fakes, first: str, second: str, error: BaseException | None
-) -> None:
-    fakes.certcentral.errors = {} if error is None else {"resend_emails": error}
-    with contextlib.suppress(OutcomeUnknown, KeyboardInterrupt):
-        resend(fakes, SPELLINGS[first])
-    earlier = mailed(fakes.certcentral.puts)
-    fakes.certcentral.errors.clear()
-
-    with contextlib.suppress(OutcomeUnknown):
-        resend(fakes, SPELLINGS[second], at=1, delivery_id="call-2")
-
-    later = mailed(fakes.certcentral.puts)[len(earlier) :]
-    # The default recipients may be anybody.
-    assert set(later) == (set() if "default" in first + second else set(SPELLINGS[second].addresses) - set(earlier))
-
-
-def test_eight_spellings_at_once_make_one_put(fakes: Fakes) -> None:
-    """All of them have loaded the record before the first one claims; the PUT ends after all others are answered."""
-    at_once, answered = Barrier(8), Semaphore(0)
-    fakes.records.before_store = lambda: at_once.wait(timeout=30)
-    fakes.certcentral.while_sending = lambda: [answered.acquire(timeout=30) for _ in range(7)]
-
-    def call(request: ResendRequest) -> str:
-        try:
-            return resend(fakes, request).outcome
-        except ResendInProgress as error:
-            return type(error).__name__
-        finally:
-            answered.release()
-
-    with ThreadPoolExecutor(8) as pool:
-        outcomes = list(pool.map(call, [*SPELLINGS.values(), DEFAULT]))
-
-    assert sorted(outcomes) == ["ResendInProgress"] * 7 + ["sent"]
-    assert len(fakes.certcentral.puts) == 1
-
-
 # Forced calls
 
 
@@ -611,22 +413,6 @@ def test_forced_call_sends_again_but_its_redelivery_does_not(fakes: Fakes) -> No
     assert resend(fakes, FORCED, at=60, delivery_id="call-2").outcome == "sent"
     assert resend(fakes, FORCED, at=90, delivery_id="call-2").outcome == "duplicate"
     assert len(fakes.certcentral.puts) == 2
-
-
-def test_unforced_call_does_not_use_up_its_delivery_id(fakes: Fakes) -> None:
-    resend(fakes, delivery_id="call-1")
-
-    assert resend(fakes, FORCED, at=2, delivery_id="call-1").outcome == "sent"
-
-
-@pytest.mark.parametrize("request_", SPELLINGS.values(), ids=SPELLINGS)
-def test_fourth_forced_call_in_a_cool_down_is_a_duplicate(fakes: Fakes, request_: ResendRequest) -> None:
-    forced = replace(request_, force=True)
-
-    outcomes = [resend(fakes, forced, at=number, delivery_id=f"call-{number}").outcome for number in range(4)]
-
-    assert outcomes == ["sent", "sent", "sent", "duplicate"]
-    assert len(fakes.certcentral.puts) == 3
 
 
 # Faults at each step
@@ -672,11 +458,3 @@ def test_fault_is_answered_and_repeat_sends_if_surely_unsent(
     fakes.records.errors = fakes.certcentral.errors = fakes.records.late_errors = {}
     # A claim that nobody settled is dead by then.
     assert (outcome(180), len(fakes.certcentral.puts)) == (repeat, puts + (repeat == "sent"))
-
-
-def test_records_receive_no_address(fakes: Fakes) -> None:
-    resend(fakes)
-
-    received = str([fakes.journal.calls(method) for method in ("load", "store", "settle")])
-    assert "example.com" not in received
-    assert "jane" not in received

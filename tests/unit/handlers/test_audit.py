@@ -20,7 +20,6 @@ from dv_resend.errors import (
     OrderNotEligible,
     OutcomeUnknown,
     RateLimited,
-    RecipientNotAllowed,
     RequestRejected,
     ResendError,
     UpstreamError,
@@ -223,13 +222,6 @@ def test_line_before_a_reminder_has_its_day(output):
     assert logged == [("sending", "default", 3), ("audit", "default", 3)]
 
 
-def test_skipped_recipients_are_logged_before_a_send(output):
-    audit().before_send(REMAINING)
-
-    (line,) = output().lines
-    assert (line["recipients"], line["skipped"]) == (["hostmaster@example.com"], SKIPPED)
-
-
 @pytest.mark.parametrize("outcome", ["sent", "duplicate"])
 def test_skipped_recipients_are_logged_with_the_result(output, outcome):
     audit().succeeded(replace(SENT, request=REMAINING, outcome=outcome))
@@ -270,14 +262,6 @@ def test_error_is_counted_in_all_and_by_reason(output, kind):
     counted = emitted(output)
     assert counted.pop("ResendFailed") == [one(reason=kind.__name__), one()]
     assert counted == ({special[kind]: [one()]} if kind in special else {})
-
-
-def test_line_of_refused_recipients_has_the_first_field_only(output):
-    audit().failed(RecipientNotAllowed([("domain_approval_emails[0].email", "not jane.doe@example.com.")]))
-
-    line = output().audit
-    assert line["code"] == "recipient_not_allowed|domain_approval_emails[0].email"
-    assert "jane.doe" not in str(line)
 
 
 def test_line_of_a_sweep_out_of_time_has_the_offset(output):
@@ -332,13 +316,6 @@ def test_reminder_of_an_ineligible_order_is_no_failure(output, reason, counted):
     printed = output()
     assert (printed.audit["outcome"], printed.audit["code"]) == ("OrderNotEligible", f"order_not_eligible|{reason}")
     assert printed.metrics == counted
-
-
-@pytest.mark.parametrize("event_source", ["http", "direct", "event"])
-def test_request_for_a_validated_order_is_a_failure(output, event_source):
-    audit(event_source=event_source).failed(OrderNotEligible("already_validated", "x"))
-
-    assert emitted(output) == {"ResendFailed": [one(reason="OrderNotEligible"), one()]}
 
 
 @pytest.mark.parametrize("code", ["not_found|route", "method_not_allowed"])

@@ -5,7 +5,6 @@ from datetime import date
 from typing import Any
 
 import pytest
-from conftest import SERVICE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -33,7 +32,6 @@ OUTCOMES = ["sent", "already_reminded", "already_mailed", "not_due", "missed", "
 
 
 STOPPING = [kind for kind in ResendError.__subclasses__() if kind.scope == "account" or kind is ResendInProgress]
-PASSING = [kind for kind in ResendError.__subclasses__() if kind not in STOPPING]
 WITH_BACKOFF = [kind for kind in STOPPING if kind is not ResendInProgress]
 
 
@@ -91,15 +89,6 @@ def audits(output: Any) -> list[dict[str, Any]]:
 # Acknowledged messages
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES)
-def test_reminder_with_any_result_is_acknowledged(queue, outcome):
-    remind = FakeRemind({1: outcome, 2: outcome})
-
-    returned = handle(remind, *messages(2), queue=queue)
-
-    assert (returned, remind.order_ids, queue.delayed) == ([], [1, 2], [])
-
-
 def test_reminder_is_read_from_the_message(queue):
     reminders = []
 
@@ -112,22 +101,11 @@ def test_reminder_is_read_from_the_message(queue):
     assert reminders == [Reminder(1, date(2026, 11, 20), 3), Reminder(8)]
 
 
-@pytest.mark.parametrize("kind", PASSING)
-def test_error_of_order_scope_is_acknowledged(queue, kind):
-    remind = FakeRemind({2: error_of(kind)})
-
-    returned = handle(remind, *messages(), queue=queue)
-
-    assert (returned, remind.order_ids, queue.delayed) == ([], [1, 2, 3], [])
-
-
 @pytest.mark.parametrize(
     "body",
     [
         *("", " ", "x", "null", "[]", "7", '"7"', "{", "[" * 100_000, '{"order_id": ' * 10_000, "1" * 5000),
         *("{}", '{"order_id": 0}', '{"order_id": "x"}', '{"order_id": 1, "force": true}', '{"order_id": 1, "day": 3}'),
-        '{"order_id": 1, "waiting_since": "soon", "day": 3}',
-        '{"order_id": 1, "waiting_since": "2026-11-20", "day": Infinity}',
         '{"Type": "Notification", "Message": "hello", "to": "jane.doe@example.com"}',
         '{"jane.doe@example.com": 1}',
         "Dear jane.doe@example.com",
@@ -162,12 +140,6 @@ def test_error_of_account_scope_returns_the_rest_in_order(queue, kind, at):
     assert delayed == [f"handle-{number}" for number in range(at, 4)]
 
 
-def test_batch_that_fails_entirely_does_not_raise():
-    returned = handle(FakeRemind({1: RateLimited("x")}), *messages(10))
-
-    assert returned == list(range(1, 11))
-
-
 def test_batch_stops_for_every_message_group():
     other_group = message(2)
     other_group["attributes"]["MessageGroupId"] = "another key"
@@ -175,14 +147,6 @@ def test_batch_stops_for_every_message_group():
     returned = handle(FakeRemind({1: RateLimited("x")}), message(1), other_group, message(3))
 
     assert returned == [1, 2, 3]
-
-
-def test_order_errors_before_the_stop_stay_acknowledged():
-    remind = FakeRemind({1: OutcomeUnknown("x"), 2: error_of(OrderNotEligible), 3: RateLimited("x")})
-
-    returned = handle(remind, *messages(5))
-
-    assert returned == [3, 4, 5]
 
 
 @pytest.mark.parametrize("receives", [1, 2])
@@ -204,13 +168,6 @@ def test_bug_after_three_receives_is_acknowledged(output, queue, receives):
 
     assert (returned, remind.order_ids, queue.delayed) == ([], [1, 2, 3], [])
     assert [line["outcome"] for line in audits(output)] == ["sent", "InternalError", "sent"]
-
-
-@pytest.mark.parametrize("receives", [3, 19])
-def test_rate_limit_is_never_acknowledged(receives):
-    returned = handle(FakeRemind({1: RateLimited("x")}), *messages(receives=receives))
-
-    assert returned == [1, 2, 3]
 
 
 # Delays
@@ -284,52 +241,6 @@ def test_unknown_outcome_that_was_reported_is_not_audited_again(output):
     assert handle(remind, *messages(2)) == []
 
     assert [line["outcome"] for line in audits(output)] == ["OutcomeUnknown", "sent"]
-
-
-def test_audit_line_of_a_refused_order_has_the_reason(output):
-    handle(FakeRemind({1: OrderNotEligible("needs_approval", "x")}), message(1))
-
-    (line,) = audits(output)
-    assert line["code"] == "order_not_eligible|needs_approval"
-
-
-def test_send_is_logged_before_it_starts(output):
-    handle(FakeRemind(), message(1))
-
-    assert [(line["message"], line["order_id"]) for line in output().lines] == [("sending", 1), ("audit", 1)]
-
-
-def test_upstream_status_is_not_logged_for_the_next_message(output):
-    def remind(reminder: Reminder, _audit: Audit) -> ReminderResult:
-        if reminder.order_id == 1:
-            observability.observe_upstream(204, 0.1)
-        return ReminderResult(reminder.order_id, "sent" if reminder.order_id == 1 else "already_reminded")
-
-    handle(remind, *messages(2))
-
-    assert [line.get("upstream_status") for line in audits(output)] == [204, None]
-
-
-def test_each_message_is_counted(output):
-    outcomes = {2: "missed", 3: error_of(OrderNotEligible), 4: "stuck", 5: "not_due"}
-    validated = {number: OrderNotEligible("already_validated", "x") for number in (6, 7)}
-    remind = FakeRemind({**outcomes, **validated, 8: RateLimited("x")})
-
-    handle(remind, *messages(9))
-    observability.flush()
-
-    counted = output().metrics
-    assert {name: [emission["value"] for emission in found] for name, found in counted.items()} == {
-        "ResendSent": [1],
-        "RemindersMissed": [1],
-        "StuckOrders": [1],
-        "AlreadyValidated": [[1, 1]],
-        "RateLimited": [1],
-        # By reason, then in all. An order that no email can help is no failure: nobody asked for an email.
-        "ResendFailed": [1, 1],
-    }
-    assert [emission["dimensions"].get("reason") for emission in counted["ResendFailed"]] == ["RateLimited", None]
-    assert {emission["dimensions"]["service"] for emission in counted["ResendFailed"]} == {SERVICE}
 
 
 # An order that keeps failing
