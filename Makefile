@@ -104,25 +104,41 @@ lint: tools ## code, templates, workflows and the OpenAPI document
 build: tools ## the deployment package, in .aws-sam/build
 	@UV=$(UV) PYTHON=$(DEV)/python $(SAM) build
 
-# SAM has no option for it.
-define SET_STACK_POLICY
-import boto3, pathlib, sys
-stack, policy = sys.argv[1:]
-boto3.client("cloudformation").set_stack_policy(StackName=stack, StackPolicyBody=pathlib.Path(policy).read_text())
-endef
-export SET_STACK_POLICY
+STACK = dv-resend-$(ENV)
 
-# Without CHANGE_SET, samconfig.toml says whether to ask before the change set is executed.
-CHANGE_SET_show := --no-execute-changeset
-CHANGE_SET_execute := --no-confirm-changeset
+# Its name, the time and the commit, is what makes each deployment publish new versions of the functions.
+define NAME_RELEASE
+@case "$(ENV)" in dev|prod) ;; *) echo "ENV=dev or ENV=prod (see samconfig.toml)" >&2; exit 2;; esac
+@mkdir -p .aws-sam
+@echo "Release = '$$(date -u +%Y%m%dT%H%M%SZ)-$$(git describe --always --dirty --exclude='*' 2> /dev/null || echo no-commit)'" \
+	> .aws-sam/release.toml
+endef
+
+# SAM has no option for it.
+SET_STACK_POLICY = aws cloudformation set-stack-policy --stack-name $(STACK) --stack-policy-body file://stack-policy.json
 
 .PHONY: deploy
-deploy: ## to your AWS account: make deploy ENV=dev|prod (CHANGE_SET=show|execute: only show what would change, do not ask)
-	@case "$(ENV)" in dev|prod) ;; *) echo "make deploy ENV=dev or ENV=prod (see samconfig.toml)" >&2; exit 2;; esac
-	@case "$(CHANGE_SET)" in ""|show|execute) ;; *) echo "CHANGE_SET=show or CHANGE_SET=execute" >&2; exit 2;; esac
-	@$(MAKE) build
-	@$(SAM) deploy --config-env $(ENV) $(CHANGE_SET_$(CHANGE_SET))
-	@test "$(CHANGE_SET)" = show || $(TOOLS)/sam/bin/python -c "$$SET_STACK_POLICY" dv-resend-$(ENV) stack-policy.json
+deploy: build ## to your AWS account: make deploy ENV=dev|prod
+	$(NAME_RELEASE)
+	@$(SAM) deploy --config-env $(ENV)
+	@$(SET_STACK_POLICY)
+
+# Without a build, which installs packages: the workflow builds before it has AWS credentials.
+.PHONY: change-set
+change-set: ## show what `make deploy` would change, after `make build`: make change-set ENV=dev|prod
+	$(NAME_RELEASE)
+	@$(SAM) deploy --config-env $(ENV) --no-execute-changeset --no-confirm-changeset > .aws-sam/change-set.log; \
+		status=$$?; cat .aws-sam/change-set.log; exit $$status
+	@grep -m 1 -o 'arn:[^ ]*:changeSet/[^ ]*' .aws-sam/change-set.log > .aws-sam/change-set
+
+.PHONY: execute
+execute: ## a change set that was shown: make execute ENV=dev|prod CHANGE_SET=<its ARN>
+	@case "$(CHANGE_SET)" in arn:*:changeSet/*) ;; *) echo "CHANGE_SET=<the ARN that make change-set showed>" >&2; exit 2;; esac
+	@status=$$(aws cloudformation describe-stacks --stack-name $(STACK) --query 'Stacks[0].StackStatus' --output text) && \
+		case $$status in REVIEW_IN_PROGRESS) end=stack-create-complete;; *) end=stack-update-complete;; esac && \
+		aws cloudformation execute-change-set --stack-name $(STACK) --change-set-name "$(CHANGE_SET)" && \
+		aws cloudformation wait $$end --stack-name $(STACK)
+	@$(SET_STACK_POLICY)
 
 # ---------------------------------------------------------------- tools
 

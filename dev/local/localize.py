@@ -6,7 +6,10 @@ The differences from the real template:
   with the same code;
 - a permission to send messages to a queue, or to change their visibility, explicitly includes batches. AWS has no
   separate permission for batches, but the local AWS requires one;
+- an alarm with metric math, which the local AWS rolls the stack back for, watches the first of its metrics;
 - what the local AWS does not support is left out: saved queries, and CodeDeploy (a new version takes over at once).
+
+What it does otherwise than AWS, `dev.local.local_aws` corrects.
 """
 
 import json
@@ -32,6 +35,7 @@ BATCHES = {
 }
 LEFT_OUT_TYPE = "AWS::Logs::QueryDefinition"
 LEFT_OUT_OF_FUNCTIONS = "DeploymentPreference"
+LEFT_OUT_OUTPUTS = {"DeploymentApplicationName", "DeploymentGroupName", "SweepDeploymentGroupName"}
 _RUNTIME = Path(__file__).with_name("runtime.py")
 
 
@@ -39,15 +43,19 @@ def localize(template: dict[str, Any]) -> dict[str, Any]:
     """Return the template for the local AWS."""
     local = deepcopy(template)
     local["Resources"] = {name: r for name, r in local["Resources"].items() if r["Type"] != LEFT_OUT_TYPE}
-    for function in _functions(local):
-        function["Runtime"] = "provided.al2023"
-        del function[LEFT_OUT_OF_FUNCTIONS]
+    local["Globals"]["Function"]["Runtime"] = "provided.al2023"
+    del local["Globals"]["Function"][LEFT_OUT_OF_FUNCTIONS]
+    local["Outputs"] = {name: o for name, o in local["Outputs"].items() if name not in LEFT_OUT_OUTPUTS}
     for resource in local["Resources"].values():
         if resource["Type"] == "AWS::IAM::Role":
             for policy in resource["Properties"]["Policies"]:
                 for statement in policy["PolicyDocument"]["Statement"]:
                     if isinstance(statement.get("Action"), list):
                         statement["Action"] += [BATCHES[name] for name in statement["Action"] if name in BATCHES]
+        if resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]:
+            metrics = resource["Properties"].pop("Metrics")
+            first = next(metric["MetricStat"] for metric in metrics if "MetricStat" in metric)
+            resource["Properties"] |= first["Metric"] | {"Statistic": first["Stat"], "Period": first["Period"]}
     return local
 
 
@@ -55,16 +63,9 @@ def localize_build(folder: Path, python: Path) -> None:
     """Adapt the `sam build` result in `folder`; `python` is an interpreter that has the runtime client."""
     path = folder / "template.yaml"
     local = localize(load(path))
-    for function in _functions(local):
-        bootstrap = folder / function["CodeUri"] / "bootstrap"
-        bootstrap.write_text(_BOOTSTRAP.format(python=python, runtime=_RUNTIME))
-        bootstrap.chmod(0o755)
+    for resource in local["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            bootstrap = folder / resource["Properties"]["CodeUri"] / "bootstrap"
+            bootstrap.write_text(_BOOTSTRAP.format(python=python, runtime=_RUNTIME))
+            bootstrap.chmod(0o755)
     path.write_text(json.dumps(local, indent=2))
-
-
-def _functions(template: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        resource["Properties"]
-        for resource in template["Resources"].values()
-        if resource["Type"] == "AWS::Serverless::Function"
-    ]

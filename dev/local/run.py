@@ -40,7 +40,7 @@ OLD_EXAMPLE_BODY: dict[str, Any] = {
 }
 _DEFAULT_CERTCENTRAL = "https://www.digicert.com/services/v2"
 # Powertools adds these to every line.
-_NOT_AUDIT = {"level", "location", "message", "timestamp", "service", "xray_trace_id", "cold_start"}
+_NOT_AUDIT = {"level", "location", "message", "timestamp", "service", "release", "xray_trace_id", "cold_start"}
 
 
 class Run(Steps):

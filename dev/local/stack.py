@@ -71,10 +71,12 @@ class LocalStack:
     send_records_table: str
     secret: str
     failed_events_queue_url: str
-    dead_letter_queue_url: str
+    undelivered_events_queue_url: str
     queue_url: str
     """The reminder queue of the sweep."""
     reminder_dead_letter_queue_url: str
+    reminder_mapping_id: str
+    """The event source mapping from the reminder queue to the worker."""
     state_machine: str | None
     """The ARN of the chase; None if the template's parameters leave it out."""
     log_group: str
@@ -234,6 +236,7 @@ def start(
         endpoint,
         {
             "CertCentralBaseUrl": certcentral_url or f"{emulator_url}/services/v2",
+            "Release": f"local-{folder.name}",
             **({"DnsServers": dns_server} if dns_server else {}),
             **parameters,
         },
@@ -271,9 +274,10 @@ def start(
         send_records_table=outputs["SendRecordsTableName"],
         secret=outputs["ApiKeySecretArn"],
         failed_events_queue_url=outputs["FailedEventsQueueUrl"],
-        dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
+        undelivered_events_queue_url=outputs["UndeliveredEventsQueueUrl"],
         queue_url=outputs["ReminderQueueUrl"],
         reminder_dead_letter_queue_url=outputs["ReminderDeadLetterQueueUrl"],
+        reminder_mapping_id=outputs["ReminderMappingId"],
         state_machine=outputs.get("ChaseStateMachineArn"),
         log_group=outputs["LogGroupName"],
         sweep_log_group=outputs["SweepLogGroupName"],
@@ -286,7 +290,7 @@ def _start_aws(children: Children, folder: Path, port: int, endpoint: str, wait_
     # The local AWS keeps everything in memory except the unpacked code, which goes to TMPDIR.
     return children.start(
         "local AWS",
-        [_RUNTIME_PYTHON, "-m", "ministack"],
+        [_RUNTIME_PYTHON, "-P", Path(__file__).with_name("local_aws.py")],
         env=_clean_environment(folder)
         | {
             "AUTH": "true",  # enforces the functions' IAM roles

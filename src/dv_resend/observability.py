@@ -13,6 +13,9 @@ NAMESPACE = "DvResend"
 # their alarms, do not mix.
 SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "dv-resend")
 
+# Names the deployment. During a gradual one, it tells the lines of the new version from those of the old.
+RELEASE = os.environ.get("RELEASE")
+
 # At DEBUG, botocore logs the secret's value.
 for _name in ("boto3", "botocore"):
     logging.getLogger(_name).setLevel(logging.INFO)
@@ -43,7 +46,7 @@ class MetricName(StrEnum):
     OLDEST_PENDING_DAYS = "OldestPendingDays"
 
 
-logger = Logger(service=SERVICE)
+logger = Logger(service=SERVICE, release=RELEASE)
 metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
 
 

@@ -1,15 +1,40 @@
 """The template as the contract tests read it, and helpers to look things up in it."""
 
-from typing import Any
+import json
+import subprocess
+from typing import Any, NamedTuple
 
 from dev.local.template import ROOT, load
 
 TEMPLATE = load(ROOT / "template.yaml")
 PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
+
+
+def with_globals(own: Any, shared: Any) -> Any:
+    """The properties of a function, together with those in Globals: SAM merges maps, and the function's values win."""
+    if isinstance(own, dict) and isinstance(shared, dict):
+        return shared | {name: with_globals(value, shared.get(name)) for name, value in own.items()}
+    return own
+
+
 FUNCTIONS: dict[str, dict[str, Any]] = {
-    name: RESOURCES[name]["Properties"] for name in ("ResendFunction", "SweepFunction")
+    name: with_globals(RESOURCES[name]["Properties"], TEMPLATE["Globals"]["Function"])
+    for name in ("ResendFunction", "SweepFunction")
 }
+
+
+def expand(region: str) -> dict[str, Any]:
+    """The template as SAM's own library expands it in a region."""
+    ran = subprocess.run(
+        [ROOT / ".tools/sam/bin/python", "-m", "dev.local.template", ROOT / "template.yaml"],
+        env={"PYTHONPATH": str(ROOT), "AWS_DEFAULT_REGION": region},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expanded: dict[str, Any] = json.loads(ran.stdout)
+    return expanded
 
 
 def of_type(kind: str) -> dict[str, dict[str, Any]]:
@@ -17,6 +42,38 @@ def of_type(kind: str) -> dict[str, dict[str, Any]]:
     found = {name: r["Properties"] for name, r in RESOURCES.items() if r["Type"] == kind}
     assert found, f"no {kind}"
     return found
+
+
+class AlarmMetric(NamedTuple):
+    """A metric that an alarm watches."""
+
+    namespace: str
+    name: str
+    dimensions: tuple[tuple[str, str], ...]
+    statistic: str
+    period: int
+
+
+def metrics_of(alarm: dict[str, Any]) -> dict[str, AlarmMetric]:
+    """The metrics of an alarm, by their IDs in its metric math; the one of a simple alarm has the ID `m`."""
+    simple = {"Id": "m", "MetricStat": {"Metric": alarm, "Stat": alarm.get("Statistic"), "Period": alarm.get("Period")}}
+    stats = {one["Id"]: one["MetricStat"] for one in alarm.get("Metrics", [simple]) if "MetricStat" in one}
+    return {
+        name: AlarmMetric(
+            stat["Metric"]["Namespace"],
+            stat["Metric"]["MetricName"],
+            tuple((dimension["Name"], name_of(dimension["Value"])) for dimension in stat["Metric"]["Dimensions"]),
+            stat["Stat"],
+            stat["Period"],
+        )
+        for name, stat in stats.items()
+    }
+
+
+def expression_of(alarm: dict[str, Any]) -> str:
+    """The metric math of an alarm."""
+    (expression,) = [one["Expression"] for one in alarm["Metrics"] if "Expression" in one]
+    return str(expression)
 
 
 def as_list(value: Any) -> list[Any]:
@@ -46,12 +103,3 @@ def name_of(value: Any) -> str:
         case "Fn::Sub" if isinstance(argument, str):
             return argument
     raise ValueError(f"unknown intrinsic function: {value}")
-
-
-def parameters_in(value: Any) -> set[str]:
-    """The parameters that a part of the template refers to."""
-    if isinstance(value, dict):
-        if isinstance(value.get("Ref"), str):
-            return {value["Ref"]} & PARAMETERS.keys()
-        value = list(value.values())
-    return set().union(*map(parameters_in, value)) if isinstance(value, list) else set()

@@ -15,6 +15,7 @@ from typing import Any
 import botocore
 import botocore.session
 import pytest
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from conftest import settings_read
 
 from contract import pages
@@ -39,7 +40,8 @@ BLOCKS = [block for name in NAMES for block in pages.blocks(name)]
 NEEDS_AWS_ACCOUNT = {
     *("cloudformation describe-stacks", "deploy stop-deployment", "events put-events", "lambda invoke"),
     *("lambda delete-function-concurrency", "lambda put-function-concurrency", "scheduler create-schedule"),
-    *("secretsmanager put-secret-value", "sqs start-message-move-task", "stepfunctions start-execution"),
+    *("lambda get-event-source-mapping", "lambda update-event-source-mapping"),
+    *("secretsmanager put-secret-value", "stepfunctions start-execution"),
 }
 # Programs that send DigiCert's request, by section. They are run here and in e2e/test_clients.
 CLIENTS = {("README.md", "Call it")} | {("docs/calling.md", title) for title in ("curl", "Python", "Go", "Node.js")}
@@ -188,7 +190,8 @@ def test_documented_aws_command_has_known_options(words: list[str]) -> None:
     names = {botocore.xform_name(name, "-"): name for name in model.operation_names}
     shape = model.operation_model(names[operation]).input_shape
     assert shape is not None
-    known = {botocore.xform_name(member, "-") for member in shape.members}
+    members = {botocore.xform_name(name, "-"): member.type_name for name, member in shape.members.items()}
+    known = members.keys() | {f"no-{name}" for name, kind in members.items() if kind == "boolean"}
     # Of the command itself, for every operation.
     known |= {"query", "output", "cli-binary-format", "cli-read-timeout"}
 
@@ -403,9 +406,13 @@ def test_settings_table_is_what_the_code_reads() -> None:
         if parameter and re.fullmatch(r"`?[a-z0-9,]+`?", default) and default != "own"
     }
 
-    assert {row[0].strip("`") for row in rows} == settings_read() | {"POWERTOOLS_SERVICE_NAME", "AWS_CA_BUNDLE"}
+    assert {row[0].strip("`") for row in rows} == settings_read() | {
+        "RELEASE",
+        "POWERTOOLS_SERVICE_NAME",
+        "AWS_CA_BUNDLE",
+    }
     assert {row[1].strip("`") for row in rows if row[1]} <= PARAMETERS.keys()
-    assert len(defaults) == 6
+    assert len(defaults) == 7
     assert defaults == {name: str(PARAMETERS[name]["Default"]) for name in defaults}
 
 
@@ -437,14 +444,49 @@ def test_operations_has_every_alarm() -> None:
 
 def test_operations_has_every_saved_query() -> None:
     queries = {query["Name"]["Fn::Sub"].partition("/")[2] for query in of_type("AWS::Logs::QueryDefinition").values()}
-    text = pages.prose("docs/operations.md")
+    text = re.sub(r"`[^`\n]*`", "", pages.prose("docs/operations.md"))
 
     assert {row[0].strip("*") for row in rows_of("docs/operations.md", "Find out who was mailed")} == queries
     assert {*re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", text)} - {"service user"} <= queries
 
 
+def test_operations_commands_need_nothing_but_the_outputs() -> None:
+    """Nobody cuts names out of ARNs at three in the morning."""
+    text = "".join(block.text for block in BLOCKS if block.page == "docs/operations.md")
+
+    assert {*re.findall(r"<([^>\n]*)>", text)} <= OUTPUTS
+
+
+def test_permissions_to_deploy_cover_every_resource(expanded: dict[str, Any]) -> None:
+    """Against the permissions that CloudFormation's handlers of the resource types need, as cfn-lint's copies say."""
+    rows = rows_of("docs/operations.md", "Permissions to deploy")
+    documented = {action for row in rows for action in codes(row[1])}
+    needed = {
+        permission
+        for kind in {resource["Type"] for resource in expanded.values()}
+        for name in ("create", "read", "update", "delete")
+        for permission in schema(kind).get("handlers", {}).get(name, {}).get("permissions", [])
+    }
+    services = {permission.partition(":")[0] for permission in needed}
+    # Of features that the template does not use.
+    unused = {"ec2", "elasticfilesystem", "firehose", "kinesis", "kms", "s3", "s3files"}
+
+    assert {service for service in services - unused if f"{service}:*" not in documented} == {"iam"}
+    assert {"cloudformation:*", "s3:*"} <= documented
+    ours = re.compile(r"iam:\w*(Role|Policy|PolicyVersion|Policies|PolicyVersions|EntitiesForPolicy)$")
+    elsewhere = re.compile(r"Group|User|PermissionsBoundary|ServiceLinked")
+    iam = {name for name in needed if ours.match(name) and not elsewhere.search(name)}
+    assert iam <= documented
+
+
+def schema(kind: str) -> dict[str, Any]:
+    """The schema of a resource type in CloudFormation's registry."""
+    found: dict[str, Any] = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
+    return found
+
+
 def test_operations_has_every_dead_letter_queue() -> None:
-    documented = {row[0].strip("`") for row in rows_of("docs/operations.md", "Redrive a dead-letter queue")}
+    documented = {row[0].strip("`") for row in rows_of("docs/operations.md", "Redrive a queue")}
     queues = {name for name in RESOURCES if RESOURCES[name]["Type"] == "AWS::SQS::Queue"} - {"ReminderQueue"}
 
     assert documented == {f"{name}Url" for name in queues}

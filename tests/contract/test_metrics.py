@@ -6,14 +6,19 @@ from typing import Any
 import pytest
 from conftest import SERVICE, Output
 
-from contract.template import FUNCTIONS, of_type
+from contract.template import FUNCTIONS, metrics_of, name_of, of_type
 from dv_resend import errors, observability
 from dv_resend.core.requests import ResendRequest
 from dv_resend.core.resend import ReminderResult, ResendResult
 from dv_resend.core.sweep import SweepSummary
 from dv_resend.handlers.audit import Audit
 
-ALARMS = {name: alarm for name, alarm in of_type("AWS::CloudWatch::Alarm").items() if alarm["Namespace"][:4] != "AWS/"}
+ALARMS = {
+    f"{name} {metric.name}": metric
+    for name, alarm in of_type("AWS::CloudWatch::Alarm").items()
+    for metric in metrics_of(alarm).values()
+    if not metric.namespace.startswith("AWS/")
+}
 
 
 @pytest.fixture
@@ -39,14 +44,11 @@ def emitted(output: Callable[[], Output]) -> list[tuple[str, str, tuple[tuple[st
 @pytest.mark.parametrize("name", ALARMS)
 def test_alarm_watches_an_emitted_metric(emitted: list[Any], name: str) -> None:
     # The template uses the stack's name on both sides; here a fixed service name takes its place.
-    service = FUNCTIONS["ResendFunction"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
-    alarm = ALARMS[name]
-    dimensions = {
-        dimension["Name"]: SERVICE if dimension["Value"] == service else dimension["Value"]
-        for dimension in alarm["Dimensions"]
-    }
+    service = name_of(FUNCTIONS["ResendFunction"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"])
+    metric = ALARMS[name]
+    dimensions = [(name, SERVICE if value == service else value) for name, value in metric.dimensions]
 
-    assert (alarm["Namespace"], alarm["MetricName"], tuple(sorted(dimensions.items()))) in emitted
+    assert (metric.namespace, metric.name, tuple(sorted(dimensions))) in emitted
 
 
 def test_metric_names_are_all_emitted(emitted: list[Any]) -> None:

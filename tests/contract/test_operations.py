@@ -2,19 +2,20 @@
 
 import json
 import re
-import subprocess
 import tomllib
 from typing import Any
 
 import pytest
+import yaml
 
-from contract.template import FUNCTIONS, PARAMETERS, RESOURCES, TEMPLATE, name_of, of_type
+from contract.template import FUNCTIONS, PARAMETERS, RESOURCES, TEMPLATE, expression_of, metrics_of, name_of, of_type
 from dev.local.template import ROOT
 from dv_resend import observability
 from dv_resend.core import reminders
 
 ALARMS = of_type("AWS::CloudWatch::Alarm")
 DAY = 24 * 3600
+DEPLOY: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text())
 
 # ---------------------------------------------------------------- alarms
 
@@ -31,20 +32,22 @@ AWS_METRICS = {
         *("ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut"),
     },
 }
-OF_AWS = {name: alarm for name, alarm in ALARMS.items() if alarm["Namespace"] != observability.NAMESPACE}
+OF_AWS = {
+    (alarm, metric)
+    for alarm, properties in ALARMS.items()
+    for metric in metrics_of(properties).values()
+    if metric.namespace != observability.NAMESPACE
+}
 
 
-@pytest.mark.parametrize("name", OF_AWS)
-def test_alarm_watches_a_metric_that_aws_documents(name: str) -> None:
+def test_alarms_watch_metrics_that_aws_documents() -> None:
     """test_metrics.py compares the others with what the code emits."""
-    alarm = OF_AWS[name]
-    dimensions = ",".join(dimension["Name"] for dimension in alarm["Dimensions"])
-
-    assert alarm["MetricName"] in AWS_METRICS[alarm["Namespace"], dimensions]
+    for alarm, metric in OF_AWS:
+        assert metric.name in AWS_METRICS[metric.namespace, ",".join(name for name, _ in metric.dimensions)], alarm
 
 
 def test_queue_function_and_workflow_each_have_alarms() -> None:
-    watched = {(alarm["MetricName"], name_of(alarm["Dimensions"][0]["Value"])) for alarm in OF_AWS.values()}
+    watched = {(metric.name, metric.dimensions[0][1]) for _, metric in OF_AWS}
     queues = of_type("AWS::SQS::Queue").keys() - {"ReminderQueue"}
 
     assert watched == {
@@ -57,27 +60,93 @@ def test_queue_function_and_workflow_each_have_alarms() -> None:
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_alarm_description_says_what_to_do_first(name: str) -> None:
+def test_alarm_is_one_sentence_and_says_when_it_clears(name: str) -> None:
     alarm = ALARMS[name]
+    notify = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
 
-    assert " First: " in alarm["AlarmDescription"]
-    assert alarm["AlarmDescription"].endswith(f" Runbook: {name}.")
-    assert len(alarm["AlarmDescription"]) <= 1024
+    assert re.fullmatch(rf"[^.]+\. Runbook: {name}\.", alarm["AlarmDescription"])
     assert alarm["TreatMissingData"] == ("breaching" if name == "NoSweepAlarm" else "notBreaching")
-    # The outputs and the queries that it names exist.
-    outputs = re.findall(r"stack outputs? ((?:\w+(?:, )?)+)\)", alarm["AlarmDescription"])
-    assert {name for listed in outputs for name in listed.split(", ")} <= TEMPLATE["Outputs"].keys()
-    queries = {query["Name"]["Fn::Sub"].partition("/")[2] for query in of_type("AWS::Logs::QueryDefinition").values()}
-    assert set(re.findall(r'"([a-z ,]+ [a-z ,]+)"', alarm["AlarmDescription"])) <= queries | {"internal error"}
-    assert alarm["AlarmActions"] == {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+    assert (alarm["AlarmActions"], alarm["OKActions"]) == (notify, notify)
 
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_alarm_evaluation_period_is_within_cloudwatch_limits(name: str) -> None:
     """At most a day, or a week with periods of at least an hour (PutMetricAlarm)."""
     alarm = ALARMS[name]
+    (period,) = {metric.period for metric in metrics_of(alarm).values()}
 
-    assert alarm["Period"] * alarm["EvaluationPeriods"] <= (7 * DAY if alarm["Period"] >= 3600 else DAY)
+    assert period * alarm["EvaluationPeriods"] <= (7 * DAY if period >= 3600 else DAY)
+
+
+def fires(name: str, **values: float) -> bool:
+    """Whether an alarm with metric math fires on these values of its metrics; those that are not named have no data.
+
+    The expressions happen to be valid Python, with CloudWatch's functions as names.
+    """
+    alarm = ALARMS[name]
+    known: dict[str, Any] = {
+        "IF": lambda condition, value, otherwise: value if condition else otherwise,
+        "FILL": lambda value, default: default if value is None else value,
+        "MAX": max,
+        "SUM": sum,
+        "__builtins__": {},
+    }
+    metrics = metrics_of(alarm)
+    assert values.keys() <= metrics.keys()
+
+    result = eval(expression_of(alarm), known | dict.fromkeys(metrics) | values)  # noqa: S307
+    assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+    return bool(result >= alarm["Threshold"])
+
+
+@pytest.mark.parametrize("name", [name for name, alarm in ALARMS.items() if "Metrics" in alarm])
+def test_metric_math_returns_one_series(name: str) -> None:
+    (result,) = [one for one in ALARMS[name]["Metrics"] if one.get("ReturnData", True)]
+
+    assert "Expression" in result
+    assert not fires(name)
+    # Each metric counts, even if the others have no data.
+    for metric in metrics_of(ALARMS[name]):
+        assert metric in expression_of(ALARMS[name])
+
+
+@pytest.mark.parametrize(
+    ("calls", "error_rate", "is_rolled_back"),
+    [(1, 1.0, False), (4, 1.0, False), (5, 0.4, False), (5, 0.6, True), (100, 0.49, False), (100, 0.5, True)],
+)
+def test_canary_is_not_judged_by_a_single_call(calls: int, error_rate: float, is_rolled_back: bool) -> None:
+    """A refusal that is raised to a direct caller is an error of the function, whatever its version."""
+    assert fires("NewVersionErrorsAlarm", resend_calls=calls, resend_error_rate=error_rate) is is_rolled_back
+
+
+@pytest.mark.parametrize(("calls", "error_rate", "is_rolled_back"), [(1, 1.0, False), (2, 0.5, True), (4, 0.25, False)])
+def test_canary_of_the_sweep_needs_two_calls(calls: int, error_rate: float, is_rolled_back: bool) -> None:
+    """It has few, and no refusal is an error."""
+    assert fires("NewVersionErrorsAlarm", sweep_calls=calls, sweep_error_rate=error_rate) is is_rolled_back
+
+
+def test_function_errors_alarm_tells_refusals_from_bugs() -> None:
+    assert fires("FunctionErrorsAlarm", bugs=1)
+    assert fires("FunctionErrorsAlarm", sweeps=1, resends=0)
+    assert not fires("FunctionErrorsAlarm", resends=4)
+    assert fires("FunctionErrorsAlarm", resends=5)
+
+
+@pytest.mark.parametrize("queue", ["failed", "undelivered", "reminders"])
+def test_dead_letters_alarm_fires_for_each_queue(queue: str) -> None:
+    assert fires("DeadLettersAlarm", **{queue: 1})
+
+
+@pytest.mark.parametrize("function", ["resends", "sweeps"])
+def test_throttles_alarm_fires_for_each_function(function: str) -> None:
+    assert fires("ThrottlesAlarm", **{function: 1})
+
+
+def test_chase_alarm_ignores_one_failure_but_not_one_timeout() -> None:
+    """Failures include ordinary outcomes, which CloudWatch cannot tell apart; a timeout never is one."""
+    assert not fires("ChaseAlarm", failed=4)
+    assert fires("ChaseAlarm", failed=5, timed_out=0)
+    assert fires("ChaseAlarm", timed_out=1)
 
 
 def test_no_sweep_alarm_fires_after_26_hours_while_enabled() -> None:
@@ -151,7 +220,7 @@ def test_dashboard_without_conditional_parts_is_valid() -> None:
         text = text.replace(f"${{{name}}}", value)
     body = json.loads(text)
 
-    assert without.keys() == {"NoSweepArn", "ChaseArns", "Chase"}
+    assert without.keys() == {"NoSweepArn", "ChaseArn", "Chase"}
     (alarms,) = [widget["properties"]["alarms"] for widget in body["widgets"] if widget["type"] == "alarm"]
     conditional = {name for name in ALARMS if "Condition" in RESOURCES[name]}
     assert {alarm.strip("${}").partition(".")[0] for alarm in alarms} == ALARMS.keys() - conditional
@@ -160,32 +229,13 @@ def test_dashboard_without_conditional_parts_is_valid() -> None:
 # ---------------------------------------------------------------- deployments
 
 
-@pytest.fixture(scope="module")
-def expanded() -> dict[str, Any]:
-    """The template as SAM's own library expands it."""
-    ran = subprocess.run(
-        [ROOT / ".tools/sam/bin/python", "-m", "dev.local.template", ROOT / "template.yaml"],
-        env={"PYTHONPATH": str(ROOT), "AWS_DEFAULT_REGION": "us-east-1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    resources: dict[str, Any] = json.loads(ran.stdout)["Resources"]
-    return resources
-
-
-@pytest.mark.parametrize(
-    ("function", "alarm"),
-    [("ResendFunction", "NewVersionErrorsAlarm"), ("SweepFunction", "NewSweepVersionErrorsAlarm")],
-)
-def test_deployment_is_rolled_back_by_new_version_errors_only(
-    expanded: dict[str, Any], function: str, alarm: str
-) -> None:
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_deployment_is_rolled_back_by_new_version_errors_only(expanded: dict[str, Any], function: str) -> None:
     group = expanded[f"{function}DeploymentGroup"]["Properties"]
     alias = expanded[f"{function}Aliaslive"]
 
     # No other alarm: those of the key, the queues and stuck orders would block the deployment that fixes them.
-    assert group["AlarmConfiguration"] == {"Enabled": True, "Alarms": [{"Name": {"Ref": alarm}}]}
+    assert group["AlarmConfiguration"] == {"Enabled": True, "Alarms": [{"Name": {"Ref": "NewVersionErrorsAlarm"}}]}
     assert group["AutoRollbackConfiguration"]["Enabled"] is True
     assert {"DEPLOYMENT_STOP_ON_ALARM", "DEPLOYMENT_FAILURE"} <= set(group["AutoRollbackConfiguration"]["Events"])
     assert group["ServiceRoleArn"] == {"Fn::GetAtt": ["DeploymentRole", "Arn"]}
@@ -193,12 +243,15 @@ def test_deployment_is_rolled_back_by_new_version_errors_only(
         "Ref": f"{function}DeploymentGroup"
     }
     # It watches the alias's new version.
-    assert expanded[alarm]["Properties"]["Dimensions"] == [
-        {"Name": "FunctionName", "Value": {"Ref": function}},
-        {"Name": "Resource", "Value": {"Fn::Sub": f"${{{function}}}:live"}},
-        {"Name": "ExecutedVersion", "Value": alias["Properties"]["FunctionVersion"]},
-    ]
-    version = alias["Properties"]["FunctionVersion"]["Fn::GetAtt"][0]
+    version, attribute = alias["Properties"]["FunctionVersion"]["Fn::GetAtt"]
+    metrics = metrics_of(expanded["NewVersionErrorsAlarm"]["Properties"]).values()
+    assert [metric.dimensions for metric in metrics].count(
+        (
+            ("FunctionName", function),
+            ("Resource", f"${{{function}}}:live"),
+            ("ExecutedVersion", f"{version}.{attribute}"),
+        )
+    ) == 2
     assert (expanded[version]["Type"], expanded[version]["DeletionPolicy"]) == ("AWS::Lambda::Version", "Retain")
 
 
@@ -231,22 +284,69 @@ def test_expanded_template_adds_no_roles(expanded: dict[str, Any]) -> None:
     assert made == of_type("AWS::IAM::Role").keys()
 
 
+def minutes(preference: str) -> int:
+    """How long a deployment preference shifts traffic."""
+    if match := re.fullmatch(r"Canary10Percent(\d+)Minutes", preference):
+        return int(match[1])
+    if match := re.fullmatch(r"Linear10PercentEvery(\d+)Minutes?", preference):
+        return 10 * int(match[1])
+    assert preference == "AllAtOnce"
+    return 0
+
+
+PROFILES = {name: tomllib.loads((ROOT / "samconfig.toml").read_text())[name]["deploy"] for name in ("dev", "prod")}
+
+
+def overrides(profile: str) -> dict[str, str]:
+    """The parameters that a profile sets, but for the release, which it reads from a file."""
+    file, *pairs = PROFILES[profile]["parameters"]["parameter_overrides"]
+    assert file == "file://.aws-sam/release.toml"
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+@pytest.mark.parametrize("preference", PARAMETERS["DeploymentPreference"]["AllowedValues"])
+def test_deployment_ends_before_anybody_stops_waiting(preference: str) -> None:
+    """SAM waits before it sets the stack policy; the workflow's job and its credentials end after an hour."""
+    rest_of_the_update = 20
+    (job,) = [job for name, job in DEPLOY["jobs"].items() if name == "deploy"]
+    waits = {profile["parameters"]["max_wait_duration"] for profile in PROFILES.values()} | {job["timeout-minutes"], 60}
+
+    assert minutes(preference) + rest_of_the_update <= min(waits)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_samconfig_names_every_switch(profile: str) -> None:
+    """`sam deploy` sends the previous value of what is not named: a switch that is left out would stay as it was."""
+    switches = {name for name, parameter in PARAMETERS.items() if "AllowedValues" in parameter}
+
+    assert overrides(profile).keys() >= switches
+    for name, value in overrides(profile).items():
+        assert value in map(str, PARAMETERS[name].get("AllowedValues", [value]))
+    assert overrides(profile)["Sending"] == "on"
+
+
 def test_samconfig_profiles_match_their_names() -> None:
-    profiles = tomllib.loads((ROOT / "samconfig.toml").read_text())
-    dev, prod = (profiles[name]["deploy"]["parameters"] for name in ("dev", "prod"))
+    dev, prod = (profile["parameters"] for profile in PROFILES.values())
 
-    def overrides(profile: dict[str, Any]) -> dict[str, str]:
-        return dict(pair.split("=") for pair in profile["parameter_overrides"].split())
-
-    assert overrides(dev).keys() | overrides(prod).keys() <= PARAMETERS.keys()
     assert (dev["confirm_changeset"], prod["confirm_changeset"]) == (False, True)
-    assert overrides(dev)["DeploymentPreference"] == "AllAtOnce"
-    assert overrides(prod)["DeploymentPreference"].startswith("Canary")
+    assert overrides("dev")["DeploymentPreference"] == "AllAtOnce"
+    assert overrides("prod")["DeploymentPreference"].startswith("Canary")
     for name, profile in (("dev", dev), ("prod", prod)):
         assert profile["tags"] == f"application=dv-resend environment={name}"
         assert profile["stack_name"] == f"dv-resend-{name}"
         # No resource has a fixed name that could clash between two stacks of an account.
         assert profile["capabilities"] == "CAPABILITY_IAM"
+
+
+def test_outputs_name_what_an_emergency_stop_needs(expanded: dict[str, Any]) -> None:
+    outputs = {name: output["Value"] for name, output in TEMPLATE["Outputs"].items()}
+    mapping, application = outputs["ReminderMappingId"]["Ref"], outputs["DeploymentApplicationName"]["Ref"]
+    groups = {outputs["DeploymentGroupName"]["Ref"], outputs["SweepDeploymentGroupName"]["Ref"]}
+
+    assert expanded[mapping]["Type"] == "AWS::Lambda::EventSourceMapping"
+    assert expanded[mapping]["Properties"]["EventSourceArn"] == {"Fn::GetAtt": ["ReminderQueue", "Arn"]}
+    assert expanded[application]["Type"] == "AWS::CodeDeploy::Application"
+    assert groups == {name for name, r in expanded.items() if r["Type"] == "AWS::CodeDeploy::DeploymentGroup"}
 
 
 # ---------------------------------------------------------------- what outlives a mistake
@@ -260,7 +360,7 @@ def test_irreplaceable_resources_outlive_the_stack() -> None:
         "SendRecordsTable",  # losing it could cause duplicate emails
         "ApiKeySecret",
         "FailedEventsQueue",
-        "DeadLetterQueue",
+        "UndeliveredEventsQueue",
         "ResendLogGroup",
         "SweepLogGroup",
     }

@@ -2,7 +2,8 @@
 
 from contract.template import RESOURCES, as_list, name_of, of_type, statements
 
-FUNCTIONS_OWN = {
+# By a managed policy that both roles share.
+SHARED = {
     "SendRecordsTable.Arn": {"dynamodb:GetItem", "dynamodb:PutItem"},
     "ApiKeySecret.Id or ApiKeySecretArn": {"secretsmanager:GetSecretValue"},
     "ApiKeySecretKmsKeyArn": {"kms:Decrypt"},  # only when the secret has a customer key
@@ -16,15 +17,14 @@ FUNCTIONS_OWN = {
     },
     # Lambda uses the function's role to deliver failed events.
     "FailedEventsQueue.Arn": {"sqs:SendMessage"},
-    "DeadLetterQueue.Arn": {"sqs:SendMessage"},
 }
 WRITE_LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
 SHIFT_CALLS = {"lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcurrencyConfig"}
 
 # The actions by role, then by resource.
 ROLES: dict[str, dict[str, set[str]]] = {
-    "ResendFunctionRole": FUNCTIONS_OWN | {"ResendLogGroup.Arn": WRITE_LOG},
-    "SweepFunctionRole": FUNCTIONS_OWN
+    "ResendFunctionRole": SHARED | {"ResendLogGroup.Arn": WRITE_LOG},
+    "SweepFunctionRole": SHARED
     | {
         "SweepLogGroup.Arn": WRITE_LOG,
         # The sweep needs the first. Lambda uses the others, with the function's role, to feed the worker.
@@ -38,17 +38,15 @@ ROLES: dict[str, dict[str, set[str]]] = {
     },
     "SweepScheduleRole": {
         "SweepFunction.Alias": {"lambda:InvokeFunction"},
-        "SweepScheduleDeadLetterQueue.Arn": {"sqs:SendMessage"},
+        "UndeliveredEventsQueue.Arn": {"sqs:SendMessage"},
     },
     "ChaseRole": {
         "ResendFunction.Alias": {"lambda:InvokeFunction"},
-        # "Using CloudWatch Logs to log execution history", "Trace Step Functions request data in AWS X-Ray".
+        # "Using CloudWatch Logs to log execution history".
         "*": {
             *("logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery"),
             *("logs:DeleteLogDelivery", "logs:ListLogDeliveries"),
             *("logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups"),
-            *("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
-            *("xray:GetSamplingRules", "xray:GetSamplingTargets"),
         },
     },
     # AWS's policy AWSCodeDeployRoleForLambdaLimited, without its permissions for hooks and for revisions in S3.
@@ -66,16 +64,17 @@ API = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}
 RESOURCE_POLICIES = {
     ("ResendFunction.Alias", "apigateway.amazonaws.com", "lambda:InvokeFunction", API),
     ("ResendFunction.Alias", "events.amazonaws.com", "lambda:InvokeFunction", "EventRule.Arn"),
-    ("DeadLetterQueue", "events.amazonaws.com", "sqs:SendMessage", "EventRule.Arn"),
+    ("UndeliveredEventsQueue", "events.amazonaws.com", "sqs:SendMessage", "EventRule.Arn"),
 }
 
 
 def roles() -> dict[str, dict[str, set[str]]]:
     found: dict[str, dict[str, set[str]]] = {}
+    managed = of_type("AWS::IAM::ManagedPolicy")
     documents = [
         (name, policy["PolicyDocument"])
         for name, role in of_type("AWS::IAM::Role").items()
-        for policy in role["Policies"]
+        for policy in [*role["Policies"], *(managed[arn["Ref"]] for arn in role.get("ManagedPolicyArns", []))]
     ]
     for role, document in documents:
         for statement in statements(document):
@@ -93,12 +92,13 @@ def resource_policies() -> set[tuple[str, str, str, str]]:
     }
     queues = {
         (
-            name_of(policy["Queues"][0]),
+            name_of(queue),
             statement["Principal"]["Service"],
             statement["Action"],
             name_of(statement["Condition"]["ArnEquals"]["aws:SourceArn"]),
         )
         for policy in of_type("AWS::SQS::QueuePolicy").values()
+        for queue in policy["Queues"]
         for statement in statements(policy["PolicyDocument"])
         if statement["Effect"] == "Allow"
     }
@@ -115,9 +115,15 @@ def test_resource_policies_allow_exactly_the_needed_calls() -> None:
 
 
 def test_roles_have_no_other_policies() -> None:
-    assert not {"AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"} & {resource["Type"] for resource in RESOURCES.values()}
-    for role in of_type("AWS::IAM::Role").values():
-        assert "ManagedPolicyArns" not in role
+    """No policy is AWS's, and none that is attached from outside a role allows anything."""
+    assert {
+        kind for kind in (resource["Type"] for resource in RESOURCES.values()) if kind.startswith("AWS::IAM::")
+    } == {
+        *("AWS::IAM::Role", "AWS::IAM::ManagedPolicy"),
+    }
+    for policy in of_type("AWS::IAM::ManagedPolicy").values():
+        allowed = [s for s in statements(policy["PolicyDocument"]) if s["Effect"] == "Allow"]
+        assert not ("Roles" in policy and allowed)
     for kind in ("AWS::Serverless::Function", "AWS::Serverless::StateMachine"):
         for properties in of_type(kind).values():
             assert "Role" in properties
@@ -131,3 +137,26 @@ def test_services_assume_their_roles_for_this_account_only() -> None:
         (trust,) = roles[role]["AssumeRolePolicyDocument"]["Statement"]
         assert trust["Principal"] == {"Service": f"{service}.amazonaws.com"}
         assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_code_in_a_vpc_may_not_manage_network_interfaces() -> None:
+    """Lambda needs these permissions of the roles; AWS suggests to deny them to the functions' code.
+
+    "Giving Lambda functions access to resources in an Amazon VPC", Developer Guide.
+    """
+    policy = RESOURCES["KeepCodeOffVpcPolicy"]
+    (deny,) = policy["Properties"]["PolicyDocument"]["Statement"]
+    (joined,) = [
+        s for s in statements(RESOURCES["FunctionsPolicy"]["Properties"]["PolicyDocument"]) if s["Sid"] == "JoinVpc"
+    ]
+
+    assert policy["Condition"] == "UseVpc"
+    assert policy["Properties"]["Roles"] == [{"Ref": "ResendFunctionRole"}, {"Ref": "SweepFunctionRole"}]
+    assert (deny["Effect"], deny["Resource"]) == ("Deny", "*")
+    # It does not matter who reads which subnets there are.
+    assert set(joined["Action"]) - {"ec2:DescribeSubnets"} <= set(deny["Action"])
+    assert deny["Condition"] == {
+        "ArnEquals": {
+            "lambda:SourceFunctionArn": [{"Fn::GetAtt": [name, "Arn"]} for name in ("ResendFunction", "SweepFunction")]
+        }
+    }

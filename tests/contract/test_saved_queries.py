@@ -15,30 +15,20 @@ from dv_resend.core.resend import ReminderResult, ResendResult
 from dv_resend.handlers.audit import Audit
 
 SAVED = of_type("AWS::Logs::QueryDefinition")
-(DASHBOARD,) = of_type("AWS::CloudWatch::Dashboard").values()
-QUERIES = {name: query["QueryString"] for name, query in SAVED.items()} | {
-    "ColdStarts": DASHBOARD["DashboardBody"]["Fn::Sub"][1]["ColdStarts"]["Fn::Sub"]
-}
+QUERIES = {name: query["QueryString"] for name, query in SAVED.items()}
 
-COMMANDS = {"SOURCE", "fields", "filter", "limit", "parse", "sort", "stats"}
+COMMANDS = {"fields", "filter", "limit", "parse", "sort", "stats"}
 OPERATORS = {"and", "as", "asc", "by", "desc", "in", "or"}
-CALLS = {"coalesce", "count", "ispresent", "latest", "max", "pct", "strcontains", "sum"}
+CALLS = {"count", "ispresent", "latest", "max", "strcontains", "sum"}
 # Logs Insights adds these fields to every line ("Supported logs and discovered fields").
-DISCOVERED = {"@log", "@message", "@timestamp"}
+DISCOVERED = {"@message", "@timestamp"}
 LITERAL = r'"[^"]*"|\'[^\']*\''
 REGEX = r"/(?:\\.|[^/\\])*/"
 
 
-# Lambda's line after each invocation (Telemetry API, "platform.report"): a cold start, and a start from a snapshot.
-REPORTS: list[dict[str, Any]] = [
-    {"type": "platform.report", "record": {"metrics": {"durationMs": 139.1, start: 412.7}, "status": "success"}}
-    for start in ("initDurationMs", "restoreDurationMs")
-]
-
-
 @pytest.fixture
 def log_lines(output: Callable[[], Output], invoke: Callable[..., Any]) -> list[dict[str, Any]]:
-    """The lines of a log: a resend, a reminder, failures, and Lambda's own lines."""
+    """The lines of a log: a resend, a reminder and failures."""
     recipient = Recipient("example.com", "admin@example.com")
     request = ResendRequest(order_id=1, recipients=(recipient,), force=True, requested_by="jane")
     resend, reminder = Audit("http"), Audit("queue")
@@ -52,7 +42,7 @@ def log_lines(output: Callable[[], Output], invoke: Callable[..., Any]) -> list[
         Audit("http").failed(error)
     with pytest.raises(errors.InvalidRequest):
         invoke({"order_id": "none"})
-    return [*output().lines, *REPORTS]
+    return output().lines
 
 
 def flat(line: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import tomllib
+from collections.abc import Callable
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from contract.template import PARAMETERS
 from dev import licences
 from dv_resend import __version__
 
@@ -110,38 +112,153 @@ def test_deployment_is_tested_shown_and_approved_first() -> None:
 
     assert jobs["test"]["uses"] == "$/.github/workflows/test.yml"
     assert (jobs["change-set"]["needs"], jobs["deploy"]["needs"]) == ("test", "change-set")
-    for name, change_set in (("change-set", "show"), ("deploy", "execute")):
+    for name in ("change-set", "deploy"):
         # The environment's protection rules ask for confirmation.
         assert jobs[name]["environment"] == "${{ inputs.environment }}"
-        (run,) = [step["run"] for step in jobs[name]["steps"] if "run" in step]
-        assert run == f'make deploy ENV="$ENVIRONMENT" CHANGE_SET={change_set}'
+
+
+def test_deployment_executes_the_change_set_that_was_shown() -> None:
+    jobs = workflow("deploy.yml")["jobs"]
+    (arn,) = [step for step in jobs["change-set"]["steps"] if step.get("id") == "arn"]
+    (execute,) = [step for step in jobs["deploy"]["steps"] if "run" in step]
+
+    assert arn["run"] == 'echo "arn=$(cat .aws-sam/change-set)" >> "$GITHUB_OUTPUT"'
+    assert jobs["change-set"]["outputs"] == {"arn": "${{ steps.arn.outputs.arn }}"}
+    assert execute["run"] == 'make execute ENV="$ENVIRONMENT" CHANGE_SET="$CHANGE_SET"'
+    assert execute["env"]["CHANGE_SET"] == "${{ needs.change-set.outputs.arn }}"
+
+
+def test_packages_are_installed_before_there_are_aws_credentials() -> None:
+    """And what they bring is run before: nothing of a package registry's runs with the credentials but SAM itself."""
+    for name, before, after in (("change-set", ["make build"], ["make change-set"]), ("deploy", [], ["make execute"])):
+        steps = workflow("deploy.yml")["jobs"][name]["steps"]
+        (credentials,) = [n for n, step in enumerate(steps) if "configure-aws-credentials" in step.get("uses", "")]
+
+        def made(part: list[dict[str, Any]]) -> list[str]:
+            return [" ".join(step["run"].split()[:2]) for step in part if step.get("run", "").startswith("make ")]
+
+        assert (made(steps[:credentials]), made(steps[credentials:])) == (before, after)
+    for target in ("change-set", "execute"):
+        assert " pip " not in make("--dry-run", target, "ENV=prod", f"CHANGE_SET={CHANGE_SET}").stdout
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_workflow_calls_existing_make_targets(name: str) -> None:
-    commands = [step["run"].split() for step in steps(name) if "run" in step]
+    commands = [step["run"].split() for step in steps(name) if step.get("run", "").startswith("make ")]
 
     assert commands
-    for make, target, *variables in commands:
-        assert make == "make"
+    for _, target, *variables in commands:
         assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE)
         for variable in variables:
             assert f"$({variable.partition('=')[0]})" in MAKEFILE
 
 
-@pytest.mark.parametrize(
-    ("change_set", "flag"), [("show", "--no-execute-changeset"), ("execute", "--no-confirm-changeset")]
+# ---------------------------------------------------------------- make deploy
+
+CHANGE_SET = "arn:aws:cloudformation:eu-west-1:123456789012:changeSet/samcli-deploy1795446245/1234abcd"
+# In place of the AWS CLI and of the SAM CLI: they note what they are asked for.
+FAKE_AWS = """\
+#!/bin/sh
+echo "aws $*" >> "$CALLS"
+case "$*" in *describe-stacks*) echo "$STATUS";; esac
+"""
+FAKE_SAM = """\
+#!/bin/sh
+echo "sam $*" >> "$CALLS"
+cat .aws-sam/release.toml >> "$CALLS"
+echo "Changeset created successfully. $CHANGE_SET"
+exit "$SAM_RETURNS"
+"""
+
+
+def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = ["make", *arguments]
+    variables = {"PATH": os.environ["PATH"]} | environment
+    return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Callable[..., tuple[int, list[str]]]:
+    """Run a target of a copy of the Makefile; return its status, and the calls of AWS and SAM."""
+    for name, text in (("aws", FAKE_AWS), ("sam", FAKE_SAM)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+
+    def run(*arguments: str, status: str = "UPDATE_COMPLETE", sam_returns: int = 0) -> tuple[int, list[str]]:
+        calls = tmp_path / "calls"
+        calls.unlink(missing_ok=True)
+        command = ["make", "-f", str(ROOT / "Makefile"), "-C", str(tmp_path), f"SAM={tmp_path / 'sam'}", *arguments]
+        environment = {
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "CALLS": str(calls),
+            "STATUS": status,
+            "CHANGE_SET": CHANGE_SET,
+            "SAM_RETURNS": str(sam_returns),
+        }
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return ran.returncode, calls.read_text().splitlines() if calls.exists() else []
+
+    return run
+
+
+SET_POLICY = (
+    "aws cloudformation set-stack-policy --stack-name dv-resend-prod --stack-policy-body file://stack-policy.json"
 )
-def test_make_deploy_change_set_option_asks_no_question(change_set: str, flag: str) -> None:
-    """A dry run of `make` prints the command."""
-    command = ["make", "--dry-run", "deploy", "ENV=prod", f"CHANGE_SET={change_set}"]
 
-    ran = subprocess.run(
-        command, cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True
-    )
 
-    (deploy,) = [line.split() for line in ran.stdout.splitlines() if " deploy --config-env prod" in line]
-    assert flag in deploy
+def test_change_set_is_shown_and_noted_with_a_new_release(
+    deployment: Callable[..., tuple[int, list[str]]], tmp_path: Path
+) -> None:
+    status, (sam, release) = deployment("change-set", "ENV=prod")
+
+    assert status == 0
+    assert sam == "sam deploy --config-env prod --no-execute-changeset --no-confirm-changeset"
+    name = tomllib.loads(release)["Release"]
+    assert re.fullmatch(r"\d{8}T\d{6}Z-([0-9a-f]+(-dirty)?|no-commit)", name)
+    assert re.fullmatch(PARAMETERS["Release"]["AllowedPattern"], name)
+    assert (tmp_path / ".aws-sam/change-set").read_text() == f"{CHANGE_SET}\n"
+
+
+def test_change_set_that_fails_is_not_noted(deployment: Callable[..., tuple[int, list[str]]], tmp_path: Path) -> None:
+    status, _ = deployment("change-set", "ENV=prod", sam_returns=1)
+
+    assert status != 0
+    assert not (tmp_path / ".aws-sam/change-set").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "end"),
+    [("REVIEW_IN_PROGRESS", "stack-create-complete"), ("UPDATE_ROLLBACK_COMPLETE", "stack-update-complete")],
+)
+def test_change_set_is_executed_and_awaited(
+    deployment: Callable[..., tuple[int, list[str]]], status: str, end: str
+) -> None:
+    returned, calls = deployment("execute", "ENV=prod", f"CHANGE_SET={CHANGE_SET}", status=status)
+
+    assert returned == 0
+    assert calls[1:] == [
+        f"aws cloudformation execute-change-set --stack-name dv-resend-prod --change-set-name {CHANGE_SET}",
+        f"aws cloudformation wait {end} --stack-name dv-resend-prod",
+        SET_POLICY,
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments", [("change-set",), ("change-set", "ENV=test"), ("execute", "ENV=prod", "CHANGE_SET=show")], ids=" ".join
+)
+def test_deployment_needs_an_environment_and_a_change_set(
+    deployment: Callable[..., tuple[int, list[str]]], arguments: tuple[str, ...]
+) -> None:
+    status, calls = deployment(*arguments)
+
+    assert (status, calls) == (2, [])
+
+
+def test_stack_policy_is_set_after_each_deployment() -> None:
+    lines = make("--dry-run", "deploy", "ENV=prod").stdout.splitlines()
+
+    assert lines[-2].endswith("/sam deploy --config-env prod")
+    assert lines[-1] == SET_POLICY
 
 
 # ---------------------------------------------------------------- changelog

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.template import FUNCTIONS, RESOURCES, TEMPLATE, as_list, of_type
+from contract.template import RESOURCES, TEMPLATE, as_list, metrics_of, of_type
 from dev.local.localize import BATCHES, localize
 from dev.local.template import ROOT
 
@@ -16,12 +16,27 @@ def test_local_template_differs_only_where_local_aws_must() -> None:
     local = localize(TEMPLATE)
 
     # The runtime, and CodeDeploy.
-    for name, function in FUNCTIONS.items():
-        copy = local["Resources"][name]["Properties"]
-        assert copy["Runtime"] == "provided.al2023"
-        copy["Runtime"] = function["Runtime"]
-        assert "DeploymentPreference" not in copy
-        copy["DeploymentPreference"] = function["DeploymentPreference"]
+    shared = TEMPLATE["Globals"]["Function"]
+    assert local["Globals"]["Function"] == {
+        **{name: value for name, value in shared.items() if name != "DeploymentPreference"},
+        "Runtime": "provided.al2023",
+    }
+    local["Globals"]["Function"] = shared
+    left_out = {name: value for name, value in TEMPLATE["Outputs"].items() if name not in local["Outputs"]}
+    assert left_out.keys() == {"DeploymentApplicationName", "DeploymentGroupName", "SweepDeploymentGroupName"}
+    local["Outputs"] |= left_out
+    # Metric math: the first metric takes its place, with the same threshold.
+    for name, alarm in of_type("AWS::CloudWatch::Alarm").items():
+        if "Metrics" in alarm:
+            copy = local["Resources"][name]["Properties"]
+            (watched,), (first, *_) = metrics_of(copy).values(), metrics_of(alarm).values()
+            assert watched == first
+            local["Resources"][name]["Properties"] = {
+                **{key: value for key, value in copy.items() if key not in ("Namespace", "MetricName", "Dimensions")},
+                "Metrics": alarm["Metrics"],
+            }
+            for key in ("Statistic", "Period"):
+                del local["Resources"][name]["Properties"][key]
     # The actions for batches, which do not exist on AWS.
     named = [
         action

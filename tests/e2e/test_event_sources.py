@@ -194,7 +194,7 @@ def test_retried_event_mails_once(stack: LocalStack, emulator: Emulator, wanted:
 
     stack.client("lambda").invoke(FunctionName=stack.function_alias, InvocationType="Event", Payload=json.dumps(wanted))
 
-    # Lambda makes three attempts. The local AWS makes them within seconds, and has no failed-events queue.
+    # Lambda makes three attempts; the local AWS makes them within seconds.
     lines = logged(stack, wanted["order_id"], 4)
     assert [line["outcome"] for line in lines] == ["sending"] + ["OutcomeUnknown"] * 3
     assert_mailed(emulator, wanted["order_id"])

@@ -30,7 +30,7 @@ REJECTED_KEY = {"fault": "status", "status": 401, "times": 1}
 
 
 class Roles:
-    """The deployed roles of the stack, and their policies."""
+    """The deployed roles of the stack, and their policies: a managed one, which both functions share, by its ARN."""
 
     def __init__(self, stack: LocalStack) -> None:
         self._iam = stack.client("iam")
@@ -64,13 +64,24 @@ class Roles:
 
     def _documents(self, role: str) -> dict[str, Any]:
         name = self._names[role]
+        attached = [
+            policy["PolicyArn"] for policy in self._iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
+        ]
         return {
             policy: self._iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
             for policy in self._iam.list_role_policies(RoleName=name)["PolicyNames"]
-        }
+        } | {arn: self._version(arn)["Document"] for arn in attached}
+
+    def _version(self, arn: str) -> dict[str, Any]:
+        version = self._iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+        return self._iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]
 
     def _put(self, role: str, policy: str, document: dict[str, Any]) -> None:
-        if document["Statement"]:
+        if policy.startswith("arn:"):
+            before = self._version(policy)["VersionId"]
+            self._iam.create_policy_version(PolicyArn=policy, PolicyDocument=json.dumps(document), SetAsDefault=True)
+            self._iam.delete_policy_version(PolicyArn=policy, VersionId=before)
+        elif document["Statement"]:
             self._iam.put_role_policy(
                 RoleName=self._names[role], PolicyName=policy, PolicyDocument=json.dumps(document)
             )

@@ -1,5 +1,6 @@
 """The metrics that alarms name, and what other libraries may log."""
 
+import json
 import logging
 import os
 import subprocess
@@ -116,3 +117,18 @@ def test_library_log_levels_ignore_the_environment():
     printed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
 
     assert printed.stdout.split() == ["False", "False", "False", "10"]
+
+
+def test_release_is_in_every_line():
+    code = (
+        "import dv_resend.observability as observability\n"
+        "observability.logger.info('a line')\n"
+        "observability.logger.clear_state()\n"
+        "observability.logger.info('a line of the next invocation')"
+    )
+    environment = os.environ | {"PYTHONPATH": str(SRC), "RELEASE": "20261127T101500Z-fb86330"}
+
+    printed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+
+    releases = [json.loads(line)["release"] for line in printed.stdout.splitlines()]
+    assert releases == ["20261127T101500Z-fb86330"] * 2
