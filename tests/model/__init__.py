@@ -1,1 +1,0 @@
-"""Explores the send record by state: every order of events, with faults, clocks apart and jumps of time."""

@@ -8,10 +8,10 @@ from typing import get_args
 
 import pytest
 
-from model.explore import quiet, search, walks
-from model.facts import Violation
-from model.scenarios import PAIRS, Scenario, event
-from model.world import Past, What
+from dev.model.explore import quiet, search, walks
+from dev.model.facts import Violation
+from dev.model.scenarios import PAIRS, Scenario, event
+from dev.model.world import Past, What
 
 
 @pytest.fixture(autouse=True)

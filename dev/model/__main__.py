@@ -8,9 +8,9 @@ from collections.abc import Callable
 from multiprocessing import Pool
 from typing import Any
 
-from model.explore import Counts, quiet, search, walks
-from model.facts import Violation
-from model.scenarios import PAIRS
+from dev.model.explore import Counts, quiet, search, walks
+from dev.model.facts import Violation
+from dev.model.scenarios import PAIRS
 
 # Faults and jumps of time.
 LIMITS = [(1, 1), (2, 0), (0, 2)]

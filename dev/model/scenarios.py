@@ -4,10 +4,10 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from dev.model.facts import Email, Facts
+from dev.model.invocations import DAY_1, DAY_3, START, Invocation, stored
+from dev.model.world import Event, Past
 from dv_resend.core.send_record import DEFAULT, Claim, Mailed, SendRecord
-from model.facts import Email, Facts
-from model.invocations import DAY_1, DAY_3, START, Invocation, stored
-from model.world import Event, Past
 
 DAY = 86400
 A, B, C = "a", "b", "c"

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from dev.model.invocations import COOL_DOWN, DUE_UNTIL, SECONDS, Answer, Invocation, Item
 from dv_resend.core.send_guard import Sent
 from dv_resend.core.send_record import (
     DEFAULT,
@@ -13,7 +14,6 @@ from dv_resend.core.send_record import (
     Send,
     decide,
 )
-from model.invocations import COOL_DOWN, DUE_UNTIL, SECONDS, Answer, Invocation, Item
 
 # The promises, in numbers of their own: if a rule's number changes, a promise breaks.
 MARGIN = 120

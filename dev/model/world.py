@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from model.facts import (
+from dev.model.facts import (
     Facts,
     check_acknowledged,
     check_answer,
@@ -16,7 +16,7 @@ from model.facts import (
     with_end,
     with_write,
 )
-from model.invocations import CLOCK, START, Invocation, Item, Machine, Write, machine_of
+from dev.model.invocations import CLOCK, START, Invocation, Item, Machine, Write, machine_of
 
 # Around what matters: a deadline (29), the end of a claim (149), of a cool-down (3720, or 3749 from a deadline), of the
 # quiet time before a reminder (20 h), of its being due (48 h), of what is kept (48 h), and of the item (30 days).

@@ -5,11 +5,11 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dev.model.facts import Violation
+from dev.model.invocations import START, forget
+from dev.model.scenarios import Scenario, random_scenario
+from dev.model.world import Choice, State, World
 from dv_resend.observability import logger
-from model.facts import Violation
-from model.invocations import START, forget
-from model.scenarios import Scenario, random_scenario
-from model.world import Choice, State, World
 
 WALK_FAULTS, WALK_JUMPS = 3, 4
 
