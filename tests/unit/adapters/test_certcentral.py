@@ -216,7 +216,6 @@ def test_2xx_that_says_something_else_is_an_unknown_outcome(
         (404, "something|else", RequestRejected),
         (400, "not_found|order", RequestRejected),
         (400, "not_found|route", RequestRejected),
-        (409, "conflict", RequestRejected),
         (403, "access_denied|missing_permission", PermissionDenied),
         (429, "request_limit_exceeded", RateLimited),
     ],

@@ -546,13 +546,11 @@ def test_connection_idle_for_long_is_dropped(make_http: MakeHttp, emulator: Cert
     ("body", "codes"),
     [
         (None, []),
-        (b"null", []),
         (b'{"errors": null}', []),
         (b'{"errors": {"code": "a|b", "message": "c"}}', ["a|b"]),
         (b'{"errors": [{"code": "a|b"}, {"code": 5}, {"code": "c"}]}', ["a|b", "5", "c"]),
         (b'{"errors": [{"code": 0}, {"code": 4.5}, {"code": true}, {"code": null}, {"code": ""}]}', ["0", "4.5"]),
         (b'{"errors": [{"errors": [{"code": "nested"}]}]}', ["nested"]),
-        (b'{"errors": [{"code": "outer", "errors": []}]}', ["outer"]),
         (
             b'{"errors": [{"code": "a", "errors": [{"code": "b"}, {"errors": {"code": "c"}}]}, {"code": "d"}]}',
             ["a", "b", "c", "d"],

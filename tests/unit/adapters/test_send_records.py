@@ -104,7 +104,7 @@ def delete(dynamodb):
     dynamodb.delete_item(TableName=TABLE, Key={"id": {"S": "order#7"}})
 
 
-# what is stored
+# What is stored
 
 
 def test_item_is_readable_and_shows_no_address(records, dynamodb):
@@ -133,17 +133,14 @@ def test_what_is_empty_is_left_out_of_the_item(records, dynamodb):
     assert item.keys() == {"id", "revision", "expiration"}
 
 
-people = st.dictionaries(
-    st.text("0123456789abcdef", min_size=32, max_size=32),
-    st.builds(Mailed, st.integers(0, 2**33), st.sampled_from(["sent", "unknown"])),
-)
+NAMES, SECONDS = st.text(min_size=1), st.integers(0, 2**33)
 
 
 @given(
-    mailed=people,
-    reminders=st.dictionaries(st.text(min_size=1), st.sampled_from(["attempted", "done"])),
-    forced_by=st.dictionaries(st.text(min_size=1), st.integers(0, 2**33)),
-    claim=st.none() | st.builds(Claim, st.text(min_size=1), st.integers(0, 2**33)),
+    mailed=st.dictionaries(NAMES, st.builds(Mailed, SECONDS, st.sampled_from(["sent", "unknown"]))),
+    reminders=st.dictionaries(NAMES, st.sampled_from(["attempted", "done"])),
+    forced_by=st.dictionaries(NAMES, SECONDS),
+    claim=st.none() | st.builds(Claim, NAMES, SECONDS),
 )
 @settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_record_is_loaded_as_it_was_stored(client, records, **fields):
@@ -161,7 +158,7 @@ def test_reading_is_consistent():
     client.get_item.assert_called_once_with(TableName="a-table", Key={"id": {"S": "order#7"}}, ConsistentRead=True)
 
 
-# conditional writes
+# Conditional writes
 
 
 @pytest.mark.parametrize("instead_of", [NOTHING, FULL], ids=["nothing", "another"])
@@ -196,7 +193,7 @@ def test_rejection_without_the_item_is_looked_up(records, client, rival):
     assert client.calls == ["put_item", "get_item"]
 
 
-# unclear responses
+# Unclear responses
 
 
 @pytest.mark.parametrize("fault", UNCLEAR, ids=ascii)
@@ -272,7 +269,7 @@ def test_unclear_write_is_logged_without_its_content(records, client, output):
     assert (line["level"], line["record"], line["error"]) == ("WARNING", "order#7", "ReadTimeoutError")
 
 
-# errors
+# Errors
 
 
 @pytest.mark.parametrize("fault", UNCLEAR, ids=ascii)
@@ -297,7 +294,7 @@ def test_what_only_an_operator_can_fix_is_a_configuration_error(records, client,
     assert client.calls == ["put_item"]
 
 
-# settling
+# Settling
 
 
 def test_settling_stores_the_record(records, latest, output):
@@ -333,7 +330,7 @@ def test_settling_never_raises(records, client, latest, output, fault):
     assert (line["level"], line["message"], line["record"]) == ("ERROR", "outcome not recorded", "order#7")
 
 
-# whatever goes wrong
+# Whatever goes wrong
 
 faults = st.sampled_from([(None, None), (LOST, None), (None, LOST), (THROTTLED, None)])
 
