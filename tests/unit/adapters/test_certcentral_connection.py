@@ -61,11 +61,7 @@ def test_session_uses_no_proxy_from_the_environment(
 
 def test_response_over_tls_is_read_until_no_time_is_left(tls: Transport) -> None:
     with scripted_server(OK, context=tls.context) as server, new_session(seconds_left_for(0)) as session:
-<<<<<<< HEAD
-        session.verify = tls.bundle or True
-=======
         session.verify = str(tls.bundle)
->>>>>>> refs/heads/c3
 
         with pytest.raises(requests.ReadTimeout):
             send(session, server.address)
