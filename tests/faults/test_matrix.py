@@ -438,9 +438,11 @@ class Calls:
 
     def all_first(self, seconds: float) -> tuple[dict[Cell, int], dict[Cell, Result]]:
         """Make the first calls, in parallel if they are slow; return the orders, too."""
-        names = [NAME, *(f"n{number}.a-name-that-is-long.example.com" for number in range(1, self.fault.names))]
+        # All but one approved: an email for each of the names would take the emulator long.
+        names = {f"n{number}.a-name-that-is-long.example.com": "approved" for number in range(1, self.fault.names)}
         orders = {
-            cell: self.upstream.add_order(kind="dv", age_days=3.2, names=names)["id"] for cell in cells(self.fault)
+            cell: self.upstream.add_order(kind="dv", age_days=3.2, names={NAME: "pending"} | names)["id"]
+            for cell in cells(self.fault)
         }
         with ThreadPoolExecutor(len(orders) if self.fault.slow else 1) as pool:
             results = self.results(orders, pool.map(self.struck, orders, orders.values(), repeat(seconds)))

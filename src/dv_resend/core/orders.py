@@ -134,6 +134,10 @@ class OrderStatus:
         """Whether the order lists ``name`` and it is validated; further names of the order cannot change that."""
         return self._listed.get(without_wildcard(name), False)
 
+    def widest_scope(self, name: str) -> str | None:
+        """Return the scope that covers ``name``, the widest if there are several; ``None`` if there is none."""
+        return self._widest_scopes.get(without_wildcard(name))
+
     # Indexed once: an order may have thousands of names, and each is asked about.
 
     @cached_property
@@ -145,6 +149,15 @@ class OrderStatus:
     def _scopes(self) -> dict[str, bool]:
         """The scopes, without ``*.``, and whether all of a scope's entries are validated."""
         return _all_validated((domain.scope, domain) for domain in self.domains if domain.scope)
+
+    @cached_property
+    def _widest_scopes(self) -> dict[str, str]:
+        widest: dict[str, str] = {}
+        for domain in self.domains:
+            scope = without_wildcard(domain.scope)
+            for bare in map(without_wildcard, (scope, *domain.names)) if scope else ():
+                widest[bare] = min(scope, widest.get(bare, scope), key=lambda scope: (scope.count("."), scope))
+        return widest
 
     def to_json(self) -> dict[str, object]:
         """Return the answer of the ``status`` action."""

@@ -27,7 +27,8 @@ def people_of(recipients: "Sequence[Recipient]", validation: "OrderStatus") -> P
     """
     people: People = {}
     for recipient in recipients:
-        key = _key(_scope(recipient.domain, validation), recipient.email)
+        scope = validation.widest_scope(recipient.domain) or without_wildcard(recipient.domain)
+        key = _key(scope, recipient.email)
         people[key] = (*people.get(key, ()), recipient)
     return people or {DEFAULT: ()}
 
@@ -50,9 +51,3 @@ def narrowed(
 
 def _key(scope: str, email: str) -> str:
     return hashlib.sha256(f"{scope} {email.lower()}".encode()).hexdigest()[:32]
-
-
-def _scope(name: str, validation: "OrderStatus") -> str:
-    """Return the scope that covers ``name``, the widest if there are several, or else the name itself."""
-    scopes = [without_wildcard(entry.scope) for entry in validation.domains if entry.scope and entry.covers(name)]
-    return min(scopes, key=lambda scope: (scope.count("."), scope), default=without_wildcard(name))

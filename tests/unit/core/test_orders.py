@@ -222,6 +222,8 @@ def test_name_is_judged_by_the_entries_that_list_it_or_else_by_its_scope(entries
     assert status.validated(name) is (bool(deciding) and all(entry.validated for entry in deciding))
     assert status.listed_and_validated(name) is (bool(listing) and all(entry.validated for entry in listing))
     assert status.has(name) is bool(listing + at_scope)
+    scopes = [entry.scope for entry in entries if entry.scope and entry.covers(name)]
+    assert status.widest_scope(name) == min(scopes, key=lambda scope: (scope.count("."), scope), default=None)
 
 
 @pytest.mark.parametrize(
