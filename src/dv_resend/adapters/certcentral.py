@@ -14,7 +14,7 @@ from dv_resend.core.addresses import to_a_label
 from dv_resend.core.orders import ListedOrder, NameStatus, Order, OrderStatus
 from dv_resend.core.requests import parse_order_id
 from dv_resend.core.timestamps import parse_timestamp
-from dv_resend.core.untrusted import as_dict, printable_text
+from dv_resend.core.untrusted_json import as_dict, printable_text
 from dv_resend.errors import (
     ApiKeyRejected,
     CertCentralUnavailable,

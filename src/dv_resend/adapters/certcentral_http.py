@@ -16,8 +16,8 @@ import requests
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 
 from dv_resend import __version__
-from dv_resend.adapters.certcentral_connection import UntrustedCertificate, new_session
 from dv_resend.adapters.certcentral_response import Response, decompress, parse_retry_after
+from dv_resend.adapters.certcentral_session import UntrustedCertificate, new_session
 from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class CertCentralHttp:
     def _read(self, response: requests.Response, limit: int) -> bytes | None:
         """Return the body, or ``None`` if it is cut off, too large, or too slow.
 
-        The connection is kept only if it is certain where the response ended; then `certcentral_connection` decides.
+        The connection is kept only if it is certain where the response ended; then `certcentral_session` decides.
         """
         raw: urllib3.HTTPResponse = response.raw
         announced = "Transfer-Encoding" in response.headers or "Content-Length" in response.headers

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from itertools import islice
 
-from dv_resend.core.untrusted import as_dict, printable_text
+from dv_resend.core.untrusted_json import as_dict, printable_text
 from dv_resend.errors import UpstreamError
 
 MAX_RETRY_AFTER_SECONDS = 24 * 3600

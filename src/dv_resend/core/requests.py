@@ -7,7 +7,7 @@ from datetime import date
 from typing import Literal
 
 from dv_resend.core.addresses import parse_domain, parse_email, without_wildcard
-from dv_resend.core.untrusted import reject_unknown_fields
+from dv_resend.core.untrusted_json import reject_unknown_fields
 from dv_resend.errors import InvalidRequest, OutcomeUnknown
 
 MAX_RECIPIENTS = 250

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from dv_resend.core.requests import ResendRequest, StatusRequest, SweepRequest, parse_requested_by
-from dv_resend.core.untrusted import as_dict
+from dv_resend.core.untrusted_json import as_dict
 from dv_resend.errors import InvalidRequest
 
 if TYPE_CHECKING:

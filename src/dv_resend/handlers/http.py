@@ -11,7 +11,7 @@ from dv_resend.core.recipients import shortened
 from dv_resend.core.requests import ResendRequest
 from dv_resend.core.resend import ResendResult
 from dv_resend.core.timestamps import utc
-from dv_resend.core.untrusted import NAME_NOT_SHOWN, as_dict, printable_field_name, reject_unknown_fields
+from dv_resend.core.untrusted_json import NAME_NOT_SHOWN, as_dict, printable_field_name, reject_unknown_fields
 from dv_resend.errors import InvalidRequest, RateLimited, ResendError
 from dv_resend.handlers.events import ParsedEvent, printable_identity
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from dev.emulator import CertCentralEmulator
 from dv_resend import __version__
-from dv_resend.adapters import certcentral_connection, certcentral_http, certcentral_response
+from dv_resend.adapters import certcentral_http, certcentral_response, certcentral_session
 from dv_resend.adapters.certcentral_http import ATTEMPTS, Call, CertCentralHttp
 from dv_resend.adapters.certcentral_response import Response
 from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown, UpstreamError
@@ -462,7 +462,7 @@ def test_two_lengths_are_no_response(make_http: MakeHttp, call: Call) -> None:
 EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\nContent-Length: 5\r\n\r\n"
 INTERIM = {
     "100 and 199": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 199 \r\n\r\n",
-    "as many as possible": EARLY_HINTS * certcentral_connection.MAX_INTERIM_RESPONSES,
+    "as many as possible": EARLY_HINTS * certcentral_session.MAX_INTERIM_RESPONSES,
 }
 
 
@@ -477,7 +477,7 @@ def test_interim_responses_are_skipped(make_http: MakeHttp, transport: Transport
 
 
 def test_endless_interim_responses_of_a_put_are_an_unknown_outcome(make_http: MakeHttp) -> None:
-    endless = EARLY_HINTS * (certcentral_connection.MAX_INTERIM_RESPONSES + 1)
+    endless = EARLY_HINTS * (certcentral_session.MAX_INTERIM_RESPONSES + 1)
     with raw_server(endless + NOT_CONTENT) as server, pytest.raises(OutcomeUnknown):
         make_http(base_url=server.address).call(PUT, later())
 

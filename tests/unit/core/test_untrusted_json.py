@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dv_resend.core.untrusted import as_dict, printable_field_name, printable_text, reject_unknown_fields
+from dv_resend.core.untrusted_json import as_dict, printable_field_name, printable_text, reject_unknown_fields
 from dv_resend.errors import InvalidRequest
 
 PURE = settings(deadline=None, derandomize=True, max_examples=100)

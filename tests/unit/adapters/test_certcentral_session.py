@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from dev.emulator import CertCentralEmulator
-from dv_resend.adapters.certcentral_connection import new_session
+from dv_resend.adapters.certcentral_session import new_session
 from unit.adapters.conftest import TIMEOUT_SECONDS, Transport, raw_server, refused_port, scripted_server
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
