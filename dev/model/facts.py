@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from dev.model.invocations import COOL_DOWN, DUE_UNTIL, SECONDS, Answer, Invocation, Item
-from dv_resend.core.send_guard import Sent
+from dv_resend.core.claim_and_send import Sent
 from dv_resend.core.send_record import (
     DEFAULT,
     Attempt,

@@ -14,7 +14,7 @@ from typing import Any
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from dv_resend.adapters.send_records import SendRecordsTable
-from dv_resend.core.send_guard import SendGuard, Sent
+from dv_resend.core.claim_and_send import SendGuard, Sent
 from dv_resend.core.send_record import DEFAULT, Attempt, Duplicate, NoReminder, Send, SendRecord
 from dv_resend.errors import OutcomeUnknown, RateLimited, ResendError
 

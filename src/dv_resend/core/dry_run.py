@@ -23,10 +23,10 @@ from dv_resend.errors import InvalidRequest, OrderNotEligible, RecipientNotAllow
 
 if TYPE_CHECKING:
     from dv_resend.config import Config
+    from dv_resend.core.claim_and_send import SendGuard
     from dv_resend.core.orders import Order
     from dv_resend.core.ports import CertCentral, ContactLookup
     from dv_resend.core.requests import Invocation, ResendRequest
-    from dv_resend.core.send_guard import SendGuard
 
 
 class DryRun:

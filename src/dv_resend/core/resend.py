@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from dv_resend.core.claim_and_send import SendGuard, Sent
 from dv_resend.core.eligibility import check_eligible, is_reissue, without_validated
 from dv_resend.core.people import attempt_of, narrowed, people_of
 from dv_resend.core.recipients import check_recipients, domains_to_look_up
 from dv_resend.core.reminders import UNDATED, due_day, is_stuck
 from dv_resend.core.requests import Reminder, ResendRequest, reminder_mark
-from dv_resend.core.send_guard import SendGuard, Sent
 from dv_resend.core.send_record import DEFAULT, Attempt, Duplicate, NoReminder, Send
 from dv_resend.core.timestamps import utc
 from dv_resend.errors import SendingPaused

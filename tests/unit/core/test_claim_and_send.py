@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from dv_resend.core.send_guard import MAX_DECISIONS, SendGuard, Sent
+from dv_resend.core.claim_and_send import MAX_DECISIONS, SendGuard, Sent
 from dv_resend.core.send_record import DEFAULT, Attempt, Claim, Duplicate, Mailed, NoReminder, SendRecord
 from dv_resend.errors import (
     CertCentralUnavailable,
