@@ -13,6 +13,7 @@ from dev.local.processes import StartError
 from dev.local.stack import LocalStack
 from dev.local.steps import Steps, counted, in_line
 
+_BY_EMAIL = {"dv", "dv_idn", "dv_multi_san", "dv_reissue", "dv_wildcard"}
 _OPEN = ("pending", "reissue_pending")
 _POLL_SECONDS = 0.2
 
@@ -55,7 +56,7 @@ def chase(stack: LocalStack, steps: Steps, order_id: int, waits: Sequence[float]
 def _find_order(stack: LocalStack, order_id: int) -> None:
     orders = {order["id"]: order for order in stack.ask_emulator("orders")}
     if order_id not in orders:
-        pending = [str(id_) for id_, order in orders.items() if order["kind"] == "dv" and order["status"] in _OPEN]
+        pending = [str(id_) for id_, order in orders.items() if order["kind"] in _BY_EMAIL and order["status"] in _OPEN]
         known = f"Its pending DV orders: {', '.join(pending[:10])}." if pending else "It has no pending DV orders."
         raise StartError(f"The emulator has no order {order_id}. {known}")
 

@@ -51,7 +51,14 @@ def _obstacles(plan: "ResendPlan") -> Iterator[str]:
     until = utc(plan.blocked_until) if plan.blocked_until is not None else ""
     match plan.would_be:
         case "duplicate":
-            yield f"Everybody was already mailed. Until {until}, a repeat sends nothing unless it is forced."
+            if plan.request.recipients:
+                yield f"Everybody named was already mailed. Until {until}, a repeat sends nothing unless it is forced."
+            else:
+                yield (
+                    "Somebody was already mailed about this order, perhaps not everybody. Until "
+                    f"{until}, a resend to the default recipients sends nothing unless it is forced. Name those who are "
+                    "missing."
+                )
         case "OutcomeUnknown":
             yield (
                 f"An earlier resend may or may not have been sent. Until {until}, it is not repeated unless it is "
