@@ -80,7 +80,7 @@ soak: tools ## ten minutes of mixed calls and faults, then a comparison of outbo
 	@$(LOCAL) dev.soak
 
 .PHONY: model
-model: tools ## explore every order of events around the send record, with faults and jumps of time (about twenty minutes; SEED=1)
+model: tools ## explore every order of events around the send record, with faults and jumps of time (about half an hour; SEED=1)
 	@PYTHONPATH=src $(LOCAL) dev.model
 
 # cfn-lint runs again on the expanded template, because the SAM form hides bad runtimes and timeouts from it.

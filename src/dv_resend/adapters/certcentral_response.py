@@ -176,4 +176,5 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes | None:
         decompressed = decompressor.decompress(body, limit)
     except zlib.error:
         return None
-    return decompressed if decompressor.eof else None
+    # A further gzip member would be read by others, so what comes after the first one is not ignored.
+    return decompressed if decompressor.eof and not decompressor.unused_data else None

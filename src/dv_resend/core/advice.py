@@ -52,7 +52,7 @@ def _obstacles(plan: "ResendPlan") -> Iterator[str]:
     match plan.would_be:
         case "duplicate":
             if plan.request.recipients:
-                yield f"Everybody named was already mailed. Until {until}, a repeat sends nothing unless it is forced."
+                yield f"All of them were already mailed. Until {until}, a repeat sends nothing unless it is forced."
             else:
                 yield (
                     "Somebody was already mailed about this order, perhaps not everybody. Until "

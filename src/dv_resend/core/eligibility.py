@@ -1,5 +1,6 @@
 """Which orders an email can help, and which of their names still need one. Pure."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dv_resend.core.recipients import shortened
@@ -70,7 +71,12 @@ def without_validated(request: "ResendRequest", validation: "OrderStatus") -> "R
             f"The requested names are already validated. Order {request.order_id} is still waiting for "
             f"{_unvalidated(validation)}: name recipients for those, or leave the recipients out.",
         )
-    remaining = [recipient for recipient in request.recipients if recipient not in validated]
+    # Whether CertCentral takes another spelling of a name is not documented. It might mail everybody instead.
+    remaining = [
+        replace(recipient, domain=validation.spelling_of(recipient.domain))
+        for recipient in request.recipients
+        if recipient not in validated
+    ]
     return request.narrowed_to(remaining, [Skipped(recipient, "validated") for recipient in validated])
 
 

@@ -134,6 +134,10 @@ class OrderStatus:
         """Whether the order lists ``name`` and it is validated; further names of the order cannot change that."""
         return self._listed.get(without_wildcard(name), False)
 
+    def spelling_of(self, name: str) -> str:
+        """Return ``name`` as CertCentral spells it, with or without ``*.``; unchanged if the order does not have it."""
+        return self._spellings.get(name) or self._spellings.get(without_wildcard(name), name)
+
     def widest_scope(self, name: str) -> str | None:
         """Return the scope that covers ``name``, the widest if there are several; ``None`` if there is none."""
         return self._widest_scopes.get(without_wildcard(name))
@@ -149,6 +153,14 @@ class OrderStatus:
     def _scopes(self) -> dict[str, bool]:
         """The scopes, without ``*.``, and whether all of a scope's entries are validated."""
         return _all_validated((domain.scope, domain) for domain in self.domains if domain.scope)
+
+    @cached_property
+    def _spellings(self) -> dict[str, str]:
+        """Names and scopes as they are listed, by themselves and without ``*.``; names come before scopes."""
+        listed = [name for domain in self.domains for name in domain.names]
+        listed += [domain.scope for domain in self.domains if domain.scope]
+        bare = {without_wildcard(name): name for name in reversed(listed)}
+        return bare | {name: name for name in listed}
 
     @cached_property
     def _widest_scopes(self) -> dict[str, str]:

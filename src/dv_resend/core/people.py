@@ -34,9 +34,17 @@ def people_of(recipients: "Sequence[Recipient]", validation: "OrderStatus") -> P
 
 
 def attempt_of(request: "ResendRequest", people: People, invocation: "Invocation", owner: str) -> Attempt:
-    """Return what the send record decides about: the ``people`` whom the ``request`` wants to mail."""
+    """Return what the send record decides about: the ``people`` whom the ``request`` wants to mail.
+
+    Each is also known by the names of the request: CertCentral may show another scope for a name, or none, at any time.
+    """
+    by_name = {
+        person: tuple(sorted(keys))
+        for person, entries in people.items()
+        if (keys := {_key(without_wildcard(each.domain), each.email) for each in entries} - {person})
+    }
     force_id = invocation.delivery_id if request.force else None
-    return Attempt(tuple(people), math.ceil(invocation.deadline), owner, force_id)
+    return Attempt(tuple(people), math.ceil(invocation.deadline), owner, force_id, also=by_name)
 
 
 def narrowed(

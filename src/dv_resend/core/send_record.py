@@ -112,15 +112,13 @@ class SendRecord:
         return _next(self, revision, now, reminders={**self.reminders, **dict.fromkeys(reminders, "done")})
 
 
-# ---------------------------------------------------------------- decisions
-
-
 @dataclass(frozen=True)
 class Attempt:
     """Whom an invocation wants to mail, as keys of `people.people_of`, and when it ends.
 
     ``owner`` is random: not even two deliveries of one event share it. ``force_id`` makes the call a forced one; its
-    redeliveries share the id. ``reminder`` says which reminder it is, as ``<waiting since>#<day>``.
+    redeliveries share the id. ``reminder`` says which reminder it is, as ``<waiting since>#<day>``. ``also`` holds
+    further keys of people: whoever is known by any of them was mailed.
 
     Example:
         >>> Attempt((DEFAULT,), deadline=29, owner="an owner").force_id is None
@@ -132,6 +130,11 @@ class Attempt:
     owner: str
     force_id: str | None = None
     reminder: str | None = None
+    also: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def keys_of(self, *people: str) -> tuple[str, ...]:
+        """Return all keys of these people."""
+        return tuple(key for person in people for key in (person, *self.also.get(person, ())))
 
 
 @dataclass(frozen=True)
@@ -228,7 +231,7 @@ def decide(record: SendRecord, attempt: Attempt, now: int, cool_down: int) -> De
     people = tuple(person for person in attempt.people if person not in skipped)
     if not people:
         return _answer_repeat(recent, attempt, now, cool_down)
-    if len((_kept(record, now).keys() | people) - {DEFAULT}) > MAX_PEOPLE:
+    if len((_kept(record, now).keys() | attempt.keys_of(*people)) - {DEFAULT}) > MAX_PEOPLE:
         return TooManyPeople()
     return Send(people, skipped)
 
@@ -247,7 +250,7 @@ def _answer_reminder(record: SendRecord, reminder: str, now: int, cool_down: int
 def _answer_repeat(mailed: Mapping[str, Mailed], attempt: Attempt, now: int, cool_down: int) -> Duplicate | Unknown:
     """Return the answer to an attempt that must mail nobody, as far as ``mailed`` tells what became of its emails."""
     earlier = _earlier(mailed, attempt)
-    again_at = [max(each.again_at(cool_down) for each in _emails_to(person, mailed)) for person in earlier]
+    again_at = [max(each.again_at(cool_down) for each in _emails_to(person, attempt, mailed)) for person in earlier]
     until = min(again_at, default=now)
     if len(earlier) == len(attempt.people) and all(each.outcome == "sent" for each in earlier.values()):
         return Duplicate(earlier, until)
@@ -267,22 +270,19 @@ def _recent(record: SendRecord, now: int, cool_down: int) -> dict[str, Mailed]:
 
 def _earlier(mailed: Mapping[str, Mailed], attempt: Attempt) -> dict[str, Mailed]:
     """Return the people of ``attempt`` who are among ``mailed``, each with the email that tells most."""
-    return {person: emails[0] for person in attempt.people if (emails := _emails_to(person, mailed))}
+    return {person: emails[0] for person in attempt.people if (emails := _emails_to(person, attempt, mailed))}
 
 
-def _emails_to(person: str, mailed: Mapping[str, Mailed]) -> list[Mailed]:
+def _emails_to(person: str, attempt: Attempt, mailed: Mapping[str, Mailed]) -> list[Mailed]:
     """Return the emails that ``person`` got, the most telling first: `DEFAULT` is everybody, and everybody is in it."""
     if person == DEFAULT:
         return sorted(mailed.values(), key=lambda each: (each.outcome == "sent", -each.at))
-    return [mailed[key] for key in (person, DEFAULT) if key in mailed]
-
-
-# ---------------------------------------------------------------- what is stored
+    return [mailed[key] for key in (*attempt.keys_of(person), DEFAULT) if key in mailed]
 
 
 @dataclass(frozen=True)
 class HeldClaim:
-    """A claim, as it is stored in ``record``. Its owner may mail ``people``, and then stores one of the next records.
+    """A claim, as it is stored in ``record``. Its owner may mail the people of ``keys``, and then stores a next record.
 
     ``before`` is the record that it followed.
 
@@ -295,12 +295,12 @@ class HeldClaim:
 
     before: SendRecord
     record: SendRecord
-    people: tuple[str, ...]
+    keys: tuple[str, ...]
     reminder: str | None
 
     def sent(self, revision: str, now: int) -> SendRecord:
         """Return the next record if the emails were sent. ``now`` is a time after the response."""
-        mailed = {**self.record.mailed, **dict.fromkeys(self.people, Mailed(now, "sent"))}
+        mailed = {**self.record.mailed, **dict.fromkeys(self.keys, Mailed(now, "sent"))}
         return _next(
             self.record, revision, now, mailed=mailed, reminders=_with(self.record.reminders, self.reminder, "done")
         )
@@ -317,16 +317,17 @@ class HeldClaim:
 
 def claim(record: SendRecord, attempt: Attempt, people: tuple[str, ...], revision: str, now: int) -> HeldClaim:
     """Return the claim to store before mailing ``people``, who are the decision's. Nothing may be sent until it is."""
+    keys = attempt.keys_of(*people)
     claimed = _next(
         record,
         revision,
         now,
         claim=Claim(attempt.owner, attempt.deadline),
-        mailed={**record.mailed, **dict.fromkeys(people, Mailed(attempt.deadline, "unknown"))},
+        mailed={**record.mailed, **dict.fromkeys(keys, Mailed(attempt.deadline, "unknown"))},
         forced_by=_with(record.forced_by, attempt.force_id, attempt.deadline),
         reminders=_with(record.reminders, attempt.reminder, "attempted"),
     )
-    return HeldClaim(record, claimed, people, attempt.reminder)
+    return HeldClaim(record, claimed, keys, attempt.reminder)
 
 
 def _with[V](known: Mapping[str, V], key: str | None, value: V) -> Mapping[str, V]:
