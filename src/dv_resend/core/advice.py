@@ -55,9 +55,8 @@ def _obstacles(plan: "ResendPlan") -> Iterator[str]:
                 yield f"All of them were already mailed. Until {until}, a repeat sends nothing unless it is forced."
             else:
                 yield (
-                    "Somebody was already mailed about this order, perhaps not everybody. Until "
-                    f"{until}, a resend to the default recipients sends nothing unless it is forced. Name those who are "
-                    "missing."
+                    f"Somebody was already mailed about this order, perhaps not everybody. Until {until}, a resend to "
+                    "the default recipients sends nothing unless it is forced. Name those who are missing."
                 )
         case "OutcomeUnknown":
             yield (

@@ -163,6 +163,14 @@ class SendGuard:
             self._records.settle(held.not_sent(self.draw(), self._now()), held.record)
             raise
         # Any other exception may have come after the PUT.
+        except Exception as bug:
+            failure = OutcomeUnknown(
+                f"DV Resend failed ({type(bug).__name__}) while it was sending the emails of {_subject(held.record)}. "
+                "They may have been sent. Check whether they arrived before you force another send."
+            )
+            report(failure)
+            self._records.settle(held.unknown(self.draw(), self._now(), reported=True), held.record)
+            raise failure from bug
         except BaseException:
             self._records.settle(held.unknown(self.draw(), self._now(), reported=False), held.record)
             raise

@@ -89,6 +89,8 @@ class Audit:
             return
         if (specific := _OF_ERROR.get(type(error))) is not None:
             count(specific)
+        if error.__cause__ is not None:
+            logger.exception("internal error", exc_info=error.__cause__)
         if isinstance(error, ResendError):
             reason = type(error).__name__
             codes = [entry.code or entry.message for entry in error.upstream_errors]

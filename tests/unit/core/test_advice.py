@@ -132,7 +132,7 @@ def test_paused_sending_is_mentioned() -> None:
 @pytest.mark.parametrize(
     ("would_be", "beginning", "essentials"),
     [
-        ("duplicate", "Everybody was already mailed.", ["2026-11-24T12:34:56Z", "forced"]),
+        ("duplicate", "Somebody was already mailed about this order", ["2026-11-24T12:34:56Z", "forced"]),
         (
             "OutcomeUnknown",
             "An earlier resend may or may not have been sent",
@@ -400,7 +400,13 @@ BEGINNINGS = [
     ("domain_approval_emails", "Order 7", "Unknown."),
     (CHECK_IS_OFF,),
     (PAUSED,),
-    ("Everybody was already", "An earlier resend", "Emails of this order", "Too many people"),
+    (
+        "All of them were already",
+        "Somebody was already",
+        "An earlier resend",
+        "Emails of this order",
+        "Too many people",
+    ),
     (NO_MX,),
     (NO_ANSWER,),
     (WAITING,),

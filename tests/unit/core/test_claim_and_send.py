@@ -151,11 +151,13 @@ def test_unknown_outcome_is_kept_and_raised(world):
     assert raised.value.retry_after == 29 + AGAIN
 
 
-@pytest.mark.parametrize("bug", [RuntimeError("a bug"), KeyboardInterrupt()], ids=ascii)
-def test_bug_during_the_put_counts_as_unknown(world, bug):
+@pytest.mark.parametrize(
+    ("bug", "raised"), [(RuntimeError("a bug"), OutcomeUnknown), (KeyboardInterrupt(), KeyboardInterrupt)], ids=ascii
+)
+def test_bug_during_the_put_counts_as_unknown(world, bug, raised):
     world.fails = bug
 
-    with pytest.raises(type(bug)):
+    with pytest.raises(raised):
         world.send(A)
 
     assert world.record.mailed == {A: Mailed(DEADLINE, "unknown")}
@@ -261,10 +263,19 @@ def test_unknown_reminder_is_reported_before_it_is_done(world):
     assert world.record.reminders == {DAY_1: "done"}
 
 
-def test_bug_in_a_reminder_leaves_it_to_be_reported(world):
+def test_bug_in_a_reminder_is_reported_as_an_unknown_outcome(world):
     world.fails = RuntimeError("a bug")
 
-    with pytest.raises(RuntimeError):
+    with pytest.raises(OutcomeUnknown, match="DV Resend failed"):
+        world.remind()
+    assert world.record.reminders == {DAY_1: "done"}
+    assert "report" in world.steps
+
+
+def test_kill_during_a_reminder_leaves_it_to_be_reported(world):
+    world.fails = KeyboardInterrupt()
+
+    with pytest.raises(KeyboardInterrupt):
         world.remind()
     assert world.record.reminders == {DAY_1: "attempted"}
     assert "report" not in world.steps

@@ -357,7 +357,6 @@ def test_surely_unsent_reminder_is_sent_on_redelivery(fakes: Fakes, errors: Erro
         # The write that claims timed out, and was done nevertheless.
         ({}, {"store": UNAVAILABLE}, "SendRecordUnavailable", 0),
         ({"resend_emails": RateLimited("x", retry_after=7200), "settle": UNAVAILABLE}, {}, "RateLimited", 0),
-        ({"resend_emails": ValueError("a bug")}, {}, "ValueError", 0),
         ({"settle": UNAVAILABLE}, {}, "sent", 0),
         ({"resend_emails": OutcomeUnknown("x"), "settle": UNAVAILABLE}, {}, "OutcomeUnknown", 1),
         ({"resend_emails": OutcomeUnknown("x"), "settle": KILLED}, {}, "KeyboardInterrupt", 1),

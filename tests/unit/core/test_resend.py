@@ -375,6 +375,34 @@ def fail(fakes: Fakes, error: BaseException) -> None:
     fakes.certcentral.errors.clear()
 
 
+@pytest.mark.parametrize("scope", ["", "www.example.com", "elsewhere.example"])
+@pytest.mark.parametrize("error", [None, OutcomeUnknown("Perhaps.")], ids=ascii)
+def test_person_is_known_although_the_scope_changed(fakes: Fakes, scope: str, error: OutcomeUnknown | None) -> None:
+    """CertCentral may show another scope for the same name at any time, or none."""
+    request = resend_request(WWW)
+    with contextlib.suppress(OutcomeUnknown):
+        fakes.certcentral.errors = {} if error is None else {"resend_emails": error}
+        resend(fakes, request)
+    fakes.certcentral.errors = {}
+    fakes.certcentral.domains = (NameStatus(scope, "pending", ("www.example.com",)),)
+
+    with contextlib.suppress(OutcomeUnknown):
+        resend(fakes, request, at=60, check_recipients=False)
+
+    assert len(fakes.certcentral.puts) == 1
+
+
+def test_name_is_sent_as_certcentral_spells_it(fakes: Fakes) -> None:
+    """A name that CertCentral does not know might make it mail everybody."""
+    fakes.certcentral.domains = (NameStatus("", "pending", ("www.example.com", "*.shop.example.com")),)
+
+    resend(fakes, resend_request(("*.www.example.com", WWW[1]), ("shop.example.com", "admin@shop.example.com")))
+
+    (put,) = fakes.certcentral.puts
+    named: Any = put["domain_approval_emails"]
+    assert [entry["domain"] for entry in named] == ["www.example.com", "*.shop.example.com"]
+
+
 def test_repeat_is_a_duplicate_that_says_who_was_mailed_when(fakes: Fakes) -> None:
     resend(fakes)
 
@@ -426,7 +454,8 @@ def test_person_named_for_two_names_of_a_scope_is_mailed_once(fakes: Fakes) -> N
     assert fakes.certcentral.puts == [resend_request(ADMIN).upstream_body]
     assert result.to_json()["recipients"] == [ADMIN[1]]
     more = replace(twice, recipients=(*twice.recipients, *resend_request(WWW).recipients))
-    assert [each.recipient for each in resend(fakes, more, at=60).request.skipped] == list(twice.recipients)
+    skipped = [each.recipient.domain for each in resend(fakes, more, at=60).request.skipped]
+    assert skipped == ["example.com", "example.com", "www.example.com"]
 
 
 def test_duplicate_says_once_when_an_address_was_mailed(fakes: Fakes) -> None:
@@ -478,7 +507,7 @@ type Errors = dict[str, BaseException]
         ({}, {"store": KILLED}, "KeyboardInterrupt", 0, "OutcomeUnknown"),
         ({"resend_emails": RateLimited("x")}, {}, "RateLimited", 1, "sent"),
         ({"resend_emails": OutcomeUnknown("x")}, {}, "OutcomeUnknown", 1, "OutcomeUnknown"),
-        ({"resend_emails": ValueError("a bug")}, {}, "ValueError", 1, "OutcomeUnknown"),
+        ({"resend_emails": ValueError("a bug")}, {}, "OutcomeUnknown", 1, "OutcomeUnknown"),
         ({"resend_emails": KILLED, "settle": KILLED}, {}, "KeyboardInterrupt", 1, "OutcomeUnknown"),
         ({"settle": UNAVAILABLE}, {}, "sent", 1, "OutcomeUnknown"),
         ({"settle": KILLED}, {}, "KeyboardInterrupt", 1, "OutcomeUnknown"),
