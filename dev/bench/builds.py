@@ -79,15 +79,16 @@ def _build_ours(source: Path, folder: Path, ca: bytes) -> Build:
     function = folder / "ResendFunction"
     weight = _sizes(function)
     template = load(source / "template.yaml")
-    properties = template["Resources"]["ResendFunction"]["Properties"]
-    variables = properties["Environment"]["Variables"]
+    shared = template["Globals"]["Function"]
+    own = template["Resources"]["ResendFunction"]["Properties"]
+    variables = shared["Environment"]["Variables"] | own["Environment"]["Variables"]
     values = {name: _value(value, template["Parameters"]) for name, value in variables.items()}
     settings = {name: value for name, value in values.items() if value is not None}
     # The roots that ship, and this run's. Next to the package, which stays as it was built.
     (roots,) = [option for option in variables["AWS_CA_BUNDLE"]["Fn::If"] if str(option).startswith(_TASK)]
     settings["AWS_CA_BUNDLE"] = str(folder / "aws-roots.pem")
     _trust(function / roots.removeprefix(_TASK), ca, folder / "aws-roots.pem")
-    return Build(OURS, function, properties["Handler"], settings, weight)
+    return Build(OURS, function, shared["Handler"], settings, weight)
 
 
 def _value(value: Any, parameters: dict[str, Any]) -> str | None:
