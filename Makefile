@@ -68,7 +68,7 @@ test-unit: tools ## the tests that need no deployed stack
 	@$(PYTEST) --ignore=tests/e2e
 
 .PHONY: bench
-bench: tools ## cold start, warm path and size, compared with the plain script (about eight minutes)
+bench: tools ## cold start, warm path and size, compared with the plain script (about four minutes)
 	@$(LOCAL) dev.bench
 
 .PHONY: bench-sweep
