@@ -6,7 +6,6 @@ The exit code is 1 if a target is missed.
 """
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -112,16 +111,7 @@ def measure_memory(stack: LocalStack, targets: Targets) -> None:
 
 
 def _one_sweep(stack: LocalStack, queue_url: str) -> dict[str, Any]:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT / "src"),
-        "AWS_ENDPOINT_URL": stack.aws_endpoint,
-        "AWS_ACCESS_KEY_ID": "123456789012",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": stack.region,
-        "API_KEY_SECRET_ID": stack.secret,
-        "SEND_RECORDS_TABLE": stack.send_records_table,
-        "CERTCENTRAL_BASE_URL": f"{stack.emulator_url}/services/v2",
+    environment = stack.handler_environment() | {
         "SWEEP_QUEUE_URL": queue_url,
         "SWEEP_REQUESTS_PER_SECOND": str(RATE),
     }

@@ -90,6 +90,21 @@ class LocalStack:
         self._clients.append(client)
         return client
 
+    def handler_environment(self) -> dict[str, str]:
+        """Return the environment variables with which a process of its own runs the handler against this stack."""
+        return {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT / "src"),
+            "AWS_ENDPOINT_URL": self.aws_endpoint,
+            "AWS_ACCESS_KEY_ID": "123456789012",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_DEFAULT_REGION": self.region,
+            "API_KEY_SECRET_ID": self.secret,
+            "SEND_RECORDS_TABLE": self.send_records_table,
+            "CERTCENTRAL_BASE_URL": f"{self.emulator_url}/services/v2",
+            "SWEEP_QUEUE_URL": self.queue_url,
+        }
+
     def ask_emulator(self, what: str, method: str = "GET", body: object = None) -> Any:
         """Call the emulator's control API (`dev.emulator.control_api`), for example `orders`, `outbox` or `calls`."""
         assert self.emulator_url is not None, "this stack has no emulator"

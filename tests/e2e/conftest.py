@@ -1,7 +1,6 @@
 """The real template, deployed on this machine once for all end-to-end tests, with the emulator as CertCentral."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -116,19 +115,7 @@ class OwnProcess:
 
     def __init__(self, stack: LocalStack) -> None:
         self.audits: list[dict[str, Any]] = []
-        self._environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
-            "AWS_ENDPOINT_URL": stack.aws_endpoint,
-            "AWS_ACCESS_KEY_ID": "123456789012",
-            "AWS_SECRET_ACCESS_KEY": "local",
-            "AWS_DEFAULT_REGION": stack.region,
-            "API_KEY_SECRET_ID": stack.secret,
-            "SEND_RECORDS_TABLE": stack.send_records_table,
-            "CERTCENTRAL_BASE_URL": f"{stack.emulator_url}/services/v2",
-            "CERTCENTRAL_TIMEOUT_SECONDS": "2",
-            "SWEEP_QUEUE_URL": stack.queue_url,
-        }
+        self._environment = stack.handler_environment() | {"CERTCENTRAL_TIMEOUT_SECONDS": "2"}
 
     def __call__(self, event: dict[str, Any], kill: str = "never", later: float = 0, request_id: str = "one") -> Any:
         """Return the answer; ``None`` if the process was killed."""
