@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from unit.samples import message
 
 from dev.local.localize import BATCHES
 from dev.local.stack import LocalStack
@@ -112,14 +113,7 @@ class Caller:
     def remind(self, order_id: int) -> str:
         """Pass a reminder to the worker, as the queue does."""
         waiting_since = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=3)
-        body = {"order_id": order_id, "waiting_since": waiting_since.isoformat(), "day": 3}
-        record = {
-            "messageId": "a-message",
-            "receiptHandle": "a-receipt",
-            "body": json.dumps(body),
-            "attributes": {"ApproximateReceiveCount": "1"},
-            "eventSource": "aws:sqs",
-        }
+        record = message(order_id, waiting_since=waiting_since.isoformat(), day=3)
         before = len(self._audits(order_id))
         self._invoke(self.stack.sweep_function_alias, {"Records": [record]})
         return eventually(lambda: self._audits(order_id)[before:])[0]["outcome"]
