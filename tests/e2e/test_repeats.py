@@ -132,6 +132,33 @@ def test_eight_spellings_at_once_make_one_put(
     assert len(emulator.puts) == 1
 
 
+def test_seven_spellings_at_once_mail_no_mailbox_twice(
+    put: Callable[..., requests.Response],
+    at_once: Callable[..., list[requests.Response]],
+    emulator: Emulator,
+    new_order: Callable[[], int],
+) -> None:
+    order_id, left = new_order(), iter([*SPELLINGS.values(), to()])
+
+    responses = at_once(lambda: put(order_id, next(left)))
+
+    mailed = [mail["to"] for mail in emulator.outbox]
+    assert len(set(mailed)) == len(mailed)
+    assert len(emulator.puts) == [response.status_code for response in responses].count(204) >= 1
+
+
+def test_forced_call_is_sent_three_times_per_cool_down(
+    put: Callable[..., requests.Response], emulator: Emulator, new_order: Callable[[], int]
+) -> None:
+    order_id = new_order()
+    assert put(order_id, to("admin")).status_code == 204
+
+    statuses = [put(order_id, to("admin"), "?force=true").status_code for _ in range(5)]
+
+    assert statuses == [204] * 3 + [409] * 2
+    assert [mail["to"] for mail in emulator.outbox] == [ADDRESS.format("admin")] * 4
+
+
 def test_unknown_outcome_is_repeated_by_every_instance(
     put: Callable[..., requests.Response],
     at_once: Callable[..., list[requests.Response]],
