@@ -1,1 +1,1 @@
-"""What can go wrong around the function, for tests: the network and AWS fail, and its process is killed."""
+"""What can go wrong around the function, for tests: the network, servers, AWS, its permissions, its own process."""
