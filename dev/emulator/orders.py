@@ -222,7 +222,7 @@ def _boolean(value: Any, _now: float) -> bool:
 
 
 def _days_ago(value: Any, now: float) -> int:
-    return int(now - value * DAY)
+    return parse_time(iso(now - value * DAY))  # a time that cannot be written as a date is an OverflowError
 
 
 def _time(value: Any, _now: float) -> int:
