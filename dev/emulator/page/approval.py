@@ -2,9 +2,7 @@
 
 from ..dcv_email import Link
 from .history import order_link
-from .html import Html, fill, items
-
-_MAX_NAMES = 100
+from .html import MAX_LINES, Html, fill, items
 
 
 def render_link(link: Link) -> Html:
@@ -12,11 +10,10 @@ def render_link(link: Link) -> Html:
     order = fill("<p>Order $order</p>", order=order_link(link.mail["order_id"]))
     if not link.names:
         return fill("<h2>$reason</h2> $order", reason=link.reason, order=order)
-    names = list(link.names[:_MAX_NAMES]) + (["…"] if len(link.names) > _MAX_NAMES else [])
     return fill(
         "<h2>Approve the certificate request for $domain?</h2> $order <p>This validates:</p> $names"
         '<form method="post"><button class="big">Approve</button></form>',
         domain=link.mail["domain"],
         order=order,
-        names=items(names),
+        names=items(link.names[:MAX_LINES], len(link.names) - MAX_LINES),
     )

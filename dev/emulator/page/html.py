@@ -10,6 +10,7 @@ from ..orders import parse_time
 from ..responses import Response
 
 MAX_TEXT = 300
+MAX_LINES = 500
 _LINES = "\n\t"
 _FOLDER = Path(__file__).parent
 _DOCUMENT = (_FOLDER / "document.html").read_text(encoding="utf-8")
@@ -71,9 +72,11 @@ def facts(pairs: Iterable[tuple[str, object]]) -> Html:
     return fill("<dl>$rows</dl>", rows=rows)
 
 
-def items(values: Iterable[object]) -> Html:
-    """Return a list."""
-    return fill("<ul>$items</ul>", items=[fill("<li>$value</li>", value=value) for value in values])
+def items(values: Iterable[object], left: int = 0) -> Html:
+    """Return a list, and how many more there are that it leaves out."""
+    lines = [fill("<li>$value</li>", value=value) for value in values]
+    more = fill("<li>and $left more</li>", left=f"{left:,}") if left > 0 else None
+    return fill("<ul>$lines $more</ul>", lines=lines, more=more)
 
 
 def chip(label: object, kind: str = "") -> Html:

@@ -5,12 +5,11 @@ from itertools import chain, islice
 from ..orders import OPEN, Order, iso
 from ..state import State
 from .history import History, order_link
-from .html import Html, ago, at, chip, comma_separated, counted, facts, fill, items, left_out, table
+from .html import MAX_LINES, Html, ago, at, chip, comma_separated, counted, facts, fill, items, left_out, table
 from .outbox import render_outbox
 
 MAX_ORDERS = 100
 MAX_EVENTS = 200
-MAX_NAMES = 500
 _EVENTS_IN_ROW = 3
 _NAMES_IN_ROW = 5
 
@@ -43,8 +42,11 @@ def render_order(state: State, url: str, order_id: int) -> Html | None:
         ("DCV method", order.dcv_method),
         ("Ordered", _when(order.created)),
         ("Reissued", _when(order.reissued) if order.reissued else None),
-        ("Contacts in DNS", items(list(order.contacts[:MAX_NAMES])) if order.contacts else None),
-        ("Names", _names(order, MAX_NAMES)),
+        (
+            "Contacts in DNS",
+            items(order.contacts[:MAX_LINES], len(order.contacts) - MAX_LINES) if order.contacts else None,
+        ),
+        ("Names", _names(order, MAX_LINES)),
     ]
     return fill(
         "<h2>Order $id</h2> $facts <h2>What happened</h2> $events $more <h2>Emails</h2> $mails",
@@ -107,17 +109,13 @@ def _events(history: History, order_id: int, limit: int, *, lookups: bool) -> Ht
 
 
 def _names(order: Order, limit: int) -> Html:
-    lines: list[object] = [
-        fill(
-            '$name <i class="$kind">$status</i>',
-            name=name,
-            status=status,
-            kind="done" if status == "approved" else "todo",
-        )
-        for name, status in order.names[:limit]
-    ]
-    more = len(order.names) - limit
-    return items(lines + ([f"and {counted(more, 'more name')}"] if more > 0 else []))
+    lines = [_name(*pair) for pair in order.names[:limit]]
+    return items(lines, len(order.names) - limit)
+
+
+def _name(name: str, status: str) -> Html:
+    kind = "done" if status == "approved" else "todo"
+    return fill('$name <i class="$kind">$status</i>', name=name, kind=kind, status=status)
 
 
 def _status(order: Order) -> Html:

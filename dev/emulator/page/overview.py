@@ -8,14 +8,16 @@ from ..state import State
 from ..switches import SWITCHES
 from .call import render_calls
 from .history import History
-from .html import Html, counted, fill, table, text
+from .html import Html, counted, fill, left_out, table, text
 from .order import render_orders
 from .outbox import render_outbox
+
+MAX_FAULTS = 100
 
 
 def render_overview(state: State, url: str, *, live: bool) -> Html:
     """Return the page, as of now."""
-    history = History(state)
+    history, faults = History(state), state.faults()
     changed = [(name, value) for name, value in state.switches.items() if value != SWITCHES[name][0]]
     return fill(
         """\
@@ -24,7 +26,7 @@ $reload</nav>
 <h2 id="orders">Orders</h2> $orders
 <h2 id="calls">Calls</h2> $calls
 <h2 id="outbox">Outbox</h2> $outbox
-<h2>Active faults</h2> $faults
+<h2>Active faults</h2> $faults $more_faults
 <h2>Changed switches</h2> $switches""",
         reload=fill('<a href="/">Stop reloading</a>' if live else '<a href="/?live">Reload every 2 s</a>'),
         order_count=counted(len(state.all_orders()), "order"),
@@ -36,9 +38,10 @@ $reload</nav>
         faults=table(
             "faults",
             ("Fault", "Strikes", "Parameters"),
-            [_fault_row(fault) for fault in state.faults()],
+            [_fault_row(fault) for fault in faults[:MAX_FAULTS]],
             "None: every call gets the normal response.",
         ),
+        more_faults=left_out(len(faults) - MAX_FAULTS, "fault"),
         switches=table(
             "switches",
             ("Switch", "Value", "Meaning"),
