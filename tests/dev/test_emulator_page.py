@@ -96,8 +96,7 @@ def test_link_says_why_not(page: Page, change: dict[str, Any] | None, status: in
 
 
 def test_only_an_unchanged_email_has_the_same_link(page: Page) -> None:
-    first = page.resend(FIRST_ID, *ADMIN)
-    assert page.resend(FIRST_ID, *ADMIN) == first
+    assert (first := page.resend(FIRST_ID, *ADMIN)) == page.resend(FIRST_ID, *ADMIN)
     others = page.resend(FIRST_ID, *ADMIN, locale="de") + page.resend(FIRST_ID, "example.com", "webmaster@example.com")
     page.set_switches(resend_renews_link=True)
     assert len({*first, *others, *page.resend(FIRST_ID, *ADMIN)}) == 4

@@ -2,7 +2,7 @@
 
 from ..dcv_email import Link
 from .history import order_link
-from .html import MAX_LINES, Html, fill, items
+from .markup import MAX_LINES, Html, fill, items
 
 
 def render_link(link: Link) -> Html:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..state import State
 from .history import History, call_link, order_link, order_of
-from .html import Html, at, block, counted, facts, fill, left_out, table, text
+from .markup import Html, at, block, counted, facts, fill, left_out, table, text
 from .outbox import render_mails
 
 MAX_CALLS = 100

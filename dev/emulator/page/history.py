@@ -8,7 +8,7 @@ from typing import Any
 
 from ..certcentral_api import BASE_PATH
 from ..state import Change, State
-from .html import Html, at, chip, comma_separated, counted, fill, text
+from .markup import Html, at, chip, comma_separated, counted, fill, text
 
 _ORDER = re.compile(r"/order/certificate/([0-9]{1,18})(?:/|$)")
 

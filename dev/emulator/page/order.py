@@ -5,7 +5,7 @@ from itertools import chain, islice
 from ..orders import OPEN, Order, iso
 from ..state import State
 from .history import History, order_link
-from .html import MAX_LINES, Html, ago, at, chip, comma_separated, counted, facts, fill, items, left_out, table
+from .markup import MAX_LINES, Html, ago, at, chip, comma_separated, counted, facts, fill, items, left_out, table
 from .outbox import render_outbox
 
 MAX_ORDERS = 100

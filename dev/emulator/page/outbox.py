@@ -5,7 +5,7 @@ from typing import Any
 
 from ..dcv_email import is_expired, text_around_link
 from .history import History, order_link
-from .html import Html, ago, at, chip, counted, facts, fill, left_out, text
+from .markup import Html, ago, at, chip, counted, facts, fill, left_out, text
 
 MAX_GROUPS = 20
 _MAILS_IN_GROUP = 10

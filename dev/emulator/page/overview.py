@@ -8,7 +8,7 @@ from ..state import State
 from ..switches import SWITCHES
 from .call import render_calls
 from .history import History
-from .html import Html, counted, fill, left_out, table, text
+from .markup import Html, counted, fill, left_out, table, text
 from .order import render_orders
 from .outbox import render_outbox
 

@@ -8,7 +8,7 @@ from ..responses import Response
 from ..state import State
 from .approval import render_link
 from .call import render_call
-from .html import Html, fill, render_document
+from .markup import Html, fill, render_document
 from .order import render_order
 from .overview import render_overview
 
