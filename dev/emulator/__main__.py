@@ -59,7 +59,7 @@ CertCentral emulator. Not DigiCert: it sends no email, and only this machine can
 
   API          {emulator.base_url}
   API key      {key}  (header X-DC-DEVKEY)
-  Web page     {emulator.url}/  (orders, emails, faults)
+  Web page     {emulator.url}/  (orders, calls, emails; validate a name, issue an order)
   Control API  {emulator.url}{PREFIX}  (orders, outbox, calls, faults, switches: dev/emulator/control_api.py)
   DNS server   {emulator.dns_server}  (records of the orders' domains)
 

@@ -4,6 +4,7 @@ GET    health
 POST   reset                back to the orders, keys, switches and limits of the start
 GET    orders               POST one, or many alike with `count`; DELETE removes all
 PATCH  orders/{id}          change one
+POST   orders/{id}/issue    validate its names, and issue it
 GET    outbox, calls        DELETE forgets them
 POST   faults               inject one (faults.py); DELETE removes all
 GET    switches             PUT changes some (switches.py)
@@ -50,6 +51,8 @@ def _run(state: State, method: str, name: str, body: bytes) -> Any:  # noqa: C90
             state.clear_orders()
         case "PATCH", ["orders", order_id] if order_id.isdecimal():
             return state.update_order(int(order_id), **_object(body))
+        case "POST", ["orders", order_id, "issue"] if order_id.isdecimal():
+            state.issue_order(int(order_id))
         case "GET", ["outbox"]:
             return state.outbox
         case "DELETE", ["outbox"]:

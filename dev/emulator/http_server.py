@@ -18,8 +18,9 @@ from typing import Any
 from . import faults
 from .certcentral_api import respond
 from .control_api import PREFIX, respond_to_control
-from .page import render_page
+from .page import is_page_path, respond_to_page
 from .responses import Response, json_response
+from .same_site import is_from_another_site
 from .state import State
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -55,12 +56,15 @@ class Connection(BaseHTTPRequestHandler):
             self.close_connection = True
             self.send(json_response(error.status, {"error": str(error)}))
             return
-        if path == "/" and self.command == "GET":
-            self.send(render_page(state))
-        elif path.startswith(PREFIX):
-            self.send(respond_to_control(state, self.command, path, body))
-        else:
+        is_page = is_page_path(path)
+        if not is_page and not path.startswith(PREFIX):
             self._handle_call(state, path, query, body)
+        elif self.command not in ("GET", "HEAD") and is_from_another_site(self.headers):
+            self.send(json_response(403, {"error": "web pages of other sites may not steer the emulator"}))
+        elif is_page:
+            self.send(respond_to_page(state, self.server.url, self.command, path, query))
+        else:
+            self.send(respond_to_control(state, self.command, path, body))
 
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = do_OPTIONS = _handle  # noqa: N815
 
@@ -87,7 +91,9 @@ class Connection(BaseHTTPRequestHandler):
 
         fault = state.take_fault(self.command, path)
         if fault is None:
-            self.send(take_effect())
+            response = take_effect()
+            self.call["error"] = response.body.decode() if response.status >= 400 else None
+            self.send(response)
             return
         self.call["fault"] = fault.name
         if fault.mails:
@@ -199,6 +205,11 @@ class Server(ThreadingHTTPServer):
         self._open: dict[threading.Thread, socket.socket] = {}
         self._lock = threading.Lock()
         super().__init__((host, port), Connection)
+
+    @property
+    def url(self) -> str:
+        """The root of the emulator."""
+        return f"{'https' if self.ssl_context else 'http'}://{self.server_name}:{self.server_port}"
 
     def server_bind(self) -> None:
         """Bind without HTTPServer's lookup of the host's full name, which may query DNS."""

@@ -184,7 +184,7 @@ def _parse_fields(fields: dict[str, Any], now: float) -> dict[str, Any]:
         attribute, must, parse = _FIELDS[field]
         try:
             values[attribute] = parse(value, now)
-        except (TypeError, ValueError, AttributeError, OverflowError):
+        except (TypeError, ValueError, AttributeError, OverflowError, OSError):
             raise ControlError(f"field '{field}' must be {must}") from None
     return values
 
@@ -222,15 +222,22 @@ def _boolean(value: Any, _now: float) -> bool:
 
 
 def _days_ago(value: Any, now: float) -> int:
-    return int(now - value * DAY)
+    return _with_dates(int(now - value * DAY))
 
 
 def _time(value: Any, _now: float) -> int:
-    return parse_time(value)
+    return _with_dates(parse_time(value))
 
 
-def _time_or_none(value: Any, _now: float) -> int | None:
-    return None if value is None else parse_time(value)
+def _time_or_none(value: Any, now: float) -> int | None:
+    return None if value is None else _time(value, now)
+
+
+def _with_dates(then: int) -> int:
+    """Return a time if it can be written as a date, and what follows from it within a year, too."""
+    iso(then)
+    iso(then + 366 * DAY)
+    return then
 
 
 _Parser = Callable[[Any, float], Any]

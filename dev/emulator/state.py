@@ -1,18 +1,22 @@
 """Everything the emulator remembers, under one lock, and the methods to look at it and to steer it."""
 
 import hashlib
+import json
 import re
+import secrets
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
+from .dcv_email import LINK_PATH, SENDER, Link, approve, examine_link, subject
 from .faults import Fault, parse_fault
 from .list_orders import Listing, select
 from .nameserver import Records, Zone
 from .order_dns import SEED_RECORDS, derived_records
-from .orders import SEED, ControlError, Order, build_order, change_order, iso, order_fields
+from .orders import OPEN, SEED, ControlError, Order, build_order, change_order, iso, order_fields
 from .resend_emails import Mail, default_mails
 from .switches import check_switches, default_switches
 
@@ -26,11 +30,25 @@ DEFAULT_LIMITS: list[tuple[int, float]] = [(1000, 180), (100, 5)]  # "Rate limit
 ADDED_FROM = 200_000_001
 KEPT_CALLS = 20_000
 KEPT_MAILS = 100_000
+KEPT_CHANGES = 20_000
+
+
+class Change(NamedTuple):
+    """Something that happened to an order other than by an API call."""
+
+    at: str
+    after_call: int
+    order_id: int
+    what: str
 
 
 def key_digest(secret: str) -> str:
     """Return what is stored in place of a key: the emulator never keeps or shows a secret."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _ignore(_call: dict[str, Any]) -> None:
@@ -62,7 +80,7 @@ class State:
             self._next_id = ADDED_FROM
             self._keys = {key_digest(secret): role for secret, role in self._first_keys.items()}
             self._hits: dict[str, deque[float]] = {}
-            self._links: dict[tuple[int, str, str], float] = {}
+            self._links: dict[tuple[int, str, str, str | None], tuple[float, str]] = {}
             self._faults: list[Fault] = []
             self.on_call: Callable[[dict[str, Any]], object] = _ignore
             self._orders_changed()
@@ -73,6 +91,7 @@ class State:
             self.limits = list(DEFAULT_LIMITS)
             self._calls: deque[dict[str, Any]] = deque(maxlen=KEPT_CALLS)
             self._outbox: deque[dict[str, Any]] = deque(maxlen=KEPT_MAILS)
+            self._changes: deque[Change] = deque(maxlen=KEPT_CHANGES)
             self._call_count = self._mail_count = 0
 
     # --- orders ---
@@ -121,10 +140,36 @@ class State:
         with self._lock:
             if order_id not in self._orders:
                 raise ControlError(f"field 'id': order {order_id} does not exist")
-            order = self._orders[order_id] = change_order(self._orders[order_id], time.time(), fields)
+            order = change_order(self._orders[order_id], time.time(), fields)
             self._links = {key: link for key, link in self._links.items() if key[0] != order_id}
-            self._orders_changed()
+            self._replace(order, ", ".join(f"{field} set to {_shown(value)}" for field, value in fields.items()))
             return order_fields(order)
+
+    def issue_order(self, order_id: int) -> None:
+        """Issue a pending order: its names are validated, too. An issued order stays as it is."""
+        with self._lock:
+            order = self._orders.get(order_id)
+            if order is None:
+                raise ControlError(f"field 'id': order {order_id} does not exist")
+            if order.status in OPEN:
+                self._replace(replace(approve(order, dict(order.names)), status="issued"), "issued")
+            elif order.status != "issued":
+                raise ControlError(f"order {order_id} is {order.status}: only a pending order can be issued")
+
+    def link(self, value: str) -> Link | None:
+        """Return the link that has this random value; None if no email in the outbox has it."""
+        with self._lock:
+            mail = next((mail for mail in reversed(self._outbox) if mail["link"] == LINK_PATH + value), None)
+            return mail and examine_link(mail, self._orders.get(mail["order_id"]), time.time())
+
+    def follow_link(self, value: str) -> Link | None:
+        """Validate the names of a link, and return it as it was before."""
+        with self._lock:
+            link = self.link(value)
+            if link and link.names:
+                what = f"{', '.join(link.names)} validated by the link to {link.mail['to']}"
+                self._replace(approve(self._orders[link.mail["order_id"]], link.names), what)
+            return link
 
     def clear_orders(self) -> None:
         """Remove all orders."""
@@ -145,6 +190,11 @@ class State:
             if self._derived is None:
                 self._derived = derived_records(self._orders.values())
             return self._derived
+
+    def _replace(self, order: Order, what: str) -> None:
+        self._orders[order.id] = order
+        self._changes.append(Change(iso(time.time()), self._call_count, order.id, what))
+        self._orders_changed()
 
     def _orders_changed(self) -> None:
         self._selection = self._derived = None
@@ -224,10 +274,11 @@ class State:
     # --- what happened ---
 
     def begin_call(self, **fields: Any) -> dict[str, Any]:
-        """Record a call as it comes in; `status` and `fault` are filled in later."""
+        """Record a call as it comes in; `status`, `fault` and `error`, a refusal's text, are filled in later."""
         with self._lock:
             self._call_count += 1
-            call = {"number": self._call_count, "at": iso(time.time()), **fields, "status": None, "fault": None}
+            call = {"number": self._call_count, "at": iso(time.time()), **fields}
+            call |= {"status": None, "fault": None, "error": None}
             self._calls.append(call)
             return call
 
@@ -237,16 +288,19 @@ class State:
         defaults = {mail["to"] for mail in default_mails(order)}
         with self._lock:
             for mail in mails:
-                # A random value may be sent again to the same recipient only (Baseline Requirements); the defaults
-                # had theirs with the order. Whether DigiCert renews it on a resend is not documented.
-                link = (order.id, mail["domain"], mail["to"].lower())
+                # Only an unchanged email to the same recipient may have its random value again (Baseline
+                # Requirements); the defaults had theirs with the order. Whether DigiCert renews it on a resend is not
+                # documented.
+                key = (order.id, mail["domain"], mail["to"].lower(), locale)
                 first = order.link_since if mail["to"].lower() in defaults else now
-                created = now if self.switches["resend_renews_link"] else self._links.get(link, first)
-                self._links[link] = created
+                if key not in self._links or self.switches["resend_renews_link"]:
+                    since = now if self.switches["resend_renews_link"] else first
+                    self._links[key] = (since, LINK_PATH + secrets.token_urlsafe(16))
+                created, link = self._links[key]
                 self._mail_count += 1
-                subject = f"[Action Required] Approve Certificate Request for {mail['domain']} {{Order #{order.id}}}"
-                entry = {"id": self._mail_count, "order_id": order.id, **mail, "locale": locale, "subject": subject}
-                entry |= {"link_created_at": iso(created), "sent_at": iso(now), "caused_by": call_number}
+                entry = {"id": self._mail_count, "order_id": order.id, "from": SENDER, **mail, "locale": locale}
+                entry |= {"subject": subject(mail["domain"], order.id), "link": link, "link_created_at": iso(created)}
+                entry |= {"sent_at": iso(now), "caused_by": call_number}
                 self._outbox.append(entry)
 
     @property
@@ -260,6 +314,12 @@ class State:
         """The mails sent so far, oldest first."""
         with self._lock:
             return [dict(mail) for mail in self._outbox]
+
+    @property
+    def changes(self) -> list[Change]:
+        """What else happened to orders, oldest first: names validated, orders issued or changed by the control API."""
+        with self._lock:
+            return list(self._changes)
 
     def count_calls(self, method: str, path: str) -> int:
         """Return how many calls there were; `path` is a regular expression to search for."""

@@ -47,7 +47,7 @@ def up() -> int:
 The stack is running.
 
   API        {stack.api_url}
-  Emulator   {stack.emulator_url}/  (orders and emails, for a browser)
+  Emulator   {stack.emulator_url}/  (orders, calls and emails, for a browser)
   Addresses  {STACK_FILE}
 
 Send DigiCert's documented request:

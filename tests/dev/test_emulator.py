@@ -354,7 +354,7 @@ def test_emulator_listens_on_loopback_only() -> None:
         CertCentralEmulator(host="0.0.0.0")  # noqa: S104
 
 
-# ---------------------------------------------------------------- control API and page
+# ---------------------------------------------------------------- control API
 
 
 @pytest.mark.parametrize(
@@ -382,18 +382,6 @@ def test_wrong_control_request_names_the_field(
 
     assert response.status_code == 400
     assert re.search(rf"\b{field}\b", response.json()["error"])
-
-
-def test_page_shows_orders_outbox_faults_and_switches(emulator: CertCentralEmulator, client: Client) -> None:
-    client.resend(SEED_IDS["old"], named("forgotten.example", "admin@forgotten.example"))
-    emulator.inject({"fault": "slow", "seconds": 3, "path": "never"})
-    emulator.set_switches(retry_after="12")
-
-    page = requests.get(emulator.url, timeout=5).text
-
-    for text in ("123456789", "admin@forgotten.example", "45&nbsp;d, over 30&nbsp;d", "slow", "retry_after"):
-        assert text in page
-    assert KEY not in page
 
 
 # ---------------------------------------------------------------- as a process
