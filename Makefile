@@ -187,7 +187,7 @@ $(UV):
 .PHONY: lock
 lock: $(UV) ## pin again what pyproject.toml asks for
 	$(UV) pip compile -q --universal --python-version 3.13 --generate-hashes --no-annotate \
-		pyproject.toml -o src/requirements.txt
+		--group pyproject.toml:lambda -o src/requirements.txt
 	$(UV) pip compile -q --universal --python-version 3.13 --generate-hashes --no-annotate \
 		-c src/requirements.txt --group pyproject.toml:dev -o requirements/dev.txt
 	$(UV) pip compile -q --universal --python-version 3.13 --generate-hashes --no-annotate \

@@ -5,6 +5,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from contextlib import closing
@@ -49,6 +50,10 @@ The stack is running.
   API        {stack.api_url}
   Emulator   {stack.emulator_url}/  (orders, calls and emails, for a browser)
   Addresses  {STACK_FILE}
+
+This line points `dv-resend` (docs/command.md) at it:
+
+export {shlex.join(f"{name}={value}" for name, value in stack.command_environment().items())}
 
 Send DigiCert's documented request:
 

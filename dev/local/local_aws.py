@@ -6,7 +6,8 @@ It runs in the environment of the local AWS, so it imports nothing else from thi
   event goes to the destination *and* the dead-letter queue if there are both;
 - targets of EventBridge rules and schedules: Lambda is invoked asynchronously, with its retries and its destination,
   not once;
-- reserved concurrency: it also limits invocations of an alias, so 0 stops them.
+- reserved concurrency: it also limits invocations of an alias, so 0 stops them;
+- transport: the queues' policies require TLS, and every request counts as such, so that any AWS tool can call it here.
 
 Alarms with metric math, which the local AWS does not know, are left to `dev.local.localize`.
 """
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ministack.app import main
+from ministack import app
 from ministack.services import eventbridge, lambda_svc
 
 type Record = dict[str, Any]
@@ -27,6 +28,7 @@ type Record = dict[str, Any]
 # AWS waits a minute before the first retry, and twice as long before the second.
 _FIRST_DELAY_SECONDS = 1.0
 
+_pin_request_origin: Callable[[str, bool], None] = app.pin_request_origin
 _limit_of_record: Callable[[Record, Record], int | None] = lambda_svc._reserved_concurrency
 
 
@@ -78,7 +80,13 @@ def reserved_concurrency(record: Record, config: Record) -> int | None:
     return _limit_of_record(lambda_svc._functions.get(config.get("FunctionName"), record), config)
 
 
+def pin_request_origin(source_ip: str, secure_transport: bool) -> None:  # noqa: ARG001 - as the original
+    """Keep for IAM's conditions from where a request came, and that it came over TLS."""
+    _pin_request_origin(source_ip, True)
+
+
 REPLACED: list[tuple[Any, str, Callable[..., Any]]] = [
+    (app, "pin_request_origin", pin_request_origin),
     (lambda_svc, "invoke_async_with_retry", invoke_asynchronously),
     (lambda_svc, "_reserved_concurrency", reserved_concurrency),
     (eventbridge, "_dispatch_to_lambda", dispatch_to_lambda),
@@ -94,4 +102,4 @@ def correct() -> None:
 
 if __name__ == "__main__":
     correct()
-    main()
+    app.main()

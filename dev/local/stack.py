@@ -105,6 +105,16 @@ class LocalStack:
             "SWEEP_QUEUE_URL": self.queue_url,
         }
 
+    def command_environment(self) -> dict[str, str]:
+        """Return the environment variables that point `dv-resend`, and any AWS tool, at this stack."""
+        return {
+            "AWS_ENDPOINT_URL": self.aws_endpoint,
+            "AWS_ACCESS_KEY_ID": _ACCOUNT,
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_REGION": self.region,
+            "DV_RESEND_STACK": self.stack_name,
+        }
+
     def ask_emulator(self, what: str, method: str = "GET", body: object = None) -> Any:
         """Call the emulator's control API (`dev.emulator.control_api`), for example `orders`, `outbox` or `calls`."""
         assert self.emulator_url is not None, "this stack has no emulator"
@@ -376,14 +386,7 @@ def _client(endpoint: str, service: str) -> Any:
         }
     )
     make: Any = boto3.Session(_ACCOUNT, "local", region_name=_REGION, botocore_session=session).client
-    client = make(service, endpoint_url=endpoint, config=Config(proxies={}))
-
-    def pretend_tls(params: dict[str, Any], **_: Any) -> None:
-        # The queues' policies require TLS. A TLS-terminating proxy adds the same header.
-        params["headers"]["X-Forwarded-Proto"] = "https"
-
-    client.meta.events.register("before-call", pretend_tls)
-    return client
+    return make(service, endpoint_url=endpoint, config=Config(proxies={}))
 
 
 def _free_port() -> int:

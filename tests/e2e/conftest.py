@@ -1,6 +1,7 @@
 """The real template, deployed on this machine once for all end-to-end tests, with the emulator as CertCentral."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from dev.local.stack import LocalStack, local_stack
 from dev.local.template import ROOT
 
 type Put = Callable[..., requests.Response]
+type Command = Callable[..., subprocess.CompletedProcess[str]]
 type Invoke = Callable[..., Any]
 
 PATH = "/services/v2/order/certificate/{}/resend-emails"
@@ -148,6 +150,26 @@ def at_once() -> Callable[..., list[Any]]:
 @pytest.fixture
 def own_process(stack: LocalStack) -> OwnProcess:
     return OwnProcess(stack)
+
+
+@pytest.fixture
+def dv_resend(stack: LocalStack) -> Command:
+    """Run the command `dv-resend` as a process, pointed at the stack as `make up` says. `environment` is added."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "AWS_CONFIG_FILE": os.devnull}
+        ran = subprocess.run(
+            [sys.executable, "-m", "dv_resend_cli", *map(str, arguments)],
+            env=base | stack.command_environment() | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert CANARY not in ran.stdout + ran.stderr
+        return ran
+
+    return run
 
 
 def audit_lines(stack: LocalStack, order_id: int) -> list[dict[str, Any]]:

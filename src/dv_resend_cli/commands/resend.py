@@ -1,0 +1,58 @@
+"""`dv-resend resend`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from dv_resend_cli.app import App
+from dv_resend_cli.errors import ExitCode
+from dv_resend_cli.options import subcommand
+from dv_resend_cli.output import Output
+from dv_resend_cli.parameters import LOCALE, RECIPIENT, Recipient, order_id_argument
+from dv_resend_cli.plan import mailed, write_plan, write_skipped
+
+
+@subcommand
+@order_id_argument
+@click.option("--to", "recipients", type=RECIPIENT, multiple=True, help="Mail this address about this name.")
+@click.option("--locale", type=LOCALE, help="Language of the emails, such as en.")
+@click.option("--force", is_flag=True, help="Mail again, also inside the cool-down.")
+@click.option("--dry-run", is_flag=True, help="Only show what would happen.")
+def command(
+    app: App, order_id: int, recipients: tuple[Recipient, ...], locale: str | None, *, force: bool, dry_run: bool
+) -> ExitCode:
+    """Send the validation emails of ORDER_ID again.
+
+    Without --to, DigiCert mails its default recipients. --to may be given several times; EMAIL_DOMAIN is needed if the
+    address is at a parent of the domain. Nobody is mailed twice inside the cool-down, unless it is forced. A forced
+    call that is a duplicate all the same ends with exit code 3.
+
+    \b
+    Examples:
+      dv-resend resend 123456789
+      dv-resend resend 123456789 --to example.com=admin@example.com
+      dv-resend resend 123456789 --to sub.example.com=admin@example.com:example.com --dry-run
+    """
+    request: dict[str, object] = {"order_id": order_id, "dry_run": dry_run, "force": force}
+    if recipients:
+        request["domain_approval_emails"] = [recipient.to_json() for recipient in recipients]
+    if locale:
+        request["locale"] = locale
+    with app.output.waiting(f"Resending order {order_id}" if not dry_run else f"Looking at order {order_id}"):
+        result = app.functions.resend(request)
+    app.output.show(result, write_plan if dry_run else _write)
+    return ExitCode.ORDER if force and result["outcome"] == "duplicate" else ExitCode.OK
+
+
+def _write(result: Mapping[str, Any], out: Output) -> None:
+    recipients = mailed(result["recipients"])
+    if result["outcome"] == "duplicate":
+        out.line(f"Order {result['order_id']}: duplicate, nobody was mailed", style="bold")
+        out.line(f"Already mailed, last at {result['sent_at']}: {recipients}")
+    else:
+        out.line(f"Order {result['order_id']}: {result['outcome']} at {result['sent_at']}", style="bold green")
+        out.line(f"Mailed: {recipients}")
+    write_skipped(result["skipped"], out)
+    if result["outcome"] == "duplicate":
+        out.line("To mail them again inside the cool-down, add --force.")

@@ -1,0 +1,68 @@
+"""Arguments and options of several commands, checked before anything is called."""
+
+import re
+from typing import Any, NamedTuple
+
+import click
+
+_DOMAIN = re.compile(r"[^\s@:=.]+(\.[^\s@:=.]+)+\.?")
+_LOCALE = re.compile(r"[A-Za-z]{2}([_-][A-Za-z]{2})?")
+
+
+class Recipient(NamedTuple):
+    """One address to mail about one name.
+
+    Example:
+        >>> RECIPIENT.convert("sub.example.com=admin@example.com:example.com", None, None).to_json()["email_domain"]
+        'example.com'
+    """
+
+    domain: str
+    email: str
+    email_domain: str | None = None
+
+    def to_json(self) -> dict[str, str]:
+        """Return an entry of ``domain_approval_emails``."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+
+class _OrderId(click.ParamType[int]):
+    name = "order_id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        text = str(value)
+        if not re.fullmatch(r"[0-9]{1,15}", text) or not int(text):
+            self.fail(f"{text!r} is not a CertCentral order id, which has 1 to 15 digits.", param, ctx)
+        return int(text)
+
+
+class _Recipient(click.ParamType[Recipient]):
+    name = "DOMAIN=ADDRESS[:EMAIL_DOMAIN]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Recipient:
+        if isinstance(value, Recipient):
+            return value
+        domain, _, rest = str(value).partition("=")
+        email, colon, email_domain = rest.partition(":")
+        local, _, host = email.rpartition("@")
+        if not local or not all(map(_DOMAIN.fullmatch, [domain, host, *([email_domain] if colon else [])])):
+            message = f"{value!r} must be DOMAIN=ADDRESS, such as example.com=admin@example.com, or"
+            self.fail(f"{message} DOMAIN=ADDRESS:EMAIL_DOMAIN if the address is at a parent of the domain.", param, ctx)
+        return Recipient(domain, email, email_domain or None)
+
+
+class _Locale(click.ParamType[str]):
+    name = "locale"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not _LOCALE.fullmatch(str(value)):
+            self.fail(f"{value!r} is not a locale code such as en, pt_BR or zh-cn.", param, ctx)
+        return str(value)
+
+
+ORDER_ID = _OrderId()
+RECIPIENT = _Recipient()
+LOCALE = _Locale()
+order_id_argument = click.argument("order_id", type=ORDER_ID, metavar="ORDER_ID")
