@@ -15,7 +15,8 @@ from dv_resend.adapters.reminder_queue import SqsReminderQueue
 from dv_resend.adapters.send_records import SendRecordsTable
 from dv_resend.adapters.token_bucket import TokenBucket
 from dv_resend.config import Config
-from dv_resend.core.requests import Invocation, ResendRequest, StatusRequest, SweepRequest
+from dv_resend.core.pending import list_pending
+from dv_resend.core.requests import Invocation, PendingRequest, ResendRequest, StatusRequest, SweepRequest
 from dv_resend.core.resend import Resender
 from dv_resend.core.status import get_status
 from dv_resend.core.sweep import Sweeper
@@ -98,6 +99,9 @@ def _use_case(parsed: ParsedEvent, context: "LambdaContext", audit: Audit) -> "R
             return parts.resender.resend(request, invocation)
         case StatusRequest(order_id):
             return get_status(order_id, deadline, parts.certcentral)
+        case PendingRequest():
+            parts.require_sweep_function()
+            return list_pending(deadline, parts.certcentral, parts.config.reminder_days)
         case SweepRequest() as request:
             return Sweeper(parts.certcentral, parts.queue, parts.config).sweep(request, deadline)
 
@@ -138,9 +142,16 @@ class _Parts:
 
     @cached_property
     def queue(self) -> SqsReminderQueue:
-        if self.config.sweep_queue_url is None:
-            raise ConfigurationError("The environment variable SWEEP_QUEUE_URL is missing; only SweepFunction sweeps.")
-        return SqsReminderQueue(self.config.sweep_queue_url, aws.client("sqs"))
+        return SqsReminderQueue(self.require_sweep_function(), aws.client("sqs"))
+
+    def require_sweep_function(self) -> str:
+        """Return the URL of the reminder queue; raise `ConfigurationError` in `ResendFunction`, which has none."""
+        if (url := self.config.sweep_queue_url) is None:
+            raise ConfigurationError(
+                "The environment variable SWEEP_QUEUE_URL is missing; "
+                "only SweepFunction sweeps, or lists pending orders."
+            )
+        return url
 
 
 @lru_cache(maxsize=1)

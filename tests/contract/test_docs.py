@@ -24,6 +24,7 @@ from contract.template import PARAMETERS, RESOURCES, TEMPLATE, of_type
 from dev.emulator import CertCentralEmulator
 from dv_resend import errors
 from dv_resend.core.orders import NameStatus, OrderStatus
+from dv_resend.core.pending import PendingList, PendingOrder
 from dv_resend.core.requests import INPUT_FIELDS, ResendRequest
 from dv_resend.core.resend import ResendResult
 from dv_resend.core.sweep import SweepSummary
@@ -242,6 +243,11 @@ def is_summary(example: dict[str, Any]) -> bool:
     return SweepSummary(**example).to_json() == example and example.keys() == SweepSummary().to_json().keys()
 
 
+def is_pending_list(example: dict[str, Any]) -> bool:
+    order = PendingOrder(100000012, "old.example", "pending", 45, "stuck")
+    return PendingList([order], other_products=12).to_json() == example
+
+
 def is_chase_output(example: dict[str, Any]) -> bool:
     return set(example) == set(CHASE["States"]["Report"]["Output"])
 
@@ -261,6 +267,7 @@ EXAMPLES = {
     ("docs/calling.md", "Status of an order"): is_status,
     ("docs/calling.md", "Step Functions"): is_task,
     ("docs/reminders.md", "The summary"): is_summary,
+    ("docs/reminders.md", "Pending orders"): is_pending_list,
     ("docs/chase.md", "How it ends"): is_chase_output,
 }
 
@@ -422,6 +429,10 @@ def test_field_tables_are_those_of_the_code() -> None:
 
     assert fields("docs/calling.md", "Request fields") == INPUT_FIELDS
     assert fields("docs/reminders.md", "The summary") == {*SweepSummary().to_json(), "plan"}
+    listing, order = pages.tables(section("docs/reminders.md", "Pending orders"))
+    assert {row[0].strip("`") for row in listing} == PendingList().to_json().keys()
+    row = PendingOrder(1, "", "", None, "stuck").to_json()
+    assert {name for cells in order for name in codes(cells[0])} == row.keys()
     result, status = pages.tables(section("docs/reference.md", "Results"))
     assert {row[0].strip("`") for row in result} == ResendResult(ResendRequest(1), "sent", 1, 0).to_json().keys()
     assert {name for row in status for name in codes(row[0])} == OrderStatus(1, "", "", ()).to_json().keys()

@@ -84,6 +84,28 @@ def test_sweep_mails_due_orders_once_and_a_repeat_sends_none(stack: LocalStack, 
     assert [outcomes(stack, order) for order in (young, between, ov)] == [[], [], []]
 
 
+@pytest.mark.usefixtures("emulator")
+def test_pending_orders_are_listed_by_the_sweep_function_only(stack: LocalStack, due: Due) -> None:
+    (old,) = due(1, age_days=40, names=["old.example"])
+    (new,) = due(1, names=["new.example"])
+
+    listed, refused = (
+        json.load(stack.client("lambda").invoke(FunctionName=alias, Payload=b'{"action": "pending"}')["Payload"])
+        for alias in (stack.sweep_function_alias, stack.function_alias)
+    )
+
+    assert listed == {
+        "orders": [
+            {"order_id": old, "name": "old.example", "status": "pending", "age_days": 40, "reminder": "stuck"},
+            {"order_id": new, "name": "new.example", "status": "pending", "age_days": 3, "reminder": "day 3"},
+        ],
+        "more": 0,
+        "other_products": 0,
+        "complete": True,
+    }
+    assert refused["errorType"] == "ConfigurationError"
+
+
 def test_sweeps_run_in_parallel_mail_once(stack: LocalStack, emulator: Emulator, due: Due) -> None:
     orders = due(4)
 

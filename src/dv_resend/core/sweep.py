@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dv_resend.core.eligibility import PENDING_STATUSES, is_dv
-from dv_resend.core.reminders import due_day, is_stuck
+from dv_resend.core.pending import RESERVE_SECONDS, pending_order, pending_pages
 from dv_resend.core.requests import Reminder, SweepRequest
 from dv_resend.errors import CertCentralUnavailable, SendingPaused
 
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from dv_resend.core.orders import ListedOrder
     from dv_resend.core.ports import CertCentral, ReminderQueue
 
-# Kept free at the end of an invocation: enough for one more page and its messages.
-RESERVE_SECONDS = 60.0
 MAX_STUCK_LISTED = 100
 # A dozen are known. What upstream makes up beyond that is counted as one, so that the summary stays small.
 MAX_STATUSES = 20
@@ -86,7 +83,7 @@ class Sweeper:
         summary = SweepSummary(plan=[] if request.dry_run else None)
         now = datetime.fromtimestamp(self._clock(), UTC)
         offset = request.offset
-        for page in self._pages(offset, deadline):
+        for page in pending_pages(self._certcentral, offset, deadline):
             reminders = list(_due_reminders(page, summary, now, self._settings.reminder_days))
             if summary.plan is not None:
                 summary.plan += [reminder.to_json() for reminder in reminders]
@@ -103,16 +100,6 @@ class Sweeper:
                 )
         return summary
 
-    def _pages(self, offset: int, deadline: float) -> "Iterator[list[ListedOrder]]":
-        """Yield the pages of the list until an empty one. Totals are not used: they change in the meantime."""
-        previous = None
-        while page := self._certcentral.list_orders(sorted(PENDING_STATUSES), offset, deadline):
-            if page == previous:
-                raise CertCentralUnavailable("CertCentral returned the same page of orders twice. Try again later.")
-            previous = page
-            yield page
-            offset += len(page)
-
 
 def _due_reminders(
     page: "list[ListedOrder]", summary: SweepSummary, now: datetime, days: Sequence[int]
@@ -123,20 +110,18 @@ def _due_reminders(
         status = (row.status or "unknown").casefold()
         counted = status if status in summary.by_status or len(summary.by_status) < MAX_STATUSES else OTHER_STATUSES
         summary.by_status[counted] = summary.by_status.get(counted, 0) + 1
-        if status not in PENDING_STATUSES or not is_dv(row.product_type) or row.order_id is None:
+        order = pending_order(row, now, days)
+        if order is None:
             continue
         summary.pending_dv += 1
-        # A row does not say when a reissue was requested, or lacks its date: only the order itself can tell.
-        if status != "pending" or row.created is None:
-            summary.due += 1
-            yield Reminder(row.order_id)
-            continue
-        summary.oldest_days = max(summary.oldest_days, (now - row.created).days)
-        day = due_day(row.created, now, days)
-        if day is not None:
-            summary.due += 1
-            yield Reminder(row.order_id, row.created.astimezone(UTC).date(), day)
-        elif is_stuck(row.created, now, days):
-            summary.stuck += 1
-            if len(summary.stuck_orders) < MAX_STUCK_LISTED:
-                summary.stuck_orders.append(row.order_id)
+        summary.oldest_days = max(summary.oldest_days, order.age_days or 0)
+        match order.reminder:
+            case Reminder() as reminder:
+                summary.due += 1
+                yield reminder
+            case "stuck":
+                summary.stuck += 1
+                if len(summary.stuck_orders) < MAX_STUCK_LISTED:
+                    summary.stuck_orders.append(order.order_id)
+            case "none due":
+                pass

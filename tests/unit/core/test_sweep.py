@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dv_resend.core.orders import ListedOrder
+from dv_resend.core.pending import RESERVE_SECONDS
 from dv_resend.core.requests import Reminder, SweepRequest
-from dv_resend.core.sweep import MAX_STATUSES, MAX_STUCK_LISTED, RESERVE_SECONDS, Sweeper, SweepSummary
+from dv_resend.core.sweep import MAX_STATUSES, MAX_STUCK_LISTED, Sweeper, SweepSummary
 from dv_resend.errors import CertCentralUnavailable, ConfigurationError, QueueUnavailable, SendingPaused
 from unit.fakes import FakeCertCentral, FakeQueue, config
 
@@ -31,8 +32,9 @@ def row(
     product_type: str | None = DV,
     age: float | None = None,
     created: datetime | None = None,
+    name: str | None = None,
 ) -> ListedOrder:
-    return ListedOrder(order_id, status, product_type, created if age is None else ago(age))
+    return ListedOrder(order_id, status, product_type, created if age is None else ago(age), name)
 
 
 def due_rows(count: int) -> list[ListedOrder]:
