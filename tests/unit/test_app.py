@@ -582,6 +582,27 @@ def test_sweep_queues_due_orders_and_is_audited_and_counted(
 
 
 @pytest.mark.usefixtures("queue_url")
+def test_sweep_publishes_its_report(
+    invoke: Invoke, output: ReadOutput, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    sns = boto3.client("sns")
+    topic = sns.create_topic(Name="reports")["TopicArn"]
+    settings(REPORT_TOPIC_ARN=topic)
+    url = boto3.client("sqs").create_queue(QueueName="people")["QueueUrl"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint="arn:aws:sqs:eu-west-1:123456789012:people")
+
+    invoke(SWEEP, seconds=900)
+
+    (message,) = boto3.client("sqs").receive_message(QueueUrl=url)["Messages"]
+    report = json.loads(message["Body"])
+    assert report["Subject"] == f"1 order is stuck ({SERVICE})"
+    assert report["Message"].startswith(f"DV Resend, stack {SERVICE}, region eu-west-1\n")
+    assert f"- {SEED_IDS['old']} forgotten.example: pending for 45 days" in report["Message"]
+    assert output().audit["outcome"] == "swept"
+
+
+@pytest.mark.usefixtures("queue_url")
 def test_pending_orders_are_answered_and_audited(emulator: Emulator, invoke: Invoke, output: ReadOutput) -> None:
     answer = invoke({"action": "pending", "requested_by": "jane"}, seconds=900)
 
