@@ -191,6 +191,7 @@ def test_stuck_order_stays_so_unless_a_reminder_is_to_come(
 
 @PURE
 @given(MOMENTS, DAY_LISTS, STARTS, st.one_of(HOURLY, DAILY, DOUBLED, ONE_MISSED))
+@example(WAITING_SINCE, DAYS, 22 * HOUR, [2 * DAY] * 30)
 def test_stuck_order_is_new_to_the_first_sweep_that_finds_it(
     waiting_since: datetime, days: Sequence[int], start: timedelta, gaps: Sequence[timedelta]
 ) -> None:

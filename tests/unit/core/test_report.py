@@ -1,7 +1,7 @@
 """The report of a sweep: what it says of each stuck order, in which order, and how long it gets."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dv_resend.core.pending import PendingOrder
@@ -103,6 +103,7 @@ def test_stuck_orders_are_kept_up_to_a_limit() -> None:
 
 @PURE
 @given(st.text("aZ0-", min_size=1, max_size=128), st.booleans(), st.integers(1, 10**9))
+@example("x" * 128, True, 1)
 def test_report_stays_within_the_limits_of_sns(stack: str, fails: bool, found: int) -> None:
     """Publish: fewer than 100 characters in the subject, 256 KB in all. Whatever the names are, these are longest."""
     stuck = StuckOrders(found, newly=[order(10**15 - 1, 36500, name="\U0001f600" * 255)] * MAX_ORDERS)
