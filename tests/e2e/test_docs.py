@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from contract import pages
 
+from dev import pages
 from dev.local import run
 from dev.local.explain import explain
 from dev.local.stack import LocalStack
@@ -41,7 +41,7 @@ _STEP_SECONDS = tuple(f"  {seconds} s" for seconds in (12.4, 12.9, 13.0, 13.0, 1
 @pytest.fixture
 def fresh(stack: LocalStack, emulator: Emulator) -> None:
     """The emulator's first orders, with no resend of other tests remembered."""
-    emulator("PUT", "limits", None)
+    emulator("PUT", "limits", [])
     table = stack.client("dynamodb")
     for item in table.scan(TableName=stack.send_records_table)["Items"]:
         table.delete_item(TableName=stack.send_records_table, Key={"id": item["id"]})
