@@ -487,7 +487,7 @@ def test_sweep_queues_due_orders_and_is_audited_and_counted(
     }
 
 
-@pytest.mark.usefixtures("queue_url")
+@pytest.mark.usefixtures("emulator", "queue_url")
 def test_sweep_publishes_its_report(
     invoke: Invoke, output: ReadOutput, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
