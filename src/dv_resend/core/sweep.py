@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from dv_resend.core.report import Reporter
 
 MAX_STUCK_LISTED = 100
+# As in the list of pending orders: Lambda's response holds 6 MB (Lambda quotas).
+MAX_PLANNED = 5000
 # A dozen are known. What upstream makes up beyond that is counted as one, so that the summary stays small.
 MAX_STATUSES = 20
 OTHER_STATUSES = "other"
@@ -25,7 +27,8 @@ OTHER_STATUSES = "other"
 
 @dataclass
 class SweepSummary:
-    """What a sweep found and did, added up page by page. ``plan`` is the list of reminders of a dry run.
+    """What a sweep found and did, added up page by page. ``plan`` is the list of reminders of a dry run, each
+    with the order's name; ``due`` counts those beyond the first `MAX_PLANNED`, too.
 
     Example:
         >>> SweepSummary(listed=3, pending_dv=2).to_json()["listed"]
@@ -96,11 +99,12 @@ class Sweeper:
         now = datetime.fromtimestamp(self._clock(), UTC)
         offset = request.offset
         for page in pending_pages(self._certcentral, offset, deadline):
-            reminders = list(_due_reminders(page, summary, stuck, now, self._settings.reminder_days))
+            due = list(_due_reminders(page, summary, stuck, now, self._settings.reminder_days))
             if summary.plan is not None:
-                summary.plan += [reminder.to_json() for reminder in reminders]
+                left = MAX_PLANNED - len(summary.plan)
+                summary.plan += [reminder.to_json() | {"name": name} for reminder, name in due[:left]]
             else:
-                summary.enqueued += self._queue.send(reminders, now.date())
+                summary.enqueued += self._queue.send([reminder for reminder, _name in due], now.date())
             offset += len(page)
             if self._clock() > deadline - RESERVE_SECONDS:
                 # A dry run must not be resumed as a sweep that queues.
@@ -126,8 +130,8 @@ class Sweeper:
 
 def _due_reminders(
     page: "list[ListedOrder]", summary: SweepSummary, stuck: StuckOrders, now: datetime, days: Sequence[int]
-) -> Iterator[Reminder]:
-    """Count the orders of a page, and yield a reminder for each order that one is, or may be, due for."""
+) -> Iterator[tuple[Reminder, str]]:
+    """Count the orders of a page; yield a reminder, and the name, of each order that one is, or may be, due for."""
     for row in page:
         summary.listed += 1
         status = (row.status or "unknown").casefold()
@@ -141,7 +145,7 @@ def _due_reminders(
         match order.reminder:
             case Reminder() as reminder:
                 summary.due += 1
-                yield reminder
+                yield reminder, order.name
             case "stuck":
                 stuck.add(order)
                 summary.stuck += 1
