@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("order_id", "domain", "email", "email_domain", "locale")
 _MAX_RECIPIENTS = 250
+_MAX_PROBLEM = 300
 
 
 @dataclass(frozen=True)
@@ -122,13 +123,17 @@ def _row(path: "Path", number: int, cells: dict[str, str]) -> _Row:
         check("domain", domain, is_domain(domain), "a domain name such as example.com")
         check("email", email, is_address(email), "an email address such as admin@example.com")
         check("email_domain", email_domain, not email_domain or is_domain(email_domain), "a domain name")
-    try:
-        column, order_id = "order_id", ORDER_ID.convert(cells.get("order_id", ""), None, None)
-        column, locale = "locale", LOCALE.convert(cells["locale"], None, None) if cells.get("locale") else None
-    except click.BadParameter as error:
-        _refuse(path, f"row {number}, column {column}: {error.message}")
+    order_id = _converted(path, number, "order_id", ORDER_ID, cells.get("order_id", ""))
+    locale = _converted(path, number, "locale", LOCALE, cells["locale"]) if cells.get("locale") else None
     recipient = Recipient(domain, email, email_domain or None) if domain else None
     return _Row(number, order_id, recipient, locale)
+
+
+def _converted[T](path: "Path", number: int, column: str, kind: click.ParamType[T], value: str) -> T:
+    try:
+        return kind.convert(value, None, None)
+    except click.BadParameter as error:
+        _refuse(path, f"row {number}, column {column}: {error.message}")
 
 
 def _request(path: "Path", rows: Sequence[_Row]) -> BulkRequest:
@@ -154,4 +159,5 @@ def _text(recipient: Recipient) -> str:
 
 
 def _refuse(path: "Path", problem: str) -> NoReturn:
-    raise Failure("UsageError", f"{path.name}: {problem}", ExitCode.USAGE) from None
+    shown = problem if len(problem) <= _MAX_PROBLEM else f"{problem[:_MAX_PROBLEM]}…"  # it may quote a cell
+    raise Failure("UsageError", f"{path.name}: {shown}", ExitCode.USAGE) from None

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -44,6 +44,7 @@ class Result:
     exit_code: int
     at: str
     unresolved_since: str = ""
+    stack: str = ""
     message: str = ""
 
     @property
@@ -64,11 +65,12 @@ class Results:
     """The last result of each request, by `BulkRequest.key`; in memory only, as a dry run needs it.
 
     Example:
-        ``Results(read_results(path)).write(result)``
+        ``Results(stack.name, read_results(path, stack.name)).write(result)``
     """
 
-    def __init__(self, known: Iterable[Result] = ()) -> None:
-        """Start with what is known."""
+    def __init__(self, stack: str, known: Iterable[Result] = ()) -> None:
+        """Start with what is known about requests to a stack."""
+        self._stack = stack
         self.by_key = {result.key: result for result in known}
 
     def of(self, key: Key) -> Result | None:
@@ -77,19 +79,19 @@ class Results:
 
     def write(self, result: Result) -> None:
         """Keep a result."""
-        self.by_key[_cells(result.key)] = result
+        self.by_key[_cells(result.key)] = replace(result, stack=self._stack)
 
 
 class ResultsFile(Results):
     """The results in a file that is open and locked (`open_results`).
 
     Example:
-        ``with open_results(path) as results: results.write(result)``
+        ``with open_results(path, stack.name) as results: results.write(result)``
     """
 
-    def __init__(self, path: Path, descriptor: int, known: Iterable[Result]) -> None:
+    def __init__(self, path: Path, descriptor: int, stack: str, known: Iterable[Result]) -> None:
         """Keep an open file, at whose end lines are appended."""
-        super().__init__(known)
+        super().__init__(stack, known)
         self._path = path
         self._descriptor = descriptor
         self._has_grown = False
@@ -98,17 +100,19 @@ class ResultsFile(Results):
         """Append a line; raise `Failure` unless it is on the disk."""
         self._has_grown = True
         with _usable(self._path):
-            _append(self._descriptor, _line(astuple(result)))
+            _append(self._descriptor, _line(astuple(replace(result, stack=self._stack))))
         super().write(result)
 
     def compact(self, keys: Iterable[Key]) -> None:
         """Replace the journal by one line for each request, those of `keys` first. If that fails, the journal stays."""
         if not self._has_grown:
             return
-        order = dict.fromkeys([*map(_cells, keys), *self.by_key])
-        lines = [HEADER, *(astuple(self.by_key[key]) for key in order if key in self.by_key)]
         draft = self._path.with_name(self._path.name + ".tmp")
         with suppress(OSError):
+            # What is on the disk counts, in case an error or Ctrl-C came while a line was written.
+            written = {result.key: result for result in _parse(self._path, self._path.read_bytes())[0]}
+            order = dict.fromkeys([*map(_cells, keys), *written])
+            lines = [HEADER, *(astuple(written[key]) for key in order if key in written)]
             try:
                 with draft.open("wb") as file:
                     file.write(b"".join(map(_line, lines)))
@@ -127,7 +131,7 @@ def results_path(file: Path) -> Path:
 
 
 @contextmanager
-def open_results(path: Path) -> Iterator[ResultsFile]:
+def open_results(path: Path, stack: str) -> Iterator[ResultsFile]:
     """Open the results, or begin them; nobody else can until the block ends. Raise `Failure` if they are unusable."""
     with _usable(path):
         descriptor = _open_locked(path)
@@ -135,6 +139,7 @@ def open_results(path: Path) -> Iterator[ResultsFile]:
         with _usable(path):
             content = path.read_bytes()
             known, good = _parse(path, content)
+            _check_stack(path, known, stack)
             if good < len(content):
                 os.ftruncate(descriptor, good)
             if not good:
@@ -142,15 +147,17 @@ def open_results(path: Path) -> Iterator[ResultsFile]:
                 _sync_folder(path)
             elif content[good - 1 : good] != b"\n":
                 _append(descriptor, b"\n")
-        yield ResultsFile(path, descriptor, known)
+        yield ResultsFile(path, descriptor, stack, known)
     finally:
         os.close(descriptor)
 
 
-def read_results(path: Path) -> list[Result]:
+def read_results(path: Path, stack: str) -> list[Result]:
     """Read the results, if there are any, without locking or changing them."""
     with _usable(path):
-        return _parse(path, path.read_bytes() if path.exists() else b"")[0]
+        known, _ = _parse(path, path.read_bytes() if path.exists() else b"")
+    _check_stack(path, known, stack)
+    return known
 
 
 def utc(seconds: float) -> str:
@@ -236,24 +243,21 @@ def _parse(path: Path, content: bytes) -> tuple[list[Result], int]:
     return results, good
 
 
+def _check_stack(path: Path, known: Iterable[Result], stack: str) -> None:
+    """Refuse results of another stack: what a trial has sent would count as sent."""
+    if others := {result.stack for result in known} - {stack}:
+        message = f"{path.name} has results of the stack {min(others)}, not of {stack}."
+        raise Failure("ResultsUnusable", message, ExitCode.ACCOUNT, "Move it away to begin anew, or name its stack.")
+
+
 def _result(line: bytes) -> Result:
     csv.field_size_limit(2**30)  # an order may have 250 recipients
-    ((order_id, recipients, locale, outcome, exit_code, at, unresolved_since, message),) = csv.reader(
-        [line.decode().rstrip("\r\n")], strict=True
-    )
+    (cells,) = csv.reader([line.decode().rstrip("\r\n")], strict=True)
+    order_id, recipients, locale, outcome, exit_code, at, unresolved_since, stack, message = cells
     for moment in (at, unresolved_since):
         if moment:
             seconds_of(moment)
-    return Result(
-        int(order_id),
-        recipients,
-        locale,
-        outcome,
-        int(exit_code),
-        at,
-        unresolved_since=unresolved_since,
-        message=message,
-    )
+    return Result(int(order_id), recipients, locale, outcome, int(exit_code), at, unresolved_since, stack, message)
 
 
 def _line(cells: Iterable[object]) -> bytes:

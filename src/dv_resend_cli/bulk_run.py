@@ -193,7 +193,7 @@ class BulkRun:
         unresolved_since: str = "",
     ) -> None:
         at = utc(self._clock.time())
-        result = Result(*request.key, outcome, int(exit_code), at, unresolved_since, message)
+        result = Result(*request.key, outcome, int(exit_code), at, unresolved_since, message=message)
         self._results.write(result)
 
 

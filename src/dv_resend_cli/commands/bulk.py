@@ -51,10 +51,11 @@ def command(app: App, file: Path, *, dry_run: bool, orders_per_second: float) ->
     """
     requests = read_requests(file)
     path = results_path(file)
-    _ = app.stack, app.functions.caller  # what is wrong with them shows before the first order
+    stack = app.stack.name
+    _ = app.functions.caller  # what is wrong with the credentials shows before the first order
     if dry_run:
-        return _run(app, requests, Results(read_results(path)), None, orders_per_second)
-    with open_results(path) as results:
+        return _run(app, requests, Results(stack, read_results(path, stack)), None, orders_per_second)
+    with open_results(path, stack) as results:
         return _run(app, requests, results, path, orders_per_second)
 
 
