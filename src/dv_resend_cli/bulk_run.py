@@ -43,7 +43,11 @@ _STOPPED = {"SendingPaused", "SendingStopped"}
 
 
 class Clock(Protocol):
-    """What is needed of the module `time`; tests have a stand-in."""
+    """What is needed of the module `time`; tests have a stand-in.
+
+    Example:
+        ``clock: Clock = time``
+    """
 
     def time(self) -> float:
         """Return seconds since the epoch."""

@@ -168,7 +168,7 @@ def test_json_is_one_document_with_the_error(aws: FakeAws, bulk: Any, results: P
     ]
     assert report.pop("error")["name"] == "ApiKeyRejected"
     counted = {"sent": 1, "ApiKeyRejected": 1, "not called": 1}
-    assert report == {"outcomes": counted, "left": 2, "results": str(results)}
+    assert report == {"outcomes": counted, "left": 2, "dry_run": False, "results": str(results)}
     assert result.stderr == ""
 
 

@@ -90,6 +90,7 @@ def _run(
         "orders": [asdict(result) for result in known if result],
         "outcomes": _outcomes(known),
         "left": sum(result is None or result.is_left for result in known),
+        "dry_run": path is None,
         "results": None if path is None else str(path),
     }
     app.output.show(report | ({"error": failure.to_json()} if failure else {}), _write)
@@ -105,9 +106,8 @@ def _outcomes(known: Sequence[Result | None]) -> dict[str, int]:
 
 
 def _write(report: Mapping[str, Any], out: Output) -> None:
-    is_dry_run = report["results"] is None
     orders = report["orders"]
-    if is_dry_run:
+    if report["dry_run"]:
         rows = [
             [order["order_id"], order["recipients"], order["outcome"], order["message"] or None] for order in orders
         ]
@@ -122,7 +122,7 @@ def _write(report: Mapping[str, Any], out: Output) -> None:
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in report["outcomes"].items())
     total = sum(report["outcomes"].values())
     out.line(f"{counted(total, 'order')}: {outcomes}", style="bold")
-    if is_dry_run:
+    if report["dry_run"]:
         out.line("This was a dry run: nobody was mailed.")
         return
     out.line(f"Results: {report['results']}")
