@@ -77,7 +77,7 @@ bench-sweep: tools ## the sweep's request rate and memory, compared with their t
 	@$(LOCAL) dev.bench.sweep
 
 .PHONY: soak
-soak: tools ## ten minutes of mixed calls and faults, then a comparison of outbox and audit log (SECONDS=60 SEED=1)
+soak: tools ## ten minutes of mixed calls and faults, as much of a bulk, then outbox against audit log (SECONDS=60 SEED=1)
 	@$(LOCAL) dev.soak
 
 .PHONY: model

@@ -1,8 +1,9 @@
 """`make soak`: the deployed stack under mixed calls and random faults, then a comparison of log and outbox.
 
 `SECONDS` (600) is how long the calls go on. `SEED` (random, and printed) decides what is called and which faults occur.
-Meanwhile two hundred callers call at once, the key is rotated, and CertCentral is restarted. The exit code is 1 if log
-and outbox disagree.
+Meanwhile two hundred callers call at once, the key is rotated, and CertCentral is restarted. For as long again,
+`dv-resend bulk` resends up to 500 other orders, one a second, within DigiCert's request limits. The exit code is 1 if
+log and outbox disagree.
 """
 
 import json
@@ -21,6 +22,7 @@ from dev.local.processes import exit_code
 from dev.local.stack import LocalStack, generate_key, local_stack
 from dev.local.steps import Steps
 from dev.soak import upstream
+from dev.soak.bulk import MAX_ORDERS, run_bulk
 from dev.soak.callers import Callers, Orders
 from dev.soak.reconcile import UNKNOWN, Reconciliation, reconcile
 
@@ -73,6 +75,7 @@ class Soak:
         )
         self._orders = Orders(emulator, of_orders)
         self._callers = Callers(stack, self._orders, of_callers)
+        self._differences: list[str] = []
         self._over = threading.Event()
         self._logs, self._sqs, self._states = (stack.client(name) for name in ("logs", "sqs", "stepfunctions"))
 
@@ -91,6 +94,7 @@ class Soak:
             self._emulator.clear_faults()
             time.sleep(max(0.0, started + self._seconds - time.monotonic()))
         self._settle()
+        self._bulk()
         return self._compare()
 
     @contextmanager
@@ -145,6 +149,13 @@ class Soak:
         self._emulator.restart(upstream.SECONDS_AWAY)
         self._steps.step("CertCentral was restarted")
 
+    def _bulk(self) -> None:
+        order_ids = [self._orders.new() for _ in range(max(1, min(MAX_ORDERS, int(self._seconds))))]
+        self._steps.step(f"dv-resend bulk with {len(order_ids)} orders, which is killed in the middle and run again")
+        told, self._differences = run_bulk(self._stack, self._emulator, order_ids)
+        self._callers.told += told
+        self._callers.asked["bulk"] += len(order_ids)
+
     def _settle(self) -> None:
         """Wait until nothing is running any more: queue, executions, and Lambda's retries."""
         self._steps.step("no more calls")
@@ -191,7 +202,7 @@ class Soak:
 
     def _compare(self) -> int:
         result = reconcile(self._lines(), upstream.mailings(self._emulator), self._callers.told)
-        result.differences += self._leaks()
+        result.differences += self._differences + self._leaks()
         self._show(result)
         return 1 if result.differences else 0
 

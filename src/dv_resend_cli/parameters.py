@@ -1,12 +1,15 @@
 """Arguments and options of several commands, checked before anything is called."""
 
 import re
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import click
 
 _DOMAIN = re.compile(r"[^\s@:=.]+(\.[^\s@:=.]+)+\.?")
+_LOCAL_PART = re.compile(r"[^\s@]+")
 _LOCALE = re.compile(r"[A-Za-z]{2}([_-][A-Za-z]{2})?")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class Recipient(NamedTuple):
@@ -24,6 +27,17 @@ class Recipient(NamedTuple):
     def to_json(self) -> dict[str, str]:
         """Return an entry of ``domain_approval_emails``."""
         return {name: value for name, value in self._asdict().items() if value is not None}
+
+
+def is_domain(text: str) -> bool:
+    """Whether a text looks like a domain name."""
+    return text.isprintable() and _DOMAIN.fullmatch(text) is not None
+
+
+def is_address(text: str) -> bool:
+    """Whether a text looks like an email address."""
+    local, _, host = text.rpartition("@")
+    return local.isprintable() and _LOCAL_PART.fullmatch(local) is not None and is_domain(host)
 
 
 class _OrderId(click.ParamType[int]):
@@ -46,11 +60,22 @@ class _Recipient(click.ParamType[Recipient]):
             return value
         domain, _, rest = str(value).partition("=")
         email, colon, email_domain = rest.partition(":")
-        local, _, host = email.rpartition("@")
-        if not local or not all(map(_DOMAIN.fullmatch, [domain, host, *([email_domain] if colon else [])])):
+        if not is_address(email) or not all(map(is_domain, [domain, *([email_domain] if colon else [])])):
             message = f"{value!r} must be DOMAIN=ADDRESS, such as example.com=admin@example.com, or"
             self.fail(f"{message} DOMAIN=ADDRESS:EMAIL_DOMAIN if the address is at a parent of the domain.", param, ctx)
         return Recipient(domain, email, email_domain or None)
+
+
+class _Period(click.ParamType[timedelta]):
+    name = "period"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        found = re.fullmatch(r"([1-9][0-9]{0,3})([mhd])", str(value))
+        if not found:
+            self.fail(f"{value!r} is not a number of minutes, hours or days such as 90m, 12h or 30d.", param, ctx)
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 class _Locale(click.ParamType[str]):
@@ -65,4 +90,5 @@ class _Locale(click.ParamType[str]):
 ORDER_ID = _OrderId()
 RECIPIENT = _Recipient()
 LOCALE = _Locale()
+PERIOD = _Period()
 order_id_argument = click.argument("order_id", type=ORDER_ID, metavar="ORDER_ID")

@@ -47,8 +47,12 @@ def mailed(recipients: str | list[str]) -> str:
 def write_skipped(skipped: list[dict[str, str]], out: Output) -> None:
     """Write who was left out and why; nothing if nobody was."""
     for entry in skipped:
-        reason = _REASONS.get(entry["reason"], entry["reason"])
-        out.line(f"Skipped: {entry['email']} about {entry['domain']}: {reason}", style="yellow")
+        out.line(skipped_text(entry), style="yellow")
+
+
+def skipped_text(entry: Mapping[str, str]) -> str:
+    """Say who was left out and why."""
+    return f"Skipped: {entry['email']} about {entry['domain']}: {_REASONS.get(entry['reason'], entry['reason'])}"
 
 
 def _write_name(name: Mapping[str, Any], out: Output) -> None:

@@ -170,7 +170,7 @@ def is_target(name: str) -> bool:
 
 
 def is_client(block: Block) -> bool:
-    if (block.page, block.section) not in CLIENTS:
+    if (block.page, block.section) not in CLIENTS or block.is_written:
         return False
     return block.language != "sh" or pages.commands(block)[0][0] == "curl"
 

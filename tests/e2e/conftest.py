@@ -152,22 +152,30 @@ def own_process(stack: LocalStack) -> OwnProcess:
     return OwnProcess(stack)
 
 
+def start_command(stack: LocalStack, *arguments: object, **environment: str) -> subprocess.Popen[str]:
+    """Start the command `dv-resend` as a process, pointed at the stack as `make up` says. `environment` is added."""
+    base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "AWS_CONFIG_FILE": os.devnull}
+    return subprocess.Popen(
+        [sys.executable, "-m", "dv_resend_cli", *map(str, arguments)],
+        env=base | stack.command_environment() | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 @pytest.fixture
 def dv_resend(stack: LocalStack) -> Command:
-    """Run the command `dv-resend` as a process, pointed at the stack as `make up` says. `environment` is added."""
+    """Run the command `dv-resend` to its end (`start_command`)."""
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "AWS_CONFIG_FILE": os.devnull}
-        ran = subprocess.run(
-            [sys.executable, "-m", "dv_resend_cli", *map(str, arguments)],
-            env=base | stack.command_environment() | environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert CANARY not in ran.stdout + ran.stderr
-        return ran
+        with start_command(stack, *arguments, **environment) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=300)
+            finally:
+                process.kill()
+        assert CANARY not in stdout + stderr
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     return run
 

@@ -78,6 +78,21 @@ def test_status_is_that_of_the_order(dv_resend: Command, order_id: int, sole_nam
     assert lines[-1] == [sole_name, "pending"]
 
 
+def test_history_tells_who_was_mailed_by_whom(dv_resend: Command, order_id: int, sole_name: str) -> None:
+    recipient = f"{sole_name}=admin@{sole_name}"
+    for _ in range(2):
+        dv_resend("resend", order_id, "--to", recipient)
+
+    ran, text = dv_resend("history", order_id, "--since", "1h", "--json"), dv_resend("history", order_id).stdout
+
+    first, second = json.loads(ran.stdout)["entries"]
+    assert (first["outcome"], first["recipients"], first["event_source"]) == ("sent", [f"admin@{sole_name}"], "direct")
+    assert first["caller"] == "arn:aws:iam::123456789012:root"
+    assert second["outcome"] == "duplicate"
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert [line.split()[1] for line in text.splitlines()] == ["OUTCOME", "sent", "duplicate"]
+
+
 @pytest.mark.parametrize(
     ("environment", "name", "code"),
     [

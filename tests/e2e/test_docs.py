@@ -106,6 +106,17 @@ def test_command_page_shows_what_explain_prints(dv_resend: Command) -> None:
     is_documented("docs/command.md", "One order", "".join(f"{line}\n" for line in lines))
 
 
+@pytest.mark.usefixtures("fresh")
+def test_readme_shows_what_bulk_prints(dv_resend: Command, tmp_path: Path) -> None:
+    file = tmp_path / "orders.csv"
+    file.write_text("order_id\n123456789\n100000013\n100000003\n")
+
+    printed = dv_resend("bulk", file, "--orders-per-second", 10).stdout.replace(f"{tmp_path}/", "")
+
+    lines = [part for line in printed.splitlines() for part in wrapped(line, " " * 4)]
+    is_documented("README.md", "Call it", "".join(f"{line}\n" for line in lines))
+
+
 def is_documented(page: str, section: str, text: str) -> None:
     """Compare a text with the block of a section that `make docs` writes; write it there if this is that."""
     if os.environ.get("WRITE_DOCS") == "1":

@@ -1,0 +1,72 @@
+"""`dv-resend history`."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from dv_resend_cli.app import App
+from dv_resend_cli.audit_log import SENDING, history, read_lines
+from dv_resend_cli.options import subcommand
+from dv_resend_cli.output import Output
+from dv_resend_cli.parameters import PERIOD, order_id_argument
+from dv_resend_cli.plan import mailed
+
+
+@subcommand
+@order_id_argument
+@click.option("--since", type=PERIOD, default="30d", show_default=True, help="How far back, such as 90m, 12h or 30d.")
+def command(app: App, order_id: int, since: timedelta) -> None:
+    """Show who was mailed about ORDER_ID, when, and by whom, from the logs of both functions.
+
+    Addresses are masked, as in the logs. The outcome `sent` is an email. OutcomeUnknown may be one, and so may
+    `sending`: that call was killed while it was sending, or it still runs. Lines reach the logs within a minute.
+
+    \b
+    Examples:
+      dv-resend history 123456789
+      dv-resend history 123456789 --since 12h
+    """
+    start = datetime.now(UTC) - since
+    log_groups = (app.stack.log_group_name, app.stack.sweep_log_group_name)
+    with app.output.waiting(f"Searching the logs for order {order_id}"):
+        entries = history(read_lines(app.session, log_groups, order_id, start))
+    answer = {"order_id": order_id, "since": start.strftime("%Y-%m-%dT%H:%M:%SZ"), "entries": entries}
+    app.output.show(answer, _write)
+
+
+def _write(answer: Mapping[str, Any], out: Output) -> None:
+    entries = answer["entries"]
+    if not entries:
+        out.line(f"The logs have nothing about order {answer['order_id']} since {answer['since']}.")
+        return
+    out.table(
+        ["TIME", "OUTCOME", "RECIPIENTS", "SOURCE", "CALLER"],
+        [
+            [entry["at"], _outcome(entry), _recipients(entry), entry.get("event_source"), _caller(entry)]
+            for entry in entries
+        ],
+    )
+    if any(entry["outcome"] == SENDING for entry in entries):
+        out.line("sending: no outcome was logged. The call was killed or still runs, so its email may have been sent.")
+
+
+def _outcome(entry: Mapping[str, Any]) -> str:
+    facts = [
+        "forced" if entry.get("force") else "",
+        f"reminder of day {entry['reminder_day']}" if "reminder_day" in entry else "",
+        entry.get("code") or "",
+    ]
+    told = ", ".join(filter(None, facts))
+    return f"{entry['outcome']} ({told})" if told else str(entry["outcome"])
+
+
+def _recipients(entry: Mapping[str, Any]) -> str | None:
+    skipped = f"; skipped: {', '.join(entry['skipped'])}" if entry.get("skipped") else ""
+    return mailed(entry["recipients"]) + skipped if "recipients" in entry else None
+
+
+def _caller(entry: Mapping[str, Any]) -> str | None:
+    caller, requested_by = entry.get("caller"), entry.get("requested_by")
+    return f"{caller}, for {requested_by}" if caller and requested_by not in (None, caller) else caller or requested_by

@@ -1,0 +1,136 @@
+"""`history`: the audit lines of an order, and calls that were killed while they were sending."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cli.conftest import FakeAws, Run, refused
+
+
+def line(second: int, outcome: str | None, *, call: str = "call-1", took: float = 1, **fields: Any) -> dict[str, Any]:
+    """Build a line of a function's log, at a second of 10:00; without an outcome, of the moment before sending."""
+    return {
+        "level": "INFO",
+        "message": "audit" if outcome else "sending",
+        "timestamp": f"2026-11-23 10:00:{second:02},500+0000",
+        "outcome": outcome or "sending",
+        "event_source": "direct",
+        "order_id": 7,
+        "duration_ms": round(took * 1000),
+        "function_request_id": call,
+        **fields,
+    }
+
+
+def logs(aws: FakeAws, *lines: Any, sweep: tuple[Any, ...] = ()) -> None:
+    """Let the logs hold these lines, each on a page of its own."""
+    groups = {"/resend": list(lines), "/sweep": list(sweep)}
+
+    def search(**arguments: Any) -> Any:
+        found, page = groups[arguments["logGroupName"]], int(arguments.get("nextToken", 0))
+        texts = [each if isinstance(each, str) else json.dumps(each) for each in found[page : page + 1]]
+        more = {"nextToken": str(page + 1)} if page + 1 < len(found) else {}
+        return {"events": [{"message": text} for text in texts]} | more
+
+    aws.answer("logs", "filter_log_events", search)
+
+
+def entries(run: Run) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(run("history", 7, "--json").stdout)["entries"]
+    return found
+
+
+def test_history_is_a_table_of_both_logs_by_time(aws: FakeAws, run: Run) -> None:
+    sent = line(3, "sent", recipients=["s***@a.test"], caller="arn:user", requested_by="arn:user", force=True)
+    sent |= {"skipped": ["w***@a.test: validated"]}
+    refused = line(9, "OrderNotEligible", code="order_not_eligible|not_pending", recipients="default", caller="event-1")
+    reminder = line(5, "sent", event_source="queue", recipients="default", reminder_day=3)
+    logs(aws, refused | {"requested_by": "portal"}, sent, sweep=(reminder,))
+
+    rows = [re.split(" {2,}", row) for row in run("history", 7).stdout.splitlines()]
+
+    default = "DigiCert's default recipients"
+    assert rows == [
+        ["TIME", "OUTCOME", "RECIPIENTS", "SOURCE", "CALLER"],
+        ["2026-11-23T10:00:03Z", "sent (forced)", "s***@a.test; skipped: w***@a.test: validated", "direct", "arn:user"],
+        ["2026-11-23T10:00:05Z", "sent (reminder of day 3)", default, "queue", "-"],
+        [
+            *("2026-11-23T10:00:09Z", "OrderNotEligible (order_not_eligible|not_pending)", default, "direct"),
+            "event-1, for portal",
+        ],
+    ]
+
+
+def test_lines_about_other_things_are_left_out(aws: FakeAws, run: Run) -> None:
+    swept = line(1, "swept", stuck_orders=[7]) | {"order_id": None}
+    bug = line(2, None) | {"message": "internal error"}
+    logs(aws, swept, bug, line(3, "sent", order_id=77), "START RequestId: 7", "[7]", line(4, "status"))
+
+    assert [entry["outcome"] for entry in entries(run)] == ["status"]
+
+
+def test_search_names_the_order_and_the_period(aws: FakeAws, run: Run) -> None:
+    logs(aws)
+    before = datetime.now(UTC) - timedelta(hours=12)
+
+    result = run("history", 7, "--since", "12h")
+
+    (first, second) = [arguments for service, _, arguments in aws.calls if service == "logs"]
+    assert (first["filterPattern"], first["logGroupName"], second["logGroupName"]) == ('"7"', "/resend", "/sweep")
+    assert 0 <= first["startTime"] - int(before.timestamp() * 1000) < 60_000
+    assert result.stdout.startswith("The logs have nothing about order 7 since 20")
+    assert result.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "outcomes"),
+    [
+        ([line(2, None), line(3, "sent")], ["sent"]),
+        ([line(2, None), line(3, "RateLimited")], ["RateLimited"]),
+        ([line(2, None)], ["sending"]),
+        ([line(2, None), line(3, "sent", call="call-2")], ["sending", "sent"]),
+        # Lambda delivers an event again with the same id.
+        ([line(2, None), line(32, "ResendInProgress")], ["sending", "ResendInProgress"]),
+        ([line(2, None), line(31, None), line(32, "sent", took=2)], ["sending", "sent"]),
+        ([line(2, "RateLimited"), line(31, None), line(32, "sent", took=2)], ["RateLimited", "sent"]),
+        # A reminder's unknown outcome is reported, and then fails.
+        ([line(2, None), line(3, "OutcomeUnknown", took=2), line(3, "OutcomeUnknown", took=2)], ["OutcomeUnknown"] * 2),
+        # Both times are rounded.
+        ([line(2, None), line(3, "sent", took=0.996)], ["sent"]),
+    ],
+    ids=[
+        *("sent", "refused", "killed", "another call", "killed and in progress", "killed and sent"),
+        *("repeated", "reported", "rounded"),
+    ],
+)
+def test_call_killed_while_sending_is_told(
+    aws: FakeAws, run: Run, lines: list[dict[str, Any]], outcomes: list[str]
+) -> None:
+    logs(aws, *lines[::-1])
+
+    assert [entry["outcome"] for entry in entries(run)] == outcomes
+    assert ("may have been sent" in run("history", 7).stdout) == ("sending" in outcomes)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "name"),
+    [(refused("AccessDeniedException"), "AccessDenied"), (refused("ResourceNotFoundException"), "AwsError")],
+)
+def test_log_that_cannot_be_read_is_one_line(aws: FakeAws, run: Run, refusal: Exception, name: str) -> None:
+    aws.answer("logs", "filter_log_events", refusal)
+
+    result = run("history", 7)
+
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (6, "", 1)
+    assert result.stderr.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("since", ["30", "0d", "-1d", "1w", "12345h", "1.5h"])
+def test_wrong_period_is_a_usage_error(aws: FakeAws, run: Run, since: str) -> None:
+    result = run("history", 7, "--since", since)
+
+    assert (result.exit_code, aws.calls) == (2, [])
+    assert "--since" in result.stderr
