@@ -17,6 +17,7 @@ from conftest import CANARY
 
 from dev.local.stack import LocalStack, local_stack
 from dev.local.template import ROOT
+from e2e.users import CALLERS_COMMANDS, Users, create_users
 
 type Put = Callable[..., requests.Response]
 type Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -156,15 +157,28 @@ def own_process(stack: LocalStack) -> OwnProcess:
     return OwnProcess(stack)
 
 
-@pytest.fixture
-def dv_resend(stack: LocalStack) -> Command:
-    """Run the command `dv-resend` as a process, pointed at the stack as `make up` says. `environment` is added."""
+@pytest.fixture(scope="session")
+def users(stack: LocalStack) -> Users:
+    """The credentials of the users `caller` and `operator`, who may do what docs/operations.md says."""
+    return create_users(stack)
 
-    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+
+@pytest.fixture
+def dv_resend(stack: LocalStack, users: Users) -> Command:
+    """Run the command `dv-resend` as a process, pointed at the stack as `make up` says. `environment` is added.
+
+    The user is the one of docs/operations.md who may do the least that the command needs.
+    """
+
+    def run(
+        *arguments: object, user: str | None = None, stdin: str = "", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        user = user or ("caller" if CALLERS_COMMANDS & {*arguments} else "operator")
         base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "AWS_CONFIG_FILE": os.devnull}
         ran = subprocess.run(
             [sys.executable, "-m", "dv_resend_cli", *map(str, arguments)],
-            env=base | stack.command_environment() | environment,
+            env=base | stack.command_environment() | users[user] | environment,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=120,
