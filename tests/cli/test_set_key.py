@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import click
 import pytest
@@ -51,13 +52,13 @@ def test_accepted_key_is_stored(
 
 
 def test_key_is_asked_for_on_a_terminal(aws: FakeAws, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
     monkeypatch.setattr("dv_resend_cli.commands.set_key._is_terminal", lambda: True)
-    monkeypatch.setattr(click, "prompt", lambda text, **options: asked.append((text, options)) or CANARY)
+    prompt = Mock(return_value=CANARY)
+    monkeypatch.setattr(click, "prompt", prompt)
 
     run("set-key")
 
-    assert asked == [("CertCentral API key", {"hide_input": True, "err": True})]
+    prompt.assert_called_once_with("CertCentral API key", hide_input=True, err=True)
     assert stored(aws)[0]["SecretString"] == CANARY
 
 
