@@ -32,9 +32,10 @@ _NOT_WANTED = {
     "order_not_eligible|not_pending": "The order is no longer pending.",
     "order_not_eligible|already_validated": "Its names are validated.",
 }
-# CertCentral's window is three minutes long.
-_WAITS_FOR_LIMIT = 3
-_WAIT_SECONDS = 65
+# An event makes five calls to CertCentral, which allows each key 5.5 a second.
+_SECONDS_PER_EVENT = 1
+# CertCentral counts the calls of five seconds, and of three minutes.
+_WAITS_FOR_LIMIT = (10, 60, 120)
 _ASK = (
     "Ask the recipients whether the email arrived. If not, --force sends it again; if it did, --drop deletes the event."
 )
@@ -91,6 +92,7 @@ class Redriver:
         self._drop = drop
         self._note = note
         self._swept: set[str] = set()
+        self._next_turn = 0.0
 
     def redrive(self, event: FailedEvent) -> Redriven:
         """Send the emails of one event if they are still wanted."""
@@ -110,6 +112,7 @@ class Redriver:
                 return Redriven("not wanted", "It asked a question and sends nothing.")
             case "sweep":
                 return self._sweep(event)
+        self._wait_for_turn()
         force_id = self._force_id(event)
         plan = self._invoke(event, force_id, dry_run=True)
         if plan["would_be"] == "OutcomeUnknown" and self._force and not force_id:
@@ -164,15 +167,20 @@ class Redriver:
 
     def _patiently(self, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Call again after CertCentral's request limit, for three minutes. Nothing was sent then."""
-        for _ in range(_WAITS_FOR_LIMIT):
+        for seconds in _WAITS_FOR_LIMIT:
             try:
                 return call()
             except Failure as failure:
                 if failure.name != "RateLimited":
                     raise
-            self._note("CertCentral's request limit is reached. Waiting a minute.")
-            time.sleep(_WAIT_SECONDS)
+            self._note(f"CertCentral's request limit is reached. Waiting {seconds} seconds.")
+            time.sleep(seconds)
         return call()
+
+    def _wait_for_turn(self) -> None:
+        """Leave some of CertCentral's request limit to others."""
+        time.sleep(max(0.0, self._next_turn - time.monotonic()))
+        self._next_turn = time.monotonic() + _SECONDS_PER_EVENT
 
 
 def _not_sent(plan: Mapping[str, Any], *, is_forced: bool) -> Redriven:

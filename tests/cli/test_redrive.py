@@ -90,7 +90,15 @@ class World:
 
 
 @pytest.fixture
-def world(aws: FakeAws) -> World:
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that the command waited, without waiting."""
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    return waits
+
+
+@pytest.fixture
+def world(aws: FakeAws, waits: list[float]) -> World:  # noqa: ARG001
     return World(aws)
 
 
@@ -385,17 +393,22 @@ def test_denied_look_at_the_audit_trail_ends_the_run(world: World, run: Run) -> 
 
 
 @pytest.mark.parametrize("option", [[], ["--force"]])
-def test_request_limit_is_waited_for(
-    world: World, redrive: Redrive, monkeypatch: pytest.MonkeyPatch, option: list[str]
-) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr(time, "sleep", waits.append)
+def test_request_limit_is_waited_for(world: World, redrive: Redrive, waits: list[float], option: list[str]) -> None:
     world.fails({"order_id": 7, "force": True})
-    world.sent = lambda _: SENT if len(waits) == 2 else ("RateLimited", "Too many.")
+    world.sent = lambda _: SENT if 60 in waits else ("RateLimited", "Too many.")
 
     assert redrive(*option) == (["sent"], 0)
     assert len({event["id"] for event in world.sends}) == 1
-    assert all(wait > 60 for wait in waits)
+    assert waits[1:] == [10, 60]
+
+
+def test_events_are_a_second_apart(world: World, redrive: Redrive, waits: list[float]) -> None:
+    for order_id in range(3):
+        world.fails({"order_id": order_id})
+
+    redrive()
+
+    assert [0 < wait <= 1 for wait in waits] == [False, True, True]
 
 
 @pytest.mark.parametrize("where", ["plan", "sent"])
