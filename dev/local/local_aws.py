@@ -7,7 +7,9 @@ It runs in the environment of the local AWS, so it imports nothing else from thi
 - targets of EventBridge rules and schedules: Lambda is invoked asynchronously, with its retries and its destination,
   not once;
 - reserved concurrency: it also limits invocations of an alias, so 0 stops them;
-- transport: the queues' policies require TLS, and every request counts as such, so that any AWS tool can call it here.
+- transport: the queues' policies require TLS, and every request counts as such, so that any AWS tool can call it here;
+- IAM: a call about concurrency or an event source mapping needs the permission of its own name, and a call about a log
+  group needs it on the ARN that ends in `:*`.
 
 Alarms with metric math, which the local AWS does not know, are left to `dev.local.localize`.
 """
@@ -20,6 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ministack import app
+from ministack.core import iam_actions
 from ministack.services import eventbridge, lambda_svc
 
 type Record = dict[str, Any]
@@ -30,6 +33,12 @@ _FIRST_DELAY_SECONDS = 1.0
 
 _pin_request_origin: Callable[[str, bool], None] = app.pin_request_origin
 _limit_of_record: Callable[[Record, Record], int | None] = lambda_svc._reserved_concurrency
+_lambda_action: Callable[[str, str], str | None] = iam_actions._lambda_action
+_resource_arn: Callable[..., str] = iam_actions.extract_resource_arn
+
+_VERBS = {"GET": "Get", "PUT": "Put", "DELETE": "Delete"}
+# Their ARN has no `:*` (CloudWatch Logs, "Overview of managing access").
+_ABOUT_TAGS = {"TagResource", "UntagResource", "ListTagsForResource"}
 
 
 def invoke_asynchronously(record: Record, event: Any) -> None:
@@ -85,8 +94,27 @@ def pin_request_origin(source_ip: str, secure_transport: bool) -> None:  # noqa:
     _pin_request_origin(source_ip, True)
 
 
+def lambda_action(method: str, path: str) -> str | None:
+    """Return the name of the permission that a call of Lambda's API needs."""
+    match [part for part in path.split("/") if part][1:]:
+        case ["functions", _, "concurrency"]:
+            return f"{_VERBS[method]}FunctionConcurrency"
+        case ["event-source-mappings", _]:
+            return f"{_VERBS[method]}EventSourceMapping".replace("Put", "Update")
+    return _lambda_action(method, path)
+
+
+def resource_arn(service: str, method: str, path: str, headers: dict[str, str], *request: Any) -> str:
+    """Return the ARN on which a call needs its permission."""
+    arn = _resource_arn(service, method, path, headers, *request)
+    operation = headers.get("x-amz-target", "").rpartition(".")[2]
+    return f"{arn}:*" if service == "logs" and ":log-group:" in arn and operation not in _ABOUT_TAGS else arn
+
+
 REPLACED: list[tuple[Any, str, Callable[..., Any]]] = [
     (app, "pin_request_origin", pin_request_origin),
+    (iam_actions, "_lambda_action", lambda_action),
+    (iam_actions, "extract_resource_arn", resource_arn),
     (lambda_svc, "invoke_async_with_retry", invoke_asynchronously),
     (lambda_svc, "_reserved_concurrency", reserved_concurrency),
     (eventbridge, "_dispatch_to_lambda", dispatch_to_lambda),

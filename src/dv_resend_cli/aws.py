@@ -20,6 +20,8 @@ _REJECTED = {
 }
 _THROTTLED = {"Throttling", "ThrottlingException", "ThrottledException", "RequestLimitExceeded"}
 _THROTTLED |= {"TooManyRequestsException", "RequestThrottled"}
+# Lambda is still carrying out an earlier change.
+_BUSY = {"ResourceConflictException", "ResourceInUseException"}
 _LOG_IN = "Log in again, or name another profile with --profile."
 
 
@@ -106,7 +108,7 @@ def _refused(error: Any) -> Failure:
         return Failure("Throttled", f"AWS throttles the call: {message} Try again in a minute.", ExitCode.RETRYABLE)
     if code.startswith(("AccessDenied", "UnauthorizedOperation")):
         return Failure("AccessDenied", f"A permission is missing: {message}", ExitCode.ACCOUNT)
-    if status >= 500:
+    if status >= 500 or code in _BUSY:
         message = f"AWS answers with {code}: {message} Try again in a minute."
         return Failure("AwsUnavailable", message, ExitCode.RETRYABLE)
     return Failure("AwsError", f"AWS answers with {code}: {message}", ExitCode.ACCOUNT)

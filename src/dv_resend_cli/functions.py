@@ -27,6 +27,11 @@ _NOT_STARTED = {
     *("KMSAccessDeniedException", "KMSDisabledException", "KMSInvalidStateException", "KMSNotFoundException"),
     *("ResourceNotReadyException", "SubnetIPAddressLimitReachedException"),
 }
+# Errors of Lambda's runtime client before it calls the function: a broken deployment.
+_NEVER_CALLED = {
+    *("Runtime.HandlerNotFound", "Runtime.ImportModuleError", "Runtime.MalformedHandlerName"),
+    "Runtime.UserCodeSyntaxError",
+}
 _MAYBE_SENT = (
     "The email may have been sent. Run `dv-resend explain` in five minutes: if it says OutcomeUnknown, ask the "
     "recipients before you use --force."
@@ -123,14 +128,19 @@ class Functions:
         if name in FUNCTION_ERRORS:
             exit_code, advice = FUNCTION_ERRORS[name]
             return Failure(name, message, exit_code, advice)
-        # Lambda's own words, for a function that did not end by itself.
-        if not name or name.startswith(("Runtime.", "Sandbox.", "Extension.")) or "Task timed out" in message:
+        if not name or was_killed(name, message):
             reason = one_line(message or name or "no reason is given")
             return _unknown("FunctionKilled", f"The function was killed: {reason}", sends=sends)
         stack = self._stack
         log = stack.log_group_name if alias_arn == stack.function_alias_arn else stack.sweep_log_group_name
         text = f"The function failed with {name}: {message}"
         return Failure("Bug", text, ExitCode.BUG, f"This is a bug of DV Resend. Its log group {log} has the details.")
+
+
+def was_killed(name: str, message: str) -> bool:
+    """Whether an error is in Lambda's own words, for a function that did not end by itself."""
+    is_lambdas = name.startswith(("Runtime.", "Sandbox.", "Extension.")) and name not in _NEVER_CALLED
+    return is_lambdas or "Task timed out" in message
 
 
 def _unknown(name: str, message: str, *, sends: bool) -> Failure:

@@ -49,9 +49,14 @@ def find_stack(session: "AwsSession", name: str) -> Stack:
     try:
         (found,) = client.describe_stacks(StackName=name)["Stacks"]
     except Exception as error:
+        check = "Check --stack, --region and --profile."
+        if error_code(error).startswith("AccessDenied"):
+            # With a permission for one stack, this is also the answer to a mistyped name.
+            message = f"You may not look at a stack {name} in {session.region_name}. {check}"
+            raise Failure("AccessDenied", message, ExitCode.ACCOUNT) from None
         if error_code(error) != "ValidationError":
             raise
-        message = f"There is no stack {name} in {session.region_name}. Check --stack, --region and --profile."
+        message = f"There is no stack {name} in {session.region_name}. {check}"
         raise Failure("StackNotFound", message, ExitCode.ACCOUNT) from None
     outputs = {_field(output["OutputKey"]): output["OutputValue"] for output in found.get("Outputs", [])}
     known: dict[str, Any] = {field.name: outputs[field.name] for field in fields(Stack) if field.name in outputs}

@@ -3,10 +3,14 @@
 import io
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
+import botocore
+import botocore.session
 import pytest
 from botocore.exceptions import ClientError
+from botocore.validate import validate_parameters
 from click.testing import CliRunner, Result
 
 from dv_resend_cli.app import App
@@ -27,7 +31,7 @@ OUTPUTS = {
     "UndeliveredEventsQueueUrl": "https://sqs.test/undelivered",
     "ReminderQueueUrl": "https://sqs.test/reminders.fifo",
     "ReminderDeadLetterQueueUrl": "https://sqs.test/dead.fifo",
-    "ReminderMappingId": "mapping-1",
+    "ReminderMappingId": "11111111-2222-4333-8444-555555555555",
     "FunctionName": "resend",
     "SweepFunctionName": "sweep",
     "LogGroupName": "/resend",
@@ -81,6 +85,7 @@ class _Client:
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         def call(**arguments: Any) -> Any:
+            validate_parameters(arguments, input_of(self._service, operation))
             self._aws.calls.append((self._service, operation, arguments))
             answer = self._aws.answers[self._service, operation]
             if isinstance(answer, BaseException):
@@ -88,6 +93,14 @@ class _Client:
             return answer(**arguments) if callable(answer) else answer
 
         return call
+
+
+@cache
+def input_of(service: str, operation: str) -> Any:
+    """The parameters of an operation, according to AWS."""
+    model = botocore.session.get_session().get_service_model(service)
+    names = {botocore.xform_name(name): name for name in model.operation_names}
+    return model.operation_model(names[operation]).input_shape
 
 
 def refused(code: str, status: int = 400, message: str = "No.", **more: Any) -> ClientError:

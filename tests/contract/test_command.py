@@ -6,15 +6,16 @@ import subprocess
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
 
 from dev import pages
 from dev.local.template import ROOT
-from dv_resend_cli import __version__
+from dv_resend_cli import __version__, redrive
 from dv_resend_cli.cli import cli
-from dv_resend_cli.errors import ExitCode
+from dv_resend_cli.errors import FUNCTION_ERRORS, ExitCode
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -65,7 +66,16 @@ def test_page_has_every_name_of_an_error() -> None:
     listed = {name for row in pages.rows_of("docs/command.md", "Output") for name in pages.codes(row[0])}
     source = "".join(path.read_text() for path in (ROOT / "src/dv_resend_cli").rglob("*.py"))
 
-    assert listed == {*re.findall(r'(?:Failure|_unknown)\(\s*"(\w+)"', source)}
+    assert listed == {*re.findall(r'(?:Failure|_unknown)\(\s*"(\w+)"', source)} - FUNCTION_ERRORS.keys()
+
+
+def test_page_has_every_outcome_of_a_redrive() -> None:
+    outcomes, options = pages.tables(pages.section("docs/command.md", "Failed events"))[1:]
+
+    assert {row[0].strip("`") for row in outcomes} == {*get_args(redrive.Outcome.__value__)}
+    deleted = {row[0].strip("`") for row in outcomes if row[1] == "is deleted"}
+    assert deleted == {name for name in get_args(redrive.Outcome.__value__) if redrive.Redriven(name, "").is_done}
+    assert {row[0].strip("`") for row in options} == {"--dry-run", "--force", "--drop"}
 
 
 def test_command_has_the_version_of_the_project() -> None:

@@ -43,10 +43,8 @@ BLOCKS = [block for name in NAMES for block in pages.blocks(name)]
 
 # Commands that need an AWS account. Their options and their payloads are checked, they are not run.
 NEEDS_AWS_ACCOUNT = {
-    *("cloudformation describe-stacks", "deploy stop-deployment", "events put-events", "lambda invoke"),
-    *("lambda delete-function-concurrency", "lambda put-function-concurrency", "scheduler create-schedule"),
-    *("lambda get-event-source-mapping", "lambda update-event-source-mapping", "lambda get-function-configuration"),
-    *("secretsmanager put-secret-value", "stepfunctions start-execution"),
+    *("cloudformation describe-stacks", "events put-events", "lambda invoke", "scheduler create-schedule"),
+    "stepfunctions start-execution",
 }
 # Run by contract/test_command as far as they can be without changing this machine.
 INSTALL_COMMAND = [
@@ -57,6 +55,8 @@ CLIENTS = {("README.md", "Call it")} | {("docs/calling.md", title) for title in 
 LOCAL_SETUP = ("docs/calling.md", "Client snippets")
 # A sample report, which is compared with the code.
 REPORT = ("docs/reminders.md", "The report")
+# The users who run the command in the end-to-end tests have these.
+POLICIES = ("docs/operations.md", "Who may use the command")
 # Run in e2e/test_docs, against the deployed stack.
 RUN_DEPLOYED = {("docs/dry-run.md", "Ask")}
 
@@ -139,17 +139,21 @@ def way_to_check(block: Block) -> str | None:
             return "compared with the code"
         case "text" if place == REPORT:
             return "compared with the code"
+        case "json" if place == POLICIES:
+            return "given to the users of the end-to-end tests"
         case "mermaid":
             return "compared with the template or the workflow"
         case _ if block in CLIENT_BLOCKS:
             return "run against a recorder"
         case "sh" if place == LOCAL_SETUP:
             return "run beside a stack file"
-        case "sh" if all(is_make(words) or needs_aws(words) for words in pages.commands(block)):
-            return "compared with the Makefile and with AWS's API"
-        case "sh" if all(is_dv_resend(words) or words in INSTALL_COMMAND for words in pages.commands(block)):
-            return "compared with the command"
+        case "sh" if all(map(is_checked, pages.commands(block))):
+            return "compared with the Makefile, with AWS's API and with the command"
     return None
+
+
+def is_checked(words: list[str]) -> bool:
+    return is_make(words) or needs_aws(words) or is_dv_resend(words) or words in INSTALL_COMMAND
 
 
 def is_dv_resend(words: list[str]) -> bool:
@@ -189,7 +193,7 @@ def test_code_block_is_run_or_listed() -> None:
 def test_listed_places_and_commands_are_documented() -> None:
     places = {(block.page, block.section) for block in BLOCKS}
 
-    assert places >= {*CLIENTS, *EXAMPLES, *RUN_DEPLOYED, LOCAL_SETUP, REPORT}
+    assert places >= {*CLIENTS, *EXAMPLES, *RUN_DEPLOYED, LOCAL_SETUP, POLICIES, REPORT}
     assert {" ".join(words[1:3]) for words in AWS_COMMANDS.values()} == NEEDS_AWS_ACCOUNT
 
 
@@ -500,11 +504,22 @@ def test_operations_has_every_saved_query() -> None:
     assert {*re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", text)} - {"service user"} <= queries
 
 
-def test_operations_commands_need_nothing_but_the_outputs() -> None:
+def test_operations_needs_nothing_but_the_outputs() -> None:
     """Nobody cuts names out of ARNs at three in the morning."""
     text = "".join(block.text for block in BLOCKS if block.page == "docs/operations.md")
 
-    assert {*re.findall(r"<([^>\n]*)>", text)} <= OUTPUTS
+    assert {*re.findall(r"<([^>\n]*)>", text)} <= OUTPUTS | {"region", "account", "stack"}
+
+
+def test_policies_name_what_they_are_about() -> None:
+    blocks = [block for block in BLOCKS if (block.page, block.section) == POLICIES]
+    statements = [statement for block in blocks for statement in json.loads(block.text)["Statement"]]
+
+    assert len(blocks) == 2
+    assert [statement["Action"] for statement in statements if statement["Resource"] == "*"] == [
+        "codedeploy:StopDeployment"
+    ]
+    assert not [statement for statement in statements if "*" in str(statement["Action"])]
 
 
 def test_permissions_to_deploy_cover_every_resource(expanded: dict[str, Any]) -> None:

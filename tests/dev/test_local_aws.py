@@ -1,4 +1,5 @@
-"""The corrections of the local AWS replace what they mean to, and nothing else; e2e/test_operations.py tries them."""
+"""The corrections of the local AWS replace what they mean to, and nothing else. Tests in e2e/ try them:
+test_operations.py, and for IAM test_cli_operations.py."""
 
 import json
 import re
@@ -8,8 +9,9 @@ from dev.local.template import ROOT
 
 PROGRAM = """
 import json, runpy, sys
+from ministack.core import iam_actions
 from ministack.services import eventbridge, lambda_svc
-modules = eventbridge, lambda_svc
+modules = eventbridge, iam_actions, lambda_svc
 before = {(module.__name__, name): value for module in modules for name, value in vars(module).items()}
 launcher = runpy.run_path(sys.argv[1], run_name="launcher")
 launcher["correct"]()
@@ -22,7 +24,7 @@ print(json.dumps([
 """
 
 
-def test_launcher_replaces_exactly_three_functions() -> None:
+def test_launcher_replaces_exactly_five_functions() -> None:
     ran = subprocess.run(
         [ROOT / ".tools/local-aws/bin/python", "-c", PROGRAM, ROOT / "dev/local/local_aws.py"],
         capture_output=True,
@@ -31,6 +33,8 @@ def test_launcher_replaces_exactly_three_functions() -> None:
     )
 
     assert sorted(json.loads(ran.stdout.splitlines()[-1])) == [
+        ["ministack.core.iam_actions", "_lambda_action"],
+        ["ministack.core.iam_actions", "extract_resource_arn"],
         ["ministack.services.eventbridge", "_dispatch_to_lambda"],
         ["ministack.services.lambda_svc", "_reserved_concurrency"],
         ["ministack.services.lambda_svc", "invoke_async_with_retry"],

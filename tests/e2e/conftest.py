@@ -16,6 +16,7 @@ from conftest import CANARY
 
 from dev.local.stack import LocalStack, local_stack
 from dev.local.template import ROOT
+from e2e.users import CALLERS_COMMANDS, Users, create_users
 
 type Put = Callable[..., requests.Response]
 type Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -152,30 +153,35 @@ def own_process(stack: LocalStack) -> OwnProcess:
     return OwnProcess(stack)
 
 
-def start_command(stack: LocalStack, *arguments: object, **environment: str) -> subprocess.Popen[str]:
-    """Start the command `dv-resend` as a process, pointed at the stack as `make up` says. `environment` is added."""
-    base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "AWS_CONFIG_FILE": os.devnull}
-    return subprocess.Popen(
-        [sys.executable, "-m", "dv_resend_cli", *map(str, arguments)],
-        env=base | stack.command_environment() | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture(scope="session")
+def users(stack: LocalStack) -> Users:
+    """The credentials of the users `caller` and `operator`, who may do what docs/operations.md says."""
+    return create_users(stack)
 
 
 @pytest.fixture
-def dv_resend(stack: LocalStack) -> Command:
-    """Run the command `dv-resend` to its end (`start_command`)."""
+def dv_resend(stack: LocalStack, users: Users) -> Command:
+    """Run the command `dv-resend` as a process, pointed at the stack as `make up` says. `environment` is added.
 
-    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        with start_command(stack, *arguments, **environment) as process:
-            try:
-                stdout, stderr = process.communicate(timeout=300)
-            finally:
-                process.kill()
-        assert CANARY not in stdout + stderr
-        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+    The user is the one of docs/operations.md who may do the least that the command needs.
+    """
+
+    def run(
+        *arguments: object, user: str | None = None, stdin: str = "", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        user = user or ("caller" if CALLERS_COMMANDS & {*arguments} else "operator")
+        base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "AWS_CONFIG_FILE": os.devnull}
+        ran = subprocess.run(
+            [sys.executable, "-m", "dv_resend_cli", *map(str, arguments)],
+            env=base | stack.command_environment() | users[user] | environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert CANARY not in ran.stdout + ran.stderr
+        return ran
 
     return run
 

@@ -1,0 +1,67 @@
+"""What became of the attempts of one event, according to the audit trail.
+
+The error that Lambda keeps of a failed event is that of its last attempt. An earlier one may have mailed.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from dv_resend_cli.failed_events import forced_id
+
+if TYPE_CHECKING:
+    from dv_resend_cli.aws import AwsSession
+
+# An invocation of ResendFunction takes 29 seconds at most, and a retry comes later.
+_INVOCATION_MS = 30_000
+# An event fails at the latest an hour after it was sent: 30 minutes at EventBridge, 30 at Lambda.
+_BEFORE_FAILURE_SECONDS = 90 * 60
+
+
+def outcome_of_attempts(
+    session: "AwsSession", log_group: str, event_id: str, failed_at: float
+) -> Literal["sent", "unknown"] | None:
+    """Return whether any attempt of an event sent its emails, or may have; ``None`` if surely none did.
+
+    An attempt is known by Lambda's request id, which retries share, or by the event's id, which is its ``caller``.
+    """
+    attempts: dict[object, list[dict[str, Any]]] = {}
+    for line in _lines(session, log_group, event_id, failed_at):
+        request_id = line.get("function_request_id")
+        if event_id == request_id or line.get("caller") in (event_id, forced_id(event_id)):
+            attempts.setdefault(request_id, []).append(line)
+    outcomes = {line.get("outcome") for lines in attempts.values() for line in lines if not line.get("dry_run")}
+    if "sent" in outcomes:
+        return "sent"
+    return "unknown" if "OutcomeUnknown" in outcomes or any(map(_was_killed, attempts.values())) else None
+
+
+def _was_killed(lines: list[dict[str, Any]]) -> bool:
+    """Whether the audit line is missing after a line `sending`."""
+    audits = [line["at"] for line in lines if line["message"] == "audit"]
+    sending = [line["at"] for line in lines if line["message"] == "sending"]
+    return any(not any(0 <= audit - start <= _INVOCATION_MS for audit in audits) for start in sending)
+
+
+def _lines(session: "AwsSession", log_group: str, event_id: str, failed_at: float) -> Iterator[dict[str, Any]]:
+    """Yield the lines `sending` and `audit` that may be of the event, each with its time (``at``, in milliseconds)."""
+    query: dict[str, Any] = {
+        "logGroupName": log_group,
+        "startTime": int((failed_at - _BEFORE_FAILURE_SECONDS) * 1000),
+        # What would have to be escaped is found without a filter.
+        "filterPattern": f'"{event_id}"' if re.fullmatch(r"[\w.:/-]+", event_id, re.ASCII) else "",
+    }
+    client = session.client("logs")
+    while True:
+        page = client.filter_log_events(**query)
+        for event in page["events"]:
+            try:
+                line = json.loads(event["message"])
+            except ValueError:
+                continue
+            if isinstance(line, dict) and line.get("message") in ("sending", "audit"):
+                yield line | {"at": event["timestamp"]}
+        if "nextToken" not in page:
+            return
+        query["nextToken"] = page["nextToken"]

@@ -1,0 +1,99 @@
+"""The smoke test after a deployment: what `dv-resend check` looks at. Nobody is mailed."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from dv_resend_cli.errors import ExitCode, Failure
+from dv_resend_cli.sending import Sending
+from dv_resend_cli.steps import Attention, Step, take
+
+if TYPE_CHECKING:
+    from dv_resend_cli.aws import AwsSession
+    from dv_resend_cli.functions import Functions
+    from dv_resend_cli.stack import Stack
+
+# With the most digits that an order ID may have. DigiCert's have nine.
+_NO_ORDER = 999_999_999_999_999
+# Not the deployment's fault: somebody has stopped it.
+_STOPPED = {"SendingStopped", "Throttled"}
+
+
+class Checks:
+    """Checks one stack.
+
+    Example:
+        ``for step in Checks(session, stack, functions).run(): print(step)``
+    """
+
+    def __init__(self, session: "AwsSession", stack: "Stack", functions: "Functions") -> None:
+        """Keep what is needed; nothing is called yet."""
+        self._stack = stack
+        self._functions = functions
+        self._sending = Sending(session, stack)
+        self._due: list[dict[str, Any]] = []
+
+    def run(self) -> Iterator[Step]:
+        """Check everything, one after the other."""
+        parameters = self._stack.parameters
+        yield take("API key", self._key)
+        yield take("dry run", self._dry_run)
+        yield take("sending", self._is_sending)
+        yield take("sweep", partial(_sweep, parameters.get("SweepEnabled")))
+        yield take("alarm topic", partial(_topic, parameters.get("AlarmTopicArn"), "alarms are only in CloudWatch"))
+        yield take("report topic", partial(_topic, parameters.get("ReportTopicArn"), "nobody is told of stuck orders"))
+
+    def _key(self) -> str:
+        """List the pending orders: only the functions may read the key."""
+        sweep = {"action": "sweep", "dry_run": True, "requested_by": self._functions.caller}
+        summary = self._ask(self._stack.sweep_function_alias_arn, sweep)
+        self._due = summary["plan"]
+        return f"accepted by CertCentral, which lists {summary['pending_dv']} pending DV orders"
+
+    def _dry_run(self) -> str:
+        """Plan the resend of the newest order that is due. If there is none, an unknown order shows that it works."""
+        order_id = self._due[-1]["order_id"] if self._due else _NO_ORDER
+        request = {"order_id": order_id, "dry_run": True, "requested_by": self._functions.caller}
+        try:
+            plan = self._ask(self._stack.function_alias_arn, request)
+        except Failure as failure:
+            if failure.exit_code == ExitCode.ORDER and not self._due:
+                return f"answered: {failure.name}, about an order ID that does not exist, because no reminder is due"
+            raise
+        return f"answered: a resend of order {order_id} would be {plan['would_be']}"
+
+    def _ask(self, alias_arn: str, event: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self._functions.invoke(alias_arn, event, sends=False)
+        except Failure as failure:
+            if failure.name in _STOPPED:
+                raise Attention(f"not checked, because nothing is started: {failure.name}") from failure
+            raise
+
+    def _is_sending(self) -> str:
+        stopped = [
+            name
+            for name in (self._stack.function_name, self._stack.sweep_function_name)
+            if self._sending.is_stopped(name)
+        ]
+        if stopped:
+            raise Attention(f"stopped: no invocation of {' and '.join(stopped)} starts; `dv-resend resume` ends that")
+        if self._stack.parameters.get("Sending") == "off":
+            raise Attention("switched off by the setting Sending=off")
+        if (state := self._sending.queue_state()) != "Enabled":
+            raise Attention(f"reminders wait: their event source mapping is {state}; `dv-resend resume` enables it")
+        if (last := self._sending.last_batch()).startswith("PROBLEM"):
+            raise Attention(f"the worker of reminders fails: {last}")
+        return "on"
+
+
+def _sweep(switch: str | None) -> str:
+    if switch != "on":
+        raise Attention("off: no reminders are sent on schedule (SweepEnabled)")
+    return "on"
+
+
+def _topic(arn: str | None, otherwise: str) -> str:
+    if not arn:
+        raise Attention(f"not set: {otherwise}")
+    return arn

@@ -1,0 +1,141 @@
+"""`dv-resend redrive`."""
+
+from collections import Counter
+from typing import Any
+
+import click
+
+from dv_resend_cli.app import App
+from dv_resend_cli.aws import as_failure
+from dv_resend_cli.errors import ExitCode, Failure
+from dv_resend_cli.failed_events import FailedEvent, read_failed, read_undelivered
+from dv_resend_cli.options import subcommand
+from dv_resend_cli.queue import Queue
+from dv_resend_cli.redrive import Redriven, Redriver
+
+# One event may fail for a reason of its own. The next one tells.
+_TROUBLES_TO_STOP = 2
+
+
+@subcommand
+@click.argument("queue", type=click.Choice(["failed-events", "undelivered"]))
+@click.option("--dry-run", is_flag=True, help="Only show what would happen.")
+@click.option(
+    "--force", is_flag=True, help="Also send what may have been sent before, and mail again where an event asks for it."
+)
+@click.option("--drop", is_flag=True, help="Delete what is refused or unreadable, or may have been sent before.")
+def command(app: App, queue: str, *, dry_run: bool, force: bool, drop: bool) -> ExitCode:
+    """Send failed or undelivered events again, and delete them from their queue.
+
+    Each event is shown with its error, and sent again if a dry run says that its emails are still wanted. It then
+    leaves the queue, and so does an event whose emails are not wanted any more. All others stay: what may succeed
+    later, what is refused, and what may have been sent before. Nobody is mailed twice for one event.
+
+    \b
+    Examples:
+      dv-resend redrive failed-events --dry-run
+      dv-resend redrive undelivered
+    """
+    redriver = Redriver(
+        app.session, app.stack, app.functions, dry_run=dry_run, force=force, drop=drop, note=app.output.note
+    )
+    run = _Run(app, redriver, dry_run=dry_run)
+    stack = app.stack
+    if queue == "failed-events":
+        url, read = stack.failed_events_queue_url, read_failed
+    else:
+        url, read = stack.undelivered_events_queue_url, read_undelivered
+    stopped: Failure | None = None
+    with Queue(app.session, url) as waiting:
+        try:
+            for message in waiting.messages():
+                if run.redrive(read(message)) and not dry_run:
+                    waiting.delete(message)
+                if stopped := run.reason_to_stop:
+                    break
+        except KeyboardInterrupt:
+            stopped = Failure("Interrupted", "Interrupted.", ExitCode.INTERRUPTED)
+        except Exception as error:
+            stopped = error if isinstance(error, Failure) else as_failure(error)
+            if stopped is None:
+                raise
+    return run.finish(queue, stopped)
+
+
+class _Run:
+    """Shows event by event what becomes of it."""
+
+    def __init__(self, app: App, redriver: Redriver, *, dry_run: bool) -> None:
+        self._out = app.output
+        self._redriver = redriver
+        self._dry_run = dry_run
+        self._rows: list[dict[str, Any]] = []
+        self._exit_code = ExitCode.OK
+        self._troubles: list[Failure] = []
+
+    @property
+    def reason_to_stop(self) -> Failure | None:
+        """The error that the last events met, and that the next ones would meet, too."""
+        *_, last = [None, *self._troubles]
+        is_last = len(self._troubles) >= _TROUBLES_TO_STOP or (last and last.exit_code == ExitCode.INTERRUPTED)
+        return last if is_last else None
+
+    def redrive(self, event: FailedEvent) -> bool:
+        """Redrive an event, and return whether it may be deleted."""
+        if not self._out.as_json:
+            self._out.line(_title(event), style="bold")
+        with self._out.waiting("Redriving"):
+            redriven = self._redriver.redrive(event)
+        self._show(event, redriven)
+        self._exit_code = max(self._exit_code, redriven.exit_code)
+        self._troubles = [*self._troubles, redriven.trouble] if redriven.trouble else []
+        return redriven.is_done
+
+    def finish(self, queue: str, stopped: Failure | None) -> ExitCode:
+        """Show the summary, and why the run stopped early."""
+        if self._out.as_json:
+            error = {"error": stopped.to_json()} if stopped else {}
+            self._out.document({"queue": queue, "dry_run": self._dry_run, "events": self._rows, **error})
+        else:
+            counts = Counter(row["outcome"] for row in self._rows)
+            summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+            self._out.line(summary or "No event is waiting.")
+            if self._dry_run and self._rows:
+                self._out.note("This was a dry run: nothing was sent or deleted.")
+            if stopped:
+                self._out.failure(stopped)
+                self._out.note("The other events are left in the queue.")
+        return max(self._exit_code, stopped.exit_code) if stopped else self._exit_code
+
+    def _show(self, event: FailedEvent, redriven: Redriven) -> None:
+        is_deleted = redriven.is_done and not self._dry_run
+        self._rows.append(
+            {
+                "id": event.id,
+                "order_id": event.fields.get("order_id"),
+                "error": event.error,
+                "error_message": event.error_message,
+                "request": dict(event.fields),
+                "outcome": redriven.outcome,
+                "message": redriven.text,
+                "deleted": is_deleted,
+            }
+        )
+        if not self._out.as_json:
+            where = "deleted" if is_deleted else "left in the queue"
+            style = "green" if redriven.is_done else "yellow"
+            self._out.line(f"{redriven.outcome} ({where}): {redriven.text}", indent=2, style=style)
+
+
+def _title(event: FailedEvent) -> str:
+    if event.kind == "unreadable":
+        return f"Message {event.id}"
+    subject = "Sweep" if event.kind == "sweep" else f"Order {event.fields.get('order_id')}"
+    addresses = [entry.get("email") for entry in _entries(event) if isinstance(entry, dict)]
+    to = f", to {', '.join(map(str, addresses))}" if addresses else ""
+    return f"{subject}{to}: failed with {event.error}: {event.error_message}".rstrip(": ")
+
+
+def _entries(event: FailedEvent) -> list[Any]:
+    named = event.fields.get("domain_approval_emails")
+    return named if isinstance(named, list) else []

@@ -1,0 +1,56 @@
+"""`dv-resend set-key`."""
+
+import sys
+from collections.abc import Mapping
+
+import click
+
+from dv_resend_cli.api_key import check_key, require_key
+from dv_resend_cli.app import App
+from dv_resend_cli.errors import ExitCode, Failure
+from dv_resend_cli.options import subcommand
+from dv_resend_cli.output import Output
+
+# More than a key, so that a longer text is refused and not cut.
+_MAX_CHARACTERS = 4096
+
+
+@subcommand
+@click.option("--no-check", is_flag=True, help="Store the key without asking CertCentral about it.")
+def command(app: App, *, no_check: bool) -> None:
+    """Store the CertCentral API key in the stack's secret.
+
+    The key is asked for and not shown, or read from a pipe; it is no argument, which others could see. It is stored if
+    CertCentral lists an order with it. Use the key of a service user that may work with orders, and nothing more.
+
+    \b
+    Examples:
+      dv-resend set-key
+      dv-resend set-key --no-check < key.txt
+    """
+    stack = app.stack
+    key = require_key(_read())
+    if not no_check:
+        with app.output.waiting("Asking CertCentral about the key"):
+            check_key(stack.parameters.get("CertCentralBaseUrl", ""), key)
+    app.session.client("secretsmanager").put_secret_value(SecretId=stack.api_key_secret_arn, SecretString=key)
+    app.output.show({"stored": True, "checked": not no_check}, _write)
+
+
+def _read() -> str:
+    if _is_terminal():
+        typed: str = click.prompt("CertCentral API key", hide_input=True, err=True)
+        return typed
+    try:
+        return sys.stdin.read(_MAX_CHARACTERS)
+    except UnicodeDecodeError:
+        raise Failure("UsageError", "The input is not text.", ExitCode.USAGE) from None
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _write(answer: Mapping[str, bool], out: Output) -> None:
+    checked = "CertCentral accepts it." if answer["checked"] else "It was not checked."
+    out.line(f"The key is stored. {checked} The functions use it within five minutes.")

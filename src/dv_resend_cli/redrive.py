@@ -1,0 +1,217 @@
+"""Redriving failed events: for each event a dry run, then the decision, then the function again.
+
+An event leaves its queue when its emails are sent, or when they are no longer wanted. Whatever cannot be known, and
+whatever may succeed later, stays. The emails of an event are sent at most once:
+
+- the send record knows who was mailed inside the cool-down;
+- after that, the audit trail knows whether an attempt of this event sent, or may have sent (`attempts`);
+- a forced event keeps its id, which the send record remembers for two days.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from dv_resend_cli.attempts import outcome_of_attempts
+from dv_resend_cli.errors import ExitCode, Failure
+from dv_resend_cli.failed_events import FailedEvent, forced_id
+from dv_resend_cli.plan import mailed
+
+if TYPE_CHECKING:
+    from dv_resend_cli.aws import AwsSession
+    from dv_resend_cli.functions import Functions
+    from dv_resend_cli.stack import Stack
+
+type Outcome = Literal["sent", "swept", "done", "not wanted", "planned", "dropped", "refused", "unknown", "later"]
+
+# They concern one order; other errors that may pass concern every event.
+LATER = {"RecipientUnverified": "DNS did not answer.", "ResendInProgress": "The order is being sent right now."}
+_NOT_WANTED = {
+    "order_not_eligible|not_pending": "The order is no longer pending.",
+    "order_not_eligible|already_validated": "Its names are validated.",
+}
+# An event makes five calls to CertCentral, which allows each key 5.5 a second.
+_SECONDS_PER_EVENT = 1
+# CertCentral counts the calls of five seconds, and of three minutes.
+_WAITS_FOR_LIMIT = (10, 60, 120)
+_ASK = (
+    "Ask the recipients whether the email arrived. If not, --force sends it again; if it did, --drop deletes the event."
+)
+_ASK_AGAIN = (
+    "It was forced before. Ask the recipients. If the email did not arrive, use `dv-resend resend` with --force."
+)
+
+
+@dataclass(frozen=True)
+class Redriven:
+    """What became of one event, in a word and in a sentence. It is deleted if `is_done`.
+
+    Example:
+        >>> Redriven("sent", "to admin@example.com").is_done
+        True
+    """
+
+    outcome: Outcome
+    text: str
+    exit_code: ExitCode = ExitCode.OK
+    trouble: Failure | None = None
+    """An error that other events will meet, too."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the event may leave its queue."""
+        return self.outcome in ("sent", "swept", "done", "not wanted", "dropped")
+
+
+class Redriver:
+    """Redrives the events of one run.
+
+    Example:
+        ``Redriver(app.session, app.stack, app.functions).redrive(event)``
+    """
+
+    def __init__(
+        self,
+        session: "AwsSession",
+        stack: "Stack",
+        functions: "Functions",
+        *,
+        dry_run: bool = False,
+        force: bool = False,
+        drop: bool = False,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Take the options of `dv-resend redrive`. ``note`` tells a person why it takes long."""
+        self._session = session
+        self._stack = stack
+        self._functions = functions
+        self._dry_run = dry_run
+        self._force = force
+        self._drop = drop
+        self._note = note
+        self._swept: set[str] = set()
+        self._next_turn = 0.0
+
+    def redrive(self, event: FailedEvent) -> Redriven:
+        """Send the emails of one event if they are still wanted."""
+        try:
+            redriven = self._decide(event)
+        except Failure as failure:
+            redriven = _failed(failure)
+        if self._drop and not self._dry_run and redriven.outcome in ("refused", "unknown") and not redriven.trouble:
+            return Redriven("dropped", redriven.text)
+        return redriven
+
+    def _decide(self, event: FailedEvent) -> Redriven:
+        match event.kind:
+            case "unreadable":
+                return Redriven("refused", event.error_message, ExitCode.ORDER)
+            case "question":
+                return Redriven("not wanted", "It asked a question and sends nothing.")
+            case "sweep":
+                return self._sweep(event)
+        self._wait_for_turn()
+        force_id = self._force_id(event)
+        plan = self._invoke(event, force_id, dry_run=True)
+        if plan["would_be"] == "OutcomeUnknown" and self._force and not force_id:
+            force_id = forced_id(event.id)
+            plan = self._invoke(event, force_id, dry_run=True)
+        if plan["would_be"] != "sent":
+            return _not_sent(plan, is_forced=force_id is not None)
+        match outcome_of_attempts(self._session, self._stack.log_group_name, event.id, event.failed_at):
+            case "sent":
+                return Redriven("done", "An earlier attempt of this event was sent.")
+            case "unknown" if not self._force:
+                return Redriven("unknown", f"An earlier attempt may have been sent. {_ASK}", ExitCode.UNKNOWN)
+            case "unknown":
+                force_id = forced_id(event.id)
+        if event.may_have_mailed and not self._force:
+            return Redriven("unknown", f"The email may have been sent. {_ASK}", ExitCode.UNKNOWN)
+        return self._send(event, plan, force_id)
+
+    def _force_id(self, event: FailedEvent) -> str | None:
+        """Return the id with which an event is forced, ``None`` if it is not."""
+        if not self._force:
+            return None
+        if event.may_have_mailed:
+            return forced_id(event.id)
+        return event.id if event.asks_for_force else None
+
+    def _send(self, event: FailedEvent, plan: Mapping[str, Any], force_id: str | None) -> Redriven:
+        if self._dry_run:
+            return Redriven("planned", f"to {mailed(plan['recipients'])}")
+        result = self._invoke(event, force_id, dry_run=False)
+        if result["outcome"] == "duplicate":
+            return Redriven("done", f"Mailed already, at {result['sent_at']}.")
+        return Redriven("sent", f"to {mailed(result['recipients'])}")
+
+    def _sweep(self, event: FailedEvent) -> Redriven:
+        """Start a sweep, which does what all earlier ones would have done."""
+        sweep = event.sweep(self._functions.caller)
+        key = json.dumps(sweep, sort_keys=True)
+        if key in self._swept:
+            return Redriven("done", "The sweep of this run does its work.")
+        self._swept.add(key)
+        if self._dry_run:
+            return Redriven("planned", "a sweep")
+        alias = self._stack.sweep_function_alias_arn
+        summary = self._patiently(lambda: self._functions.invoke(alias, sweep, sends=False))
+        return Redriven("swept", f"{summary['listed']} orders listed, {summary['enqueued']} reminders queued")
+
+    def _invoke(self, event: FailedEvent, force_id: str | None, *, dry_run: bool) -> dict[str, Any]:
+        request = event.invocation(requested_by=self._functions.caller, dry_run=dry_run, force_id=force_id)
+        alias = self._stack.function_alias_arn
+        return self._patiently(lambda: self._functions.invoke(alias, request, sends=not dry_run))
+
+    def _patiently(self, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Call again after CertCentral's request limit, for three minutes. Nothing was sent then."""
+        for seconds in _WAITS_FOR_LIMIT:
+            try:
+                return call()
+            except Failure as failure:
+                if failure.name != "RateLimited":
+                    raise
+            self._note(f"CertCentral's request limit is reached. Waiting {seconds} seconds.")
+            time.sleep(seconds)
+        return call()
+
+    def _wait_for_turn(self) -> None:
+        """Leave some of CertCentral's request limit to others."""
+        time.sleep(max(0.0, self._next_turn - time.monotonic()))
+        self._next_turn = time.monotonic() + _SECONDS_PER_EVENT
+
+
+def _not_sent(plan: Mapping[str, Any], *, is_forced: bool) -> Redriven:
+    """Return what becomes of an event that a resend would not send."""
+    would_be, code = plan["would_be"], plan.get("code", "")
+    if would_be == "duplicate":
+        return Redriven("done", f"Mailed already inside the cool-down, which ends at {plan['until']}.")
+    if code in _NOT_WANTED:
+        return Redriven("not wanted", f"{_NOT_WANTED[code]} (Order: {plan['order']['status']}.)")
+    if would_be == "OutcomeUnknown":
+        advice = _ASK_AGAIN if is_forced else _ASK
+        return Redriven("unknown", f"The email may have been sent. {advice}", ExitCode.UNKNOWN)
+    if would_be in LATER:
+        return Redriven("later", f"{would_be}: {LATER[would_be]}", ExitCode.RETRYABLE)
+    if would_be == "SendingPaused":
+        message = "Sending is switched off (SENDING=off). Nothing was sent."
+        return _failed(Failure("SendingPaused", message, ExitCode.RETRYABLE, "Redrive when it is on."))
+    return Redriven("refused", f"A resend would be refused: {code or would_be}.", ExitCode.ORDER)
+
+
+def _failed(failure: Failure) -> Redriven:
+    """Return what becomes of an event whose dry run or resend failed."""
+    text = str(failure)
+    match failure.exit_code:
+        case ExitCode.ORDER | ExitCode.USAGE:
+            return Redriven("refused", text, ExitCode.ORDER)
+        case ExitCode.UNKNOWN:
+            # An outage at this point would leave more events without a known outcome.
+            return Redriven("unknown", f"{text} {_ASK}", ExitCode.UNKNOWN, failure)
+        case ExitCode.INTERRUPTED:
+            return Redriven("unknown", text, ExitCode.INTERRUPTED, failure)
+    if failure.name in LATER:
+        return Redriven("later", text, ExitCode.RETRYABLE)
+    return Redriven("later", text, failure.exit_code, failure)
