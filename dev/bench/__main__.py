@@ -17,7 +17,7 @@ from typing import Any
 from dev.bench import measure, report
 from dev.bench.builds import BARE, OURS, build_all
 from dev.bench.services import Authority, services
-from dev.local.processes import StartError, signals_end_the_block
+from dev.local.processes import exit_code, signals_end_the_block
 from dev.local.steps import counted
 from dev.local.template import ROOT
 
@@ -39,12 +39,6 @@ def main() -> int:
     try:
         with signals_end_the_block():
             return _bench(options, folder)
-    except StartError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted. Everything has been stopped.", file=sys.stderr)
-        return 130
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -102,4 +96,4 @@ def _bench(options: argparse.Namespace, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

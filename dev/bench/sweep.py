@@ -16,7 +16,7 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
-from dev.local.processes import StartError
+from dev.local.processes import StartError, exit_code
 from dev.local.stack import LocalStack, local_stack
 from dev.local.template import ROOT, load
 
@@ -164,19 +164,12 @@ def main() -> int:
     """Measure; return exit code 0 if every target was met."""
     targets = Targets()
     measures: list[Callable[[LocalStack, Targets], None]] = [measure_rate, measure_memory]
-    try:
-        with local_stack() as stack:
-            for measure in measures:
-                measure(stack, targets)
-    except StartError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted; everything has been stopped.", file=sys.stderr)
-        return 130
+    with local_stack() as stack:
+        for measure in measures:
+            measure(stack, targets)
     print("A target was missed." if targets.missed else "Every target was met.")
     return 1 if targets.missed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

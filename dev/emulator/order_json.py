@@ -54,9 +54,9 @@ def order_validation(order: Order, switches: Switches) -> dict[str, Any]:
     for name, status in order.names:
         scopes.setdefault((scope_of(order.name_scope, name), status), []).append(name)
     rows = []
-    for place, ((scope, status), names) in enumerate(scopes.items(), start=1):
+    for number, ((scope, status), names) in enumerate(scopes.items(), start=1):
         row: dict[str, Any] = {
-            "domain_id": str(order.id * 10 + place),
+            "domain_id": str(order.id * 10 + number),
             "name_scope": scope,
             "approval_scope": "subdomains",
         }

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dev.local.chase import chase
 from dev.local.explain import explain
-from dev.local.processes import Children, Process, StartError, signals_deferred, signals_end_the_block
+from dev.local.processes import Children, Process, StartError, exit_code, signals_deferred, signals_end_the_block
 from dev.local.run import EXAMPLE_BODY, EXAMPLE_ORDER
 from dev.local.stack import FOLDER, RESEND_PATH, LocalStack, generate_key, start
 from dev.local.steps import Steps
@@ -133,22 +133,11 @@ def _recorded(file: Path) -> list[Process]:
 
 
 def _main() -> int:
-    try:
-        return {"up": up, "explain": explain_orders, "sweep": sweep_orders, "chase": chase_one, "down": down}[
-            sys.argv[1]
-        ]()
-    except StartError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        # Interrupting the output does not interrupt a sweep or a chase, which the running stack executes.
-        what = (
-            "Everything has been stopped."
-            if sys.argv[1] in ("up", "down")
-            else "The stack keeps working in the background."
-        )
-        print(f"\nInterrupted. {what}", file=sys.stderr)
-        return 130
+    programs = {"up": up, "explain": explain_orders, "sweep": sweep_orders, "chase": chase_one, "down": down}
+    if sys.argv[1] in ("up", "down"):
+        return exit_code(programs[sys.argv[1]])
+    # Interrupting the output does not interrupt a sweep or a chase, which the running stack executes.
+    return exit_code(programs[sys.argv[1]], "The stack keeps working in the background.")
 
 
 if __name__ == "__main__":

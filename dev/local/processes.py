@@ -3,9 +3,10 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,18 @@ _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 class StartError(Exception):
     """Something did not start or did not work. The message is written for people, and names the log to read."""
+
+
+def exit_code(program: Callable[[], int], interrupted: str = "Everything has been stopped.") -> int:
+    """Run a program and return its exit code: 1 after a `StartError`, 130 after Ctrl-C, each with a line on stderr."""
+    try:
+        return program()
+    except StartError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nInterrupted. {interrupted}", file=sys.stderr)
+        return 130
 
 
 @dataclass(frozen=True)

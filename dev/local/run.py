@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dev.local.explain import WIDTH, advice, pretty, summary
-from dev.local.processes import StartError
+from dev.local.processes import exit_code
 from dev.local.stack import RESEND_PATH, LocalStack, local_stack
 from dev.local.steps import Steps, counted, in_line
 from dev.local.sweep import sweep
@@ -132,27 +132,20 @@ def main() -> int:
     order_id = os.environ.get("ORDER_ID", "").strip()
     url = os.environ.get("CERTCENTRAL_BASE_URL", "").strip()
     run = Run()
-    try:
-        if not order_id:
-            if api_key or url:
-                print("DIGICERT_API_KEY and CERTCENTRAL_BASE_URL only work together with ORDER_ID.", file=sys.stderr)
-                return 2
-            return 0 if run.against_emulator() else 1
-        if not order_id.isascii() or not order_id.isdigit():
-            print("ORDER_ID must be a number.", file=sys.stderr)
+    if not order_id:
+        if api_key or url:
+            print("DIGICERT_API_KEY and CERTCENTRAL_BASE_URL only work together with ORDER_ID.", file=sys.stderr)
             return 2
-        if not api_key:
-            if not sys.stdin.isatty():
-                print("Set the environment variable DIGICERT_API_KEY to the CertCentral API key.", file=sys.stderr)
-                return 2
-            api_key = getpass.getpass("CertCentral API key (not shown): ").strip()
-        return 0 if run.against_certcentral(order_id, url or _DEFAULT_CERTCENTRAL, api_key) else 1
-    except StartError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted. Everything has been stopped.", file=sys.stderr)
-        return 130
+        return 0 if run.against_emulator() else 1
+    if not order_id.isascii() or not order_id.isdigit():
+        print("ORDER_ID must be a number.", file=sys.stderr)
+        return 2
+    if not api_key:
+        if not sys.stdin.isatty():
+            print("Set the environment variable DIGICERT_API_KEY to the CertCentral API key.", file=sys.stderr)
+            return 2
+        api_key = getpass.getpass("CertCentral API key (not shown): ").strip()
+    return 0 if run.against_certcentral(order_id, url or _DEFAULT_CERTCENTRAL, api_key) else 1
 
 
 def _confirmed(order_id: str, url: str) -> bool:
@@ -170,4 +163,4 @@ def _confirmed(order_id: str, url: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

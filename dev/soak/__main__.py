@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from dev.emulator import CertCentralEmulator
-from dev.local.processes import StartError
+from dev.local.processes import exit_code
 from dev.local.stack import LocalStack, generate_key, local_stack
 from dev.local.steps import Steps
 from dev.soak import upstream
@@ -44,22 +44,18 @@ def main() -> int:
     steps, key = Steps(), generate_key()
     steps.step(f"soak: {seconds:.0f} s with SEED={seed}")
     parameters = {"CertCentralTimeoutSeconds": "1", "SweepRequestsPerSecond": "5"}
-    try:
-        with (
-            upstream.start(key) as emulator,
-            local_stack(
-                api_key=key,
-                certcentral_url=emulator.base_url,
-                parameters=parameters | {"DnsServers": emulator.dns_server},
-                # An hour that a chase waits is 0.4 s.
-                wait_scale=0.0001,
-                on_step=steps.step,
-            ) as stack,
-        ):
-            return Soak(stack, emulator, key, seconds, seed, steps).run()
-    except StartError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
+    with (
+        upstream.start(key) as emulator,
+        local_stack(
+            api_key=key,
+            certcentral_url=emulator.base_url,
+            parameters=parameters | {"DnsServers": emulator.dns_server},
+            # An hour that a chase waits is 0.4 s.
+            wait_scale=0.0001,
+            on_step=steps.step,
+        ) as stack,
+    ):
+        return Soak(stack, emulator, key, seconds, seed, steps).run()
 
 
 class Soak:
@@ -121,11 +117,11 @@ class Soak:
         orders = [self._orders.new() for _ in range(ORDERS_AT_ONCE)]
         all_there = threading.Barrier(CALLERS_AT_ONCE)
 
-        def call(place: int) -> None:
-            resend = (self._callers.http, self._callers.direct)[place % 2]
+        def call(number: int) -> None:
+            resend = (self._callers.http, self._callers.direct)[number % 2]
             all_there.wait()
             # Lambda throttles the calls beyond its concurrency limit, and callers retry.
-            while not resend(orders[place // 2 % ORDERS_AT_ONCE]):
+            while not resend(orders[number // 2 % ORDERS_AT_ONCE]):
                 time.sleep(0.2)
 
         self._callers.is_crowded = True
@@ -248,4 +244,4 @@ class Soak:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

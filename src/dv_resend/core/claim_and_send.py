@@ -154,7 +154,7 @@ class SendGuard:
     ) -> Sent:
         """Mail the people of a claim that is stored, and settle it."""
         try:
-            put(send)
+            _put_or_unknown(put, send, held.record)
         except OutcomeUnknown as error:
             report(error)
             self._records.settle(held.unknown(self.draw(), self._now(), reported=True), held.record)
@@ -162,15 +162,6 @@ class SendGuard:
         except ResendError:
             self._records.settle(held.not_sent(self.draw(), self._now()), held.record)
             raise
-        # Any other exception may have come after the PUT.
-        except Exception as bug:
-            failure = OutcomeUnknown(
-                f"DV Resend failed ({type(bug).__name__}) while it was sending the emails of {_subject(held.record)}. "
-                "They may have been sent. Check whether they arrived before you force another send."
-            )
-            report(failure)
-            self._records.settle(held.unknown(self.draw(), self._now(), reported=True), held.record)
-            raise failure from bug
         except BaseException:
             self._records.settle(held.unknown(self.draw(), self._now(), reported=False), held.record)
             raise
@@ -202,6 +193,19 @@ class _Changed(Exception):
     def __init__(self, latest: SendRecord) -> None:
         super().__init__()
         self.latest = latest
+
+
+def _put_or_unknown(put: Callable[[Send], None], send: Send, record: SendRecord) -> None:
+    try:
+        put(send)
+    except ResendError:
+        raise
+    # A bug may have come after the PUT.
+    except Exception as bug:
+        raise OutcomeUnknown(
+            f"DV Resend failed ({type(bug).__name__}) while it was sending the emails of {_subject(record)}. They may "
+            "have been sent. Check whether they arrived before you force another send."
+        ) from bug
 
 
 def _subject(record: SendRecord) -> str:

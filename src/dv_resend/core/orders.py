@@ -127,8 +127,8 @@ class OrderStatus:
 
     def validated(self, name: str) -> bool:
         """Whether ``name`` is validated wherever the order lists it, or else at the scope of that name."""
-        bare = without_wildcard(name)
-        return self._listed.get(bare, self._scopes.get(bare, False))
+        stripped = without_wildcard(name)
+        return self._listed.get(stripped, self._scopes.get(stripped, False))
 
     def listed_and_validated(self, name: str) -> bool:
         """Whether the order lists ``name`` and it is validated; further names of the order cannot change that."""
@@ -159,16 +159,16 @@ class OrderStatus:
         """Names and scopes as they are listed, by themselves and without ``*.``; names come before scopes."""
         listed = [name for domain in self.domains for name in domain.names]
         listed += [domain.scope for domain in self.domains if domain.scope]
-        bare = {without_wildcard(name): name for name in reversed(listed)}
-        return bare | {name: name for name in listed}
+        stripped = {without_wildcard(name): name for name in reversed(listed)}
+        return stripped | {name: name for name in listed}
 
     @cached_property
     def _widest_scopes(self) -> dict[str, str]:
         widest: dict[str, str] = {}
         for domain in self.domains:
             scope = without_wildcard(domain.scope)
-            for bare in map(without_wildcard, (scope, *domain.names)) if scope else ():
-                widest[bare] = min(scope, widest.get(bare, scope), key=lambda scope: (scope.count("."), scope))
+            for stripped in map(without_wildcard, (scope, *domain.names)) if scope else ():
+                widest[stripped] = min(scope, widest.get(stripped, scope), key=lambda scope: (scope.count("."), scope))
         return widest
 
     def to_json(self) -> dict[str, object]:
@@ -184,6 +184,6 @@ class OrderStatus:
 def _all_validated(entries: Iterable[tuple[str, NameStatus]]) -> dict[str, bool]:
     validated: dict[str, bool] = {}
     for name, domain in entries:
-        bare = without_wildcard(name)
-        validated[bare] = domain.validated and validated.get(bare, True)
+        stripped = without_wildcard(name)
+        validated[stripped] = domain.validated and validated.get(stripped, True)
     return validated

@@ -39,7 +39,7 @@ MAX_BACKOFF_SECONDS = 900
 # within minutes.
 MAX_RECEIVES_OF_SHORT_WAITS = 5
 # After so many receives, an error of account scope may be caused by one order that CertCentral cannot answer for.
-MAX_RECEIVES_UNSUSPECTED = 5
+POISON_AFTER_RECEIVES = 5
 # A bug may be in the code or in this one message; after so many receives, the message is blamed.
 MAX_RECEIVES_OF_A_BUG = 3
 
@@ -99,7 +99,7 @@ class _FifoBatch:
     def _stop_at(self, record: SQSRecord, error: Exception) -> None:
         self.error = error
         answered = isinstance(error, CertCentralUnavailable | PermissionDenied) and error.upstream_status is not None
-        if answered and self.poison_candidate is None and _receives(record) > MAX_RECEIVES_UNSUSPECTED:
+        if answered and self.poison_candidate is None and _receives(record) > POISON_AFTER_RECEIVES:
             self.poison_candidate = record.message_id
             return
         raise error

@@ -1,7 +1,10 @@
 """`Resender.resend`: in which order things happen, and what each outcome leaves behind."""
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from queue import Queue
+from threading import Barrier
 from typing import Any
 from unittest.mock import ANY
 
@@ -22,6 +25,7 @@ from dv_resend.errors import (
     RateLimited,
     RecipientNotAllowed,
     RecipientUnverified,
+    ResendError,
     SendingPaused,
     SendRecordUnavailable,
 )
@@ -477,6 +481,32 @@ def test_named_request_with_nobody_left_mails_nobody(fakes: Fakes) -> None:
     assert (answer["outcome"], answer["recipients"]) == ("duplicate", [WWW[1]])
     assert answer["skipped"] == [{"domain": ADMIN[0], "email": ADMIN[1], "reason": "validated"}]
     assert mailed(fakes.certcentral.puts) == [WWW[1]]
+
+
+def test_eight_spellings_at_once_make_one_put(fakes: Fakes) -> None:
+    hostmaster, webmaster = ("example.com", "hostmaster@example.com"), ("example.com", "webmaster@example.com")
+    spellings = [
+        *(DEFAULT, replace(DEFAULT, locale="en"), replace(DEFAULT, locale="EN_us"), replace(DEFAULT, locale="de")),
+        *(resend_request(ADMIN), resend_request(ADMIN, webmaster), resend_request(ADMIN, hostmaster)),
+        resend_request(ADMIN, locale="en"),
+    ]
+    answers: Queue[str] = Queue()
+    # All have read the record before one claims the order, and the PUT ends when the seven others are answered.
+    fakes.records.before_store = Barrier(len(spellings), timeout=60).wait
+    fakes.certcentral.while_sending = lambda: [answers.get(timeout=60) for _ in spellings[1:]]
+
+    def call(request: ResendRequest) -> str:
+        try:
+            return resend(fakes, request).outcome
+        except ResendError as error:
+            answers.put(type(error).__name__)
+            return type(error).__name__
+
+    with ThreadPoolExecutor(len(spellings)) as pool:
+        outcomes = list(pool.map(call, spellings))
+
+    assert sorted(outcomes) == ["ResendInProgress"] * 7 + ["sent"]
+    assert len(fakes.certcentral.puts) == 1
 
 
 # Forced calls
