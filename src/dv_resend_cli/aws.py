@@ -24,7 +24,11 @@ _LOG_IN = "Log in again, or name another profile with --profile."
 
 
 class AwsSession(Protocol):
-    """What commands need of `boto3.Session`; tests have a stand-in."""
+    """What commands need of `boto3.Session`; tests have a stand-in.
+
+    Example:
+        ``session.client("sqs").delete_message(…)``
+    """
 
     @property
     def region_name(self) -> str | None:

@@ -17,7 +17,11 @@ from dv_resend_cli.options import shared_options
 
 
 class DvResend(click.Group):
-    """Finds commands by the names of their modules, and ends with the exit code of the outcome."""
+    """Finds commands by the names of their modules, and ends with the exit code of the outcome.
+
+    Example:
+        ``cli.main(["status", "123456789"], obj=App(session))``
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Name the commands."""
@@ -30,6 +34,13 @@ class DvResend(click.Group):
         module = importlib.import_module(f"{commands.__name__}.{cmd_name.replace('-', '_')}")
         found: click.Command = module.command
         return found
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that the arguments name."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Failure("Interrupted", "stopped by Ctrl-C.", ExitCode.INTERRUPTED) from None
 
     def main(self, args: Sequence[str] | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
         """Run, and exit. `obj` is the `App`; tests give one with a stand-in for AWS."""
@@ -57,7 +68,7 @@ def _failure(error: Exception) -> Failure:
         case click.ClickException():
             return Failure("UsageError", error.format_message(), ExitCode.USAGE)
         case click.Abort():
-            return Failure("Interrupted", "Interrupted.", ExitCode.INTERRUPTED)
+            return Failure("Interrupted", "stopped at a question.", ExitCode.INTERRUPTED)
     if failure := as_failure(error):
         return failure
     traceback.print_exception(error)

@@ -72,7 +72,7 @@ class Functions:
         except KeyboardInterrupt:
             if not sends:
                 raise
-            raise Failure("Interrupted", f"Interrupted. {_MAYBE_SENT}", ExitCode.INTERRUPTED) from None
+            raise Failure("Interrupted", f"stopped by Ctrl-C. {_MAYBE_SENT}", ExitCode.INTERRUPTED) from None
         except Exception as error:
             if answer is None and error_code(error) == "TooManyRequestsException":
                 raise self._throttled(error, alias_arn) from error

@@ -1,15 +1,20 @@
 """The command `dv-resend` as a package: what its wheel holds, and what it imports."""
 
 import ast
+import re
 import subprocess
 import tomllib
 import zipfile
 from pathlib import Path
 
+import click
 import pytest
 
+from contract import pages
 from dev.local.template import ROOT
 from dv_resend_cli import __version__
+from dv_resend_cli.cli import cli
+from dv_resend_cli.errors import ExitCode
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -46,6 +51,21 @@ def test_wheel_holds_the_command_alone(tmp_path: Path) -> None:
     modules = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src/dv_resend_cli").rglob("*.py")}
     assert {name for name in names if ".dist-info/" not in name and not name.endswith("/")} == modules
     assert wheel.name == f"dv_resend-{__version__}-py3-none-any.whl"
+
+
+def test_page_has_every_command_and_exit_code() -> None:
+    rows = [row for table in pages.tables(pages.prose("docs/command.md")) for row in table]
+
+    listed = {match[1] for row in rows if (match := re.match(r"`dv-resend ([\w-]+)", row[0]))}
+    assert listed == set(cli.list_commands(click.Context(cli)))
+    assert [row[0] for row in pages.rows_of("docs/command.md", "Exit codes")] == [str(int(code)) for code in ExitCode]
+
+
+def test_page_has_every_name_of_an_error() -> None:
+    listed = {name for row in pages.rows_of("docs/command.md", "Output") for name in pages.codes(row[0])}
+    source = "".join(path.read_text() for path in (ROOT / "src/dv_resend_cli").rglob("*.py"))
+
+    assert listed == {*re.findall(r'(?:Failure|_unknown)\(\s*"(\w+)"', source)}
 
 
 def test_command_has_the_version_of_the_project() -> None:

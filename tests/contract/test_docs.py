@@ -16,6 +16,7 @@ import botocore
 import botocore.session
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+from click.testing import CliRunner
 from conftest import settings_read
 
 from contract import pages
@@ -29,6 +30,7 @@ from dv_resend.core.resend import ResendResult
 from dv_resend.core.sweep import SweepSummary
 from dv_resend.handlers import events
 from dv_resend.observability import MetricName
+from dv_resend_cli.cli import cli
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 OUTPUTS = set(TEMPLATE["Outputs"])
@@ -43,6 +45,10 @@ NEEDS_AWS_ACCOUNT = {
     *("lambda get-event-source-mapping", "lambda update-event-source-mapping"),
     *("secretsmanager put-secret-value", "stepfunctions start-execution"),
 }
+# Run by contract/test_command as far as they can be without changing this machine.
+INSTALL_COMMAND = [
+    *(["uv", "tool", "install", "."], ["pipx", "install", "."], ["export", "DV_RESEND_STACK=dv-resend-prod"]),
+]
 # Programs that send DigiCert's request, by section. They are run here and in e2e/test_clients.
 CLIENTS = {("README.md", "Call it")} | {("docs/calling.md", title) for title in ("curl", "Python", "Go", "Node.js")}
 LOCAL_SETUP = ("docs/calling.md", "Client snippets")
@@ -134,7 +140,13 @@ def way_to_check(block: Block) -> str | None:
             return "run beside a stack file"
         case "sh" if all(is_make(words) or needs_aws(words) for words in pages.commands(block)):
             return "compared with the Makefile and with AWS's API"
+        case "sh" if all(is_dv_resend(words) or words in INSTALL_COMMAND for words in pages.commands(block)):
+            return "compared with the command"
     return None
+
+
+def is_dv_resend(words: list[str]) -> bool:
+    return words[0] == "dv-resend"
 
 
 def is_make(words: list[str]) -> bool:
@@ -158,6 +170,7 @@ def is_client(block: Block) -> bool:
 
 CLIENT_BLOCKS = [block for block in BLOCKS if is_client(block)]
 COMMANDS = {shlex.join(words): words for block in BLOCKS if block.language == "sh" for words in pages.commands(block)}
+DV_RESEND_COMMANDS = [text for text, words in COMMANDS.items() if is_dv_resend(words)]
 MAKE_COMMANDS = [text for text, words in COMMANDS.items() if is_make(words)]
 AWS_COMMANDS = {text: words for text, words in COMMANDS.items() if words[0] == "aws"}
 
@@ -181,6 +194,13 @@ def test_documented_make_command_is_understood(command: str) -> None:
     ran = subprocess.run(["sh", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("command", DV_RESEND_COMMANDS)
+def test_documented_dv_resend_command_is_understood(command: str) -> None:
+    words = shlex.split(command.partition(" >")[0])
+
+    assert CliRunner().invoke(cli, [*words[1:], "--help"]).exit_code == 0
 
 
 @pytest.mark.parametrize("words", AWS_COMMANDS.values(), ids=AWS_COMMANDS)

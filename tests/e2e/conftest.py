@@ -19,6 +19,7 @@ from dev.local.stack import LocalStack, local_stack
 from dev.local.template import ROOT
 
 type Put = Callable[..., requests.Response]
+type Command = Callable[..., subprocess.CompletedProcess[str]]
 type Invoke = Callable[..., Any]
 
 PATH = "/services/v2/order/certificate/{}/resend-emails"
@@ -158,7 +159,7 @@ def own_process(stack: LocalStack) -> OwnProcess:
 
 
 @pytest.fixture
-def dv_resend(stack: LocalStack) -> Callable[..., subprocess.CompletedProcess[str]]:
+def dv_resend(stack: LocalStack) -> Command:
     """Run the command `dv-resend` as a process, pointed at the stack as `make up` says. `environment` is added."""
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:

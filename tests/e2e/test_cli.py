@@ -1,16 +1,12 @@
 """The command `dv-resend` as a process against the deployed stack: what it prints, its exit code, and who is mailed."""
 
 import json
-from collections.abc import Callable
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
 from dev.local.stack import LocalStack
-from e2e.conftest import Emulator, audit_lines
-
-type Command = Callable[..., CompletedProcess[str]]
+from e2e.conftest import Command, Emulator, audit_lines
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from contract import pages
 from dev.local import run
 from dev.local.explain import explain
 from dev.local.stack import LocalStack
-from e2e.conftest import Emulator
+from e2e.conftest import Command, Emulator
 
 WIDTH = 120
 _SAMPLES = [
@@ -32,6 +32,8 @@ _SAMPLES = [
     (r"Until 20\d\d-[\d:T-]+Z", "Until 2026-11-24T13:55:55Z"),
     (r'"waiting_since": "[^"]+"', '"waiting_since": "2026-11-22T11:29:52Z"'),
     (r'"links_expire": "[^"]+"', '"links_expire": "2026-12-22"'),
+    (r"Waiting since [\d:T-]+Z", "Waiting since 2026-11-22T11:29:52Z"),
+    (r"emails expire on [\d-]+", "emails expire on 2026-12-22"),
     (r"in \d+ days, for every CA", "in 477 days, for every CA"),
 ]
 _STEP = re.compile(r"^ *\d+\.\d s", re.MULTILINE)
@@ -96,6 +98,14 @@ def test_dry_run_page_shows_the_answer_to_its_request(stack: LocalStack, emulato
     is_documented("docs/dry-run.md", "The answer", sampled(json.dumps(answer, indent=2)) + "\n")
 
 
+@pytest.mark.usefixtures("fresh")
+def test_command_page_shows_what_explain_prints(dv_resend: Command) -> None:
+    printed = sampled(dv_resend("explain", 100000013).stdout)
+
+    lines = [part for line in printed.splitlines() for part in wrapped(line, " " * 4) or [""]]
+    is_documented("docs/command.md", "One order", "".join(f"{line}\n" for line in lines))
+
+
 def is_documented(page: str, section: str, text: str) -> None:
     """Compare a text with the block of a section that `make docs` writes; write it there if this is that."""
     if os.environ.get("WRITE_DOCS") == "1":
@@ -109,12 +119,12 @@ def sampled(text: str) -> str:
     return text
 
 
-def wrapped(line: str) -> list[str]:
+def wrapped(line: str, indent: str = " " * 12) -> list[str]:
     """Split a long line between its words, which stay whole."""
     return textwrap.wrap(
         line,
         WIDTH,
-        subsequent_indent=" " * 12,
+        subsequent_indent=indent,
         replace_whitespace=False,
         break_long_words=False,
         break_on_hyphens=False,

@@ -9,11 +9,13 @@ from types import ModuleType
 import pytest
 
 import dv_resend
+import dv_resend_cli
 from dv_resend.errors import ResendError
 
 MODULES = [
-    dv_resend,
-    *(importlib.import_module(module.name) for module in pkgutil.walk_packages(dv_resend.__path__, "dv_resend.")),
+    importlib.import_module(module.name)
+    for package in (dv_resend, dv_resend_cli)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
 ]
 
 
