@@ -45,7 +45,8 @@ class Output:
     def line(self, text: str = "", *, indent: int = 0, style: str = "") -> None:
         """Write a line at once. On a terminal, a long one continues below its indentation."""
         if self._console.is_terminal:
-            self._console.print(Padding(Text(printable(text), style), (0, 0, 0, indent), expand=False))
+            # Padding leaves an empty text out.
+            self._console.print(Padding(Text(printable(text) or " ", style), (0, 0, 0, indent), expand=False))
         else:
             sys.stdout.write(" " * indent + printable(text) + "\n")
             sys.stdout.flush()

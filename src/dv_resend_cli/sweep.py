@@ -23,7 +23,7 @@ type AuditLine = Mapping[str, Any]
 _MAX_REQUESTED_BY = 256
 _TO_GO_ON = re.compile(r'"offset": ([0-9]+)')
 _AGAIN = "No reminder is sent twice."
-_GOES_ON = f"The sweep may go on for up to five minutes. {_AGAIN}"
+_GOES_ON = f"the sweep may go on for up to five minutes. {_AGAIN}"
 
 # SQS drops a repeat of a message for five minutes (its developer guide, "exactly-once processing"). A little longer,
 # because clocks differ.
@@ -32,8 +32,10 @@ _REPEATS_DROPPED_SECONDS = 330
 _LATE_SECONDS = 120
 _POLL_SECONDS = 1.0
 _CHECK_SECONDS = 30.0
-# SQS counts messages with a delay of up to a minute, and log lines take some seconds.
+# SQS counts messages with a delay of up to a minute, and log lines take some seconds. If an earlier sweep may have
+# queued all reminders, nothing more is likely to come.
 _SETTLE_SECONDS = 60.0
+_REPEATS_SETTLE_SECONDS = 5.0
 _PATTERN = '{ $.message = "audit" && $.event_source = "queue" }'
 
 # What the worker did with a reminder, by the outcome in its audit line.
@@ -72,7 +74,7 @@ def sweep(app: "App", *, dry_run: bool, offset: int) -> dict[str, Any]:
     except KeyboardInterrupt:
         if dry_run:
             raise
-        raise Failure("Interrupted", f"Interrupted. {_GOES_ON}", ExitCode.INTERRUPTED) from None
+        raise Failure("Interrupted", f"stopped by Ctrl-C, but {_GOES_ON}", ExitCode.INTERRUPTED) from None
     except Failure as failure:
         advice = _how_to_go_on(failure, dry_run=dry_run)
         raise Failure(failure.name, failure.message, failure.exit_code, advice) from failure
@@ -85,7 +87,7 @@ def _how_to_go_on(failure: Failure, *, dry_run: bool) -> str:
     if dry_run or failure.name == "SendingPaused":
         return failure.advice
     if failure.name in ("ResponseLost", "FunctionKilled"):
-        return f"{_GOES_ON} Sweep again after that."
+        return f"Sweep again in five minutes: {_GOES_ON}"
     if failure.name in FUNCTION_ERRORS and failure.exit_code == ExitCode.RETRYABLE:
         return f"What was queued before stays queued. Sweep again in a few minutes. {_AGAIN}"
     return failure.advice
@@ -112,7 +114,7 @@ class Reminders:
     """The reminders of one sweep. Make it before the sweep: what the logs hold then, an earlier sweep has queued.
 
     `earlier` and `outcomes` have the last audit line of each order, of an earlier sweep and since then. `waiting` is
-    the number of reminders in the queue.
+    the last count of reminders in the queue.
 
     Example:
         ``Reminders(session, stack).next_lines(queued=12)``
@@ -125,7 +127,7 @@ class Reminders:
         self._since = time.time() - _REPEATS_DROPPED_SECONDS
         self._seen: set[str] = set()
         self._next_check = 0.0
-        self.waiting = 0
+        self.waiting: int | None = None
         self.earlier = {line["order_id"]: line for line in self._new_lines()}
         self.outcomes: dict[int, AuditLine] = {}
 
@@ -141,20 +143,23 @@ class Reminders:
             if lines := list(self._new_lines()):
                 self.outcomes |= {line["order_id"]: line for line in lines}
                 return lines
-            quiet = time.monotonic() - quiet_since
-            if not self.waiting and (self._final >= queued or quiet > _SETTLE_SECONDS):
+            if not self.waiting and time.monotonic() - quiet_since >= self._settling_seconds(queued):
                 return []
             self._check_mapping()
             time.sleep(_POLL_SECONDS)
 
-    @property
-    def repeated(self) -> list[AuditLine]:
-        """The last line of each order of which there is none since the sweep began."""
-        return [line for order_id, line in self.earlier.items() if order_id not in self.outcomes]
+    def repeats(self, queued: int) -> list[AuditLine]:
+        """Return the lines of those of the `queued` reminders that SQS has dropped, when the queue is empty."""
+        dropped = queued - len(self.outcomes)
+        lines = [line for order_id, line in self.earlier.items() if order_id not in self.outcomes]
+        return lines[-dropped:] if dropped > 0 else []
 
-    @property
-    def _final(self) -> int:
-        return sum(map(is_final, (self.earlier | self.outcomes).values()))
+    def _settling_seconds(self, queued: int) -> float:
+        """Return how long it must have been quiet before an empty queue is believed to be empty."""
+        if sum(map(is_final, self.outcomes.values())) >= queued:
+            return 0
+        repeats_are_all = sum(map(is_final, (self.earlier | self.outcomes).values())) >= queued
+        return _REPEATS_SETTLE_SECONDS if repeats_are_all else _SETTLE_SECONDS
 
     def _count_waiting(self) -> int:
         names = [f"ApproximateNumberOfMessages{state}" for state in ("", "NotVisible", "Delayed")]

@@ -1,5 +1,6 @@
 """`dv-resend chase`."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -60,38 +61,30 @@ def command(
         out.show(stopped, lambda *_: out.line(f"The chase of order {order_id} is stopped."))
         return ExitCode.OK
     request = request_fields(order_id, recipients, locale) | ({"waits_hours": waits} if waits else {})
-    execution, is_new = _start(chases, request, out)
-    chase = {"order_id": order_id, "execution": execution["executionArn"], "started": is_new, "status": "running"}
-    if no_watch:
-        out.show(chase, lambda *_: out.line(f"`dv-resend chase {order_id}` watches it."))
-        return ExitCode.OK
+    again = f"`dv-resend chase {order_id}` watches it, `dv-resend chase {order_id} --stop` stops it."
     try:
-        with goes_on_after_errors(f"The chase itself goes on: `dv-resend chase {order_id}` watches it again."):
+        execution, is_new = chases.start(request)
+    except KeyboardInterrupt:
+        message = f"stopped by Ctrl-C, but the chase may have started: {again}"
+        raise Failure("Interrupted", message, ExitCode.INTERRUPTED) from None
+    chase = {"order_id": order_id, "execution": execution["executionArn"], "started": is_new, "status": "running"}
+    try:
+        if not app.as_json:
+            _write_start(chase, out)
+        if not is_new and len(request) > 1 and as_object(execution["input"]) != as_object(json.dumps(request)):
+            out.note("It was started with other options, which stay as they are.")
+        if no_watch:
+            out.show(chase, lambda *_: out.line(f"`dv-resend chase {order_id}` watches it."))
+            return ExitCode.OK
+        with goes_on_after_errors(f"The chase itself goes on: {again}"):
             _watch(chases, execution, out)
             ended = chases.describe(execution)
     except KeyboardInterrupt:
         out.show(chase, lambda *_: None)
-        out.note(f"Stopped watching. The chase goes on: `dv-resend chase {order_id}` watches it again,")
-        out.note(f"`dv-resend chase {order_id} --stop` stops it.")
+        out.note(f"Stopped watching. The chase goes on: {again}")
         return ExitCode.INTERRUPTED
     out.show(chase | {"status": "succeeded", "output": result_of(ended, order_id)}, _write_result)
     return ExitCode.OK
-
-
-def _start(chases: Chases, request: Mapping[str, Any], out: Output) -> tuple[Execution, bool]:
-    order_id = request["order_id"]
-    try:
-        execution, is_new = chases.start(request)
-    except KeyboardInterrupt:
-        message = f"Interrupted. The chase may have started: `dv-resend chase {order_id}` watches it,"
-        message += f" `dv-resend chase {order_id} --stop` stops it."
-        raise Failure("Interrupted", message, ExitCode.INTERRUPTED) from None
-    if not out.as_json:
-        out.line(f"The chase of order {order_id} {'has started' if is_new else 'is already running'}", style="bold")
-        out.line(execution["executionArn"])
-    if not is_new and as_object(execution["input"]) != request:
-        out.note("It was started with other options, which stay as they are.")
-    return execution, is_new
 
 
 def _watch(chases: Chases, execution: Execution, out: Output) -> None:
@@ -160,6 +153,12 @@ def _duration(hours: float) -> str:
 
 def _utc(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _write_start(chase: Mapping[str, Any], out: Output) -> None:
+    state = "has started" if chase["started"] else "is already running"
+    out.line(f"The chase of order {chase['order_id']} {state}", style="bold")
+    out.line(chase["execution"])
 
 
 def _write_result(chase: Mapping[str, Any], out: Output) -> None:

@@ -1,7 +1,7 @@
 """`dv-resend sweep`."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -43,33 +43,36 @@ def command(app: App, *, dry_run: bool, offset: int, no_watch: bool) -> ExitCode
     if reminders is None:
         out.show(summary, _write_plan if dry_run else _write_summary)
         return ExitCode.OK
-    if not app.as_json:
-        _write_summary(summary, out)
-    watched = not summary["enqueued"] or _watch(reminders, summary["enqueued"], out)
-    if app.as_json:
-        out.document(summary | _to_json(reminders))
-    elif summary["enqueued"]:
-        _write_end(reminders, summary["enqueued"], out)
-    if not watched:
+    queued = summary["enqueued"]
+    try:
+        if not app.as_json:
+            _write_summary(summary, out)
+        if queued:
+            _watch(reminders, queued, out)
+    except KeyboardInterrupt:
+        if app.as_json:
+            out.document(summary | _to_json(reminders, []))
         out.note("Stopped watching. The sweep goes on: the reminders that wait are sent one by one.")
         return ExitCode.INTERRUPTED
+    repeats = reminders.repeats(queued)
+    if app.as_json:
+        out.document(summary | _to_json(reminders, repeats))
+    elif queued:
+        _write_end(reminders, repeats, queued, out)
     is_unknown = any(line["outcome"] == "OutcomeUnknown" for line in reminders.outcomes.values())
     return ExitCode.UNKNOWN if is_unknown else ExitCode.OK
 
 
-def _watch(reminders: Reminders, queued: int, out: Output) -> bool:
-    """Show the reminders as they are dealt with; return whether that was to the end."""
-    try:
-        with goes_on_after_errors("The sweep itself is done: the reminders are sent one by one."):
-            while True:
-                with out.waiting("Watching the reminders; Ctrl-C stops watching only"):
-                    lines = reminders.next_lines(queued)
-                if not lines:
-                    return True
-                if not out.as_json:
-                    _write_lines(lines, out)
-    except KeyboardInterrupt:
-        return False
+def _watch(reminders: Reminders, queued: int, out: Output) -> None:
+    """Show the reminders as they are dealt with, until the queue is empty."""
+    with goes_on_after_errors("The sweep itself is done: its reminders are in the queue."):
+        while True:
+            with out.waiting("Watching the reminders; Ctrl-C stops watching only"):
+                lines = reminders.next_lines(queued)
+            if not lines:
+                return
+            if not out.as_json:
+                _write_lines(lines, out)
 
 
 def _write_plan(summary: Mapping[str, Any], out: Output) -> None:
@@ -107,32 +110,30 @@ def _write_lines(lines: Iterable[AuditLine], out: Output) -> None:
         out.line(f"{line['order_id']}  {_reminder(line.get('reminder_day')):7}  {describe(line)}", style=style)
 
 
-def _write_end(reminders: Reminders, queued: int, out: Output) -> None:
+def _write_end(reminders: Reminders, repeats: Sequence[AuditLine], queued: int, out: Output) -> None:
     """Say how the reminders ended, and what became of those that an earlier sweep had queued already."""
-    left = queued - len(reminders.outcomes)
-    if left > 0 and reminders.repeated:
-        out.line("An earlier sweep has queued these in the last five minutes; SQS drops such repeats:")
-        _write_lines(reminders.repeated, out)
-        left -= len(reminders.repeated)
+    if repeats:
+        out.line("An earlier sweep has queued these in the last five minutes, and SQS drops a repeat:")
+        _write_lines(repeats, out)
     counts = Counter(describe(line).partition(":")[0] for line in reminders.outcomes.values())
     said = ", ".join(
         f"{counts[what]} {what}" for what in ("sent", "not sent", "not sent yet", "unknown") if counts[what]
     )
-    queue = f"{counted(reminders.waiting, 'reminder')} in the queue" if reminders.waiting else "The queue is empty"
-    out.line(f"{queue}: {said or 'nobody was mailed'}", style="bold")
-    if not reminders.waiting and left > 0:
-        missing = f"The log does not say what became of {counted(left, 'reminder')}."
-        out.line(f"{missing} The next sweep finds what was not sent.", style="yellow")
+    out.line(f"The queue is empty: {said or 'nobody was mailed'}", style="bold")
+    missing = queued - len(reminders.outcomes) - len(repeats)
+    if missing > 0:
+        text = f"The log does not say what became of {counted(missing, 'reminder')}."
+        out.line(f"{text} The next sweep finds what was not sent.", style="yellow")
 
 
 def _reminder(day: int | None) -> str:
     return "reissue" if day is None else f"day {day}"
 
 
-def _to_json(reminders: Reminders) -> dict[str, Any]:
+def _to_json(reminders: Reminders, repeats: Sequence[AuditLine]) -> dict[str, Any]:
     names = ("order_id", "reminder_day", "outcome", "code", "timestamp")
-    outcomes, repeated = (
+    outcomes, earlier = (
         [{name: line[name] for name in names if name in line} for line in lines]
-        for lines in (reminders.outcomes.values(), reminders.repeated)
+        for lines in (reminders.outcomes.values(), repeats)
     )
-    return {"reminders": outcomes, "queued_earlier": repeated, "waiting": reminders.waiting}
+    return {"reminders": outcomes, "queued_earlier": earlier, "waiting": reminders.waiting}
