@@ -79,7 +79,7 @@ class Chases:
     def __init__(self, session: "AwsSession", stack: "Stack") -> None:
         """Take the caller's AWS; raise `Failure` if the stack has no state machine."""
         if stack.chase_state_machine_arn is None:
-            message = f"The stack {stack.name} has no chase workflow: it is deployed with ChaseWorkflow=off."
+            message = f"The stack {stack.name} has no chase workflow: it has ChaseWorkflow=off."
             raise Failure("NoChaseWorkflow", message, ExitCode.ACCOUNT)
         self._state_machine = stack.chase_state_machine_arn
         self._states = session.client("stepfunctions")

@@ -15,8 +15,7 @@ import pytest
 import requests
 from conftest import CANARY
 
-from dev.local.stack import LocalStack, local_stack
-from dev.local.template import ROOT
+from dev.local.stack import COMMAND, LocalStack, local_stack
 
 type Put = Callable[..., requests.Response]
 type Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -92,6 +91,13 @@ def cancel_first_orders(emulator: Emulator) -> None:
             emulator("PATCH", f"orders/{order['id']}", {"status": "canceled"})
 
 
+def new_ids(count: int) -> list[int]:
+    """Unused order IDs, because send records outlive the emulator's reset."""
+    first = int(time.time() * 1000) % 10**12
+    time.sleep(0.01 + count / 1000)
+    return list(range(first, first + count))
+
+
 @pytest.fixture
 def order_id(emulator: Emulator) -> int:
     """A pending DV order with an unused ID, because send records outlive the emulator's reset."""
@@ -159,23 +165,43 @@ def own_process(stack: LocalStack) -> OwnProcess:
 
 
 @pytest.fixture
-def dv_resend(stack: LocalStack) -> Command:
-    """Run the command `dv-resend` as a process, pointed at the stack as `make up` says. `environment` is added."""
+def start_dv_resend(stack: LocalStack) -> Callable[..., subprocess.Popen[str]]:
+    """Start the command `dv-resend` of this clone, pointed at the stack as `make up` says. `environment` is added."""
+
+    def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+        base = {"PATH": os.environ["PATH"], "AWS_CONFIG_FILE": os.devnull}
+        return subprocess.Popen(
+            [COMMAND, *map(str, arguments)],
+            env=base | stack.command_environment() | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.fixture
+def dv_resend(start_dv_resend: Callable[..., subprocess.Popen[str]]) -> Command:
+    """Run the command `dv-resend` to its end."""
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "AWS_CONFIG_FILE": os.devnull}
-        ran = subprocess.run(
-            [sys.executable, "-m", "dv_resend_cli", *map(str, arguments)],
-            env=base | stack.command_environment() | environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert CANARY not in ran.stdout + ran.stderr
-        return ran
+        return ended(start_dv_resend(*arguments, **environment))
 
     return run
+
+
+def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    """Wait for the end of a command; what it has printed does not hold the key."""
+    with process:
+        out, errors = process.communicate(timeout=120)
+    assert CANARY not in out + errors
+    return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+
+
+def mailed(emulator: Emulator) -> list[int]:
+    """The orders whose resend CertCentral accepted, once for each resend."""
+    return sorted(int(call["path"].split("/")[-2]) for call in emulator.puts if call["status"] == 204)
 
 
 def audit_lines(stack: LocalStack, order_id: int) -> list[dict[str, Any]]:

@@ -67,7 +67,8 @@ def _watch(reminders: Reminders, queued: int, out: Output) -> None:
     """Show the reminders as they are dealt with, until the queue is empty."""
     with goes_on_after_errors("The sweep itself is done: its reminders are in the queue."):
         while True:
-            with out.waiting("Watching the reminders; Ctrl-C stops watching only"):
+            waiting = f"{counted(reminders.waiting or queued, 'reminder')} in the queue"
+            with out.waiting(f"{waiting}; Ctrl-C stops watching only"):
                 lines = reminders.next_lines(queued)
             if not lines:
                 return
