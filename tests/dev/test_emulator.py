@@ -1,6 +1,7 @@
 """What other tests and the commands rely on in the CertCentral emulator, over real loopback sockets.
 
-Left out is what they would notice themselves: a fault that does not strike, a key that is still valid.
+Left out is what they would notice themselves: a fault that does not strike, a key that is still valid. So are the
+switches that no other test sets.
 """
 
 import gzip
@@ -10,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,14 +22,13 @@ import requests
 
 from dev.emulator import CertCentralEmulator
 from dev.emulator.faults import FIREWALL_PAGE
-from dev.emulator.orders import DOCUMENTED_EXAMPLE, FIRST_ID, SEED_IDS
+from dev.emulator.orders import FIRST_ID, SEED_IDS
 from dev.emulator.responses import rate_limited
 
 ROOT = Path(__file__).parents[2]
 CONSTRUCTED = {"admin", "administrator", "webmaster", "hostmaster", "postmaster"}
 RESEND = f"order/certificate/{FIRST_ID}/resend-emails"
 KEY = "emulator-valid-key"
-VIEW_ONLY_KEY = "emulator-view-only-key"
 LOST = requests.exceptions.ConnectionError
 TIMEOUT = requests.exceptions.ReadTimeout
 
@@ -120,30 +119,6 @@ def test_default_resend_mails_the_constructed_addresses(emulator: CertCentralEmu
     assert first["caused_by"] == emulator.calls[0]["number"]
 
 
-@pytest.mark.parametrize("switches", [{}, {"scope_as_domain": "reject"}], ids=["scopes accepted", "scopes rejected"])
-@pytest.mark.parametrize(
-    "second",
-    [
-        {"domain": "example2.com", "email": "someone@example2.com"},
-        {"domain": "sub.example2.com", "email": "someone@example2.com", "email_domain": "example2.com"},
-    ],
-    ids=["first version", "present version"],
-)
-def test_documented_example_is_accepted_as_printed(
-    emulator: CertCentralEmulator, client: Client, second: dict[str, str], switches: dict[str, str]
-) -> None:
-    emulator.set_switches(**switches)
-    first = {"domain": "example.com", "email": "someone@example.com"}
-
-    body = {"domain_approval_emails": [first, second], "locale": "en"}
-    assert client.resend(DOCUMENTED_EXAMPLE, body).status_code == 204
-
-    assert [(mail["to"], mail["domain"]) for mail in emulator.outbox] == [
-        ("someone@example.com", "example.com"),
-        ("someone@example2.com", second["domain"]),
-    ]
-
-
 @pytest.mark.parametrize(
     ("name_scope", "accepted"),
     [("base_domain", ["example.com", "*.example.com"]), ("fqdn", [])],
@@ -158,40 +133,6 @@ def test_validation_scope_is_accepted_as_domain(
 
         assert (response.status_code == 204) == (domain in accepted)
         assert response.status_code == 204 or response.json()["errors"][0]["code"] == "undocumented|unknown_domain"
-
-
-@pytest.mark.parametrize(("policy", "status", "mailed"), [("accept", 204, 1), ("ignore", 204, 5), ("reject", 400, 0)])
-def test_scope_as_domain_is_a_switch(
-    emulator: CertCentralEmulator, client: Client, policy: str, status: int, mailed: int
-) -> None:
-    order_id = emulator.add_order(names=["sub.example.com"])["id"]
-    emulator.set_switches(scope_as_domain=policy)
-
-    response = client.resend(order_id, named("example.com", "admin@example.com"))
-
-    assert (response.status_code, len(emulator.outbox)) == (status, mailed)
-    assert status != 400 or response.json()["errors"][0]["code"] == "undocumented|scope_as_domain"
-
-
-@pytest.mark.parametrize(("other", "status"), [("approved", 400), ("pending", 204)])
-def test_scope_is_approved_if_all_its_names_are(
-    emulator: CertCentralEmulator, client: Client, other: str, status: int
-) -> None:
-    order_id = emulator.add_order(names={"a.example.com": "approved", "b.example.com": other, "c.test": "pending"})[
-        "id"
-    ]
-    emulator.set_switches(approved_name="reject")
-
-    assert client.resend(order_id, named("example.com", "admin@example.com")).status_code == status
-
-
-@pytest.mark.parametrize(
-    ("order", "domains"), [("multi_san", {"mail.example", "api.shop.test"}), ("wildcard", {"wild.example"})]
-)
-def test_default_resend_is_about_pending_bare_names(client: Client, order: str, domains: set[str]) -> None:
-    client.resend(SEED_IDS[order])
-
-    assert {mail["to"].partition("@")[2] for mail in client.emulator.outbox} == domains
 
 
 @pytest.mark.parametrize(
@@ -216,19 +157,6 @@ def test_wrong_call_is_refused(
 # ---------------------------------------------------------------- keys and rate limit
 
 
-@pytest.mark.parametrize("key", ["emulator-revoked-key", "no-such-key", None])
-def test_bad_key_is_refused(emulator: CertCentralEmulator, client: Client, key: str | None) -> None:
-    response = client.resend(key=key)
-
-    assert refusal(response) == (403, "access_denied|access_denied_invalid_key")
-    assert emulator.outbox == []
-
-
-def test_view_only_key_reads_but_does_not_send(client: Client) -> None:
-    assert client.order(key=VIEW_ONLY_KEY).status_code == 200
-    assert refusal(client.resend(key=VIEW_ONLY_KEY)) == (403, "access_denied|missing_permission")
-
-
 def test_calls_are_recorded_without_the_key(emulator: CertCentralEmulator, client: Client) -> None:
     client("PUT", RESEND, data=b'{"locale": "en" }')
 
@@ -239,27 +167,8 @@ def test_calls_are_recorded_without_the_key(emulator: CertCentralEmulator, clien
     assert "x-dc-devkey" not in json.dumps(call).lower()
 
 
-def test_calls_of_an_order_can_be_counted(emulator: CertCentralEmulator, client: Client) -> None:
-    client.resend()
-    client.resend(42)
-
-    assert emulator.count_calls("PUT", f"/{FIRST_ID}/") == 1
-    assert emulator.count_calls("GET", f"/{FIRST_ID}/") == 0
-    assert emulator.mailings(FIRST_ID) == 1
-    assert emulator.mailings(42) == 0
-
-
 def test_documented_rate_limit_is_the_default(client: Client) -> None:
     assert [client.order().status_code for _ in range(101)] == [200] * 100 + [429]
-
-
-def test_rate_limit_window_drains(emulator: CertCentralEmulator, client: Client) -> None:
-    emulator.set_limits([[100, 60], [2, 2]])
-    assert [client.order().status_code for _ in range(2)] == [200, 200]
-
-    assert refusal(client.resend()) == (429, "request_limit_exceeded")
-    assert client.order(key=VIEW_ONLY_KEY).status_code == 200  # each key has windows of its own
-    eventually(lambda: client.resend().status_code == 204)
 
 
 # ---------------------------------------------------------------- orders
@@ -315,49 +224,12 @@ def test_list_rows_lack_what_real_rows_lack(client: Client) -> None:
     assert "id" not in row["certificate"]
 
 
-def test_list_rows_may_have_the_oddities_of_real_rows(emulator: CertCentralEmulator, client: Client) -> None:
-    emulator.set_switches(list_ids="string", rows_without_certificate=2)
-
-    rows = {int(row["id"]): row for row in client.rows("filters[status]=pending")}
-
-    assert all(isinstance(row["id"], str) for row in rows.values())
-    assert ["certificate" in rows[FIRST_ID + place] for place in (0, 1)] == [True, False]
-
-
 @pytest.mark.parametrize("query", ["filters[nonsense]=1", "sort=shoe_size", "page=2", "limit=-1", "offset=x"])
 def test_unknown_list_query_is_refused(client: Client, query: str) -> None:
     assert refusal(client("GET", f"order/certificate?{query}")) == (400, "undocumented|query")
 
 
 # ---------------------------------------------------------------- switches
-
-
-@pytest.mark.parametrize(
-    ("switch", "order", "body"),
-    [
-        ("not_pending", "rejected", {}),
-        ("not_dv", "ov", {}),
-        ("not_email_dcv", "dns_txt", {}),
-        ("foreign_address", "plain", named("example.com", "boss@example.com")),
-        ("unknown_domain", "plain", named("elsewhere.test", "admin@elsewhere.test")),
-        ("approved_name", "multi_san", named("shop.example", "admin@shop.example")),
-    ],
-)
-def test_policy_switch_rejects_ignores_or_accepts(
-    emulator: CertCentralEmulator, client: Client, switch: str, order: str, body: dict[str, Any]
-) -> None:
-    def mails(policy: str) -> int:
-        emulator.clear_outbox()
-        emulator.set_switches(**{switch: policy})
-        assert client.resend(SEED_IDS[order], body).status_code == 204
-        return len(emulator.outbox)
-
-    emulator.set_switches(**{switch: "reject"})
-    assert refusal(client.resend(SEED_IDS[order], body)) == (400, f"undocumented|{switch}")
-
-    # An ignored order gets nothing; if the only recipient is ignored, the defaults are mailed.
-    assert (mails("ignore") > 1) == bool(body)
-    assert mails("accept") == (1 if body else 5)
 
 
 # ---------------------------------------------------------------- faults
@@ -474,50 +346,7 @@ def test_faults_match_in_order_by_method_and_path(emulator: CertCentralEmulator,
     assert get("/validation") == 200
 
 
-def test_on_call_comes_before_the_response(emulator: CertCentralEmulator, client: Client) -> None:
-    emulator.on_call = lambda call: emulator.set_key(KEY, "revoked" if call["method"] == "PUT" else "valid")
-
-    assert client.order().status_code == 200
-    assert client.resend().status_code == 403
-    emulator.clear_faults()
-    assert client.order().status_code == 403
-
-
-# ---------------------------------------------------------------- DNS of the orders' domains
-
-
-def test_dns_has_mx_and_contacts_of_orders(emulator: CertCentralEmulator) -> None:
-    emulator.add_order(names=["*.A.test", "sub.b.co.uk"], contacts=["PKI@Mail.test", 'odd"\\one@a.test'])
-
-    records = emulator.dns.records()
-
-    for host in ("a.test", "sub.b.co.uk", "b.co.uk", "mail.test"):
-        assert records[host, "MX"] == [f"10 mail.{host}."]
-    for name in ("a.test", "sub.b.co.uk"):
-        contacts = records[f"_validation-contactemail.{name}", "TXT"]
-        assert contacts == ['"PKI@Mail.test"', '"odd\\"\\\\one@a.test"']
-    assert ("_validation-contactemail.b.co.uk", "TXT") not in records
-
-
 # ---------------------------------------------------------------- connections
-
-
-def test_close_ends_hanging_connections_and_threads() -> None:
-    before = set(threading.enumerate())
-    emulator = CertCentralEmulator()
-    emulator.inject({"fault": "hang", "times": 1})
-    emulator.inject({"fault": "slow", "seconds": 600, "times": 1})
-    connections = [socket.create_connection(("127.0.0.1", port_of(emulator))) for _ in range(3)]
-    for connection in connections[:2]:
-        connection.sendall(b"GET /services/v2/x HTTP/1.1\r\nHost: x\r\n\r\n")
-    eventually(lambda: len(emulator.calls) == 2)
-
-    emulator.close()
-
-    assert set(threading.enumerate()) <= before
-    for connection in connections:
-        assert connection.recv(1) == b""
-        connection.close()
 
 
 def test_emulator_listens_on_loopback_only() -> None:
@@ -526,19 +355,6 @@ def test_emulator_listens_on_loopback_only() -> None:
 
 
 # ---------------------------------------------------------------- control API and page
-
-
-def test_control_reset_restores_the_start(emulator: CertCentralEmulator, client: Client, control: Control) -> None:
-    emulator.clear_orders()
-    emulator.set_switches(not_dv="accept")
-    emulator.dns.set("a.test", "MX", ["10 mail.a.test."])
-    client.resend()
-
-    control("POST", "reset")
-
-    assert [order["id"] for order in emulator.orders] == list(SEED_IDS.values())
-    assert (emulator.calls, emulator.outbox, emulator.switches["not_dv"]) == ([], [], "reject")
-    assert ("a.test", "MX") not in emulator.dns.records()
 
 
 @pytest.mark.parametrize(
@@ -600,12 +416,3 @@ def test_printed_curl_command_works_until_a_signal(tmp_path: Path, number: signa
     assert ran.stdout.startswith("HTTP/1.1 204 ")
     assert all(text in printed for text in (*json.loads(announced.read_text()).values(), "mine"))
     assert (process.returncode, last) == (0, "\nThe emulator has stopped.\n")
-
-
-def test_process_says_that_the_port_is_taken(emulator: CertCentralEmulator) -> None:
-    command = [sys.executable, "-m", "dev.emulator", "--port", str(port_of(emulator))]
-
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"Port {port_of(emulator)} is in use")

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ import requests
 from conftest import CANARY
 
 from dev.local.stack import COMMAND, LocalStack, local_stack
+from dev.local.template import ROOT
 
 type Put = Callable[..., requests.Response]
 type Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -27,15 +27,11 @@ PATH = "/services/v2/order/certificate/{}/resend-emails"
 class Emulator:
     """The deployed stack's emulator, controlled over HTTP."""
 
-    def __init__(self, url: str) -> None:
-        self._url = f"{url}/_emulator/"
-        self._session = requests.Session()
+    def __init__(self, stack: LocalStack) -> None:
+        self._stack = stack
 
     def __call__(self, method: str, path: str, body: Any = None) -> Any:
-        data = None if method in ("GET", "DELETE") else json.dumps(body)
-        response = self._session.request(method, self._url + path, data=data, timeout=10)
-        response.raise_for_status()
-        return response.json() if response.content else None
+        return self._stack.ask_emulator(path, method, body)
 
     @property
     def outbox(self) -> list[dict[str, Any]]:
@@ -78,8 +74,7 @@ def stack() -> Iterator[LocalStack]:
 
 @pytest.fixture
 def emulator(stack: LocalStack) -> Emulator:
-    assert stack.emulator_url is not None
-    emulator = Emulator(stack.emulator_url)
+    emulator = Emulator(stack)
     emulator("POST", "reset")
     return emulator
 
@@ -122,7 +117,7 @@ def put(stack: LocalStack) -> Put:
 
 
 class OwnProcess:
-    """Invokes the handler in a new process (see `killable`). `audits` are the audit lines of all these processes."""
+    """Invokes the handler in a new process (`dev.faults.killable`). `audits` are the audit lines of all of these."""
 
     def __init__(self, stack: LocalStack) -> None:
         self.audits: list[dict[str, Any]] = []
@@ -131,7 +126,7 @@ class OwnProcess:
     def __call__(self, event: dict[str, Any], kill: str = "never", later: float = 0, request_id: str = "one") -> Any:
         """Return the answer; ``None`` if the process was killed."""
         ran = subprocess.run(
-            [sys.executable, Path(__file__).with_name("killable.py"), kill, str(later), json.dumps(event), request_id],
+            [sys.executable, ROOT / "dev/faults/killable.py", kill, str(later), json.dumps(event), request_id],
             env=self._environment,
             capture_output=True,
             text=True,

@@ -130,17 +130,6 @@ def test_chase_order_ended_while_waiting_fails_by_name(
     assert len(emulator.puts) == 1
 
 
-def test_chase_order_never_approved_fails_by_name(chase: Chase, emulator: Emulator, order_id: int) -> None:
-    execution = chase(order_id)
-
-    ended, said = execution.ends()
-
-    assert ended == "NotApproved"
-    assert execution.path == [*START, *TURN, "NextReminder", *TURN, "NotApproved"]
-    assert (said["result"], said["checks"], len(emulator.puts)) == ("not_approved", 2, 1)
-    assert "reason" not in said
-
-
 @pytest.mark.parametrize(("status", "times"), [(429, 2), (503, 3)], ids=["rate-limited", "unavailable"])
 def test_chase_retryable_error_is_retried_then_sent(
     chase: Chase, emulator: Emulator, order_id: int, status: int, times: int
@@ -155,17 +144,6 @@ def test_chase_retryable_error_is_retried_then_sent(
     assert (ended, said["result"]) == ("SUCCEEDED", "issued")
     assert execution.path == [*START, *TURN, "Report", "Issued"]
     assert len(emulator.puts) == 1
-
-
-def test_chase_rejected_key_fails_without_retry(chase: Chase, emulator: Emulator, order_id: int) -> None:
-    emulator("PUT", "keys", {"secret": CANARY, "role": "revoked"})
-
-    execution = chase(order_id)
-    ended, _ = execution.ends()
-
-    assert ended == "ApiKeyRejected"
-    assert execution.path == [*START, "Resend"]
-    assert (len(emulator.calls), emulator.outbox) == (1, [])
 
 
 def test_chase_unknown_outcome_is_checked_not_sent_again(chase: Chase, emulator: Emulator, order_id: int) -> None:
@@ -209,10 +187,6 @@ def test_chase_order_without_need_for_email_waits_until_issued(
     assert execution.path == [*START, *refused, *TURN[1:], "Report", "Issued"]
 
 
-def test_chase_without_order_id_is_refused(stack: LocalStack) -> None:
-    assert Execution(stack, {"waits_hours": WAITS}).ends()[0] == "InvalidRequest"
-
-
 @pytest.mark.parametrize("field", [{"order_id": "abc"}, {"recipients": []}, {"force": True}, {"waits_hours": [9999]}])
 def test_chase_bad_input_fails_and_sends_nothing(
     chase: Chase, emulator: Emulator, order_id: int, field: dict[str, Any]
@@ -221,15 +195,6 @@ def test_chase_bad_input_fails_and_sends_nothing(
 
     assert ended == "InvalidRequest"
     assert (emulator.puts, emulator.outbox) == ([], [])
-
-
-def test_chase_named_recipients_are_mailed(chase: Chase, emulator: Emulator, order_id: int) -> None:
-    emulator("PATCH", f"orders/{order_id}", {"names": ["example.com"]})
-    recipients = [{"domain": "example.com", "email": "admin@example.com"}]
-
-    chase(order_id, domain_approval_emails=recipients, locale="en").ends()
-
-    assert [(mail["to"], mail["locale"]) for mail in emulator.outbox] == [("admin@example.com", "en")]
 
 
 def test_chase_started_twice_mails_once(chase: Chase, emulator: Emulator, order_id: int) -> None:

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from contract import pages
-from contract.pages import Block
 
+from dev import pages
 from dev.local.stack import LocalStack
+from dev.pages import Block
 from e2e.conftest import Emulator
 
 

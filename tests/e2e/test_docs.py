@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from contract import pages
 
+from dev import pages
 from dev.local import run
 from dev.local.stack import LocalStack
 from dv_resend_cli.app import App
@@ -47,7 +47,7 @@ _NOW = dt.datetime(2026, 11, 24, 11, 29, 52, tzinfo=dt.UTC)
 @pytest.fixture
 def fresh(stack: LocalStack, emulator: Emulator) -> None:
     """The emulator's first orders, with no resend of other tests remembered."""
-    emulator("PUT", "limits", None)
+    emulator("PUT", "limits", [])
     table = stack.client("dynamodb")
     for item in table.scan(TableName=stack.send_records_table)["Items"]:
         table.delete_item(TableName=stack.send_records_table, Key={"id": item["id"]})

@@ -1,4 +1,4 @@
-"""One real call through each event source of the deployed stack. The unit tests cover all its responses."""
+"""One real call through each event source of the deployed stack that test_chase and test_sweep do not use."""
 
 import datetime as dt
 import json
@@ -141,39 +141,6 @@ def test_direct_invoke_is_sent(stack: LocalStack, emulator: Emulator, wanted: di
     assert_mailed(emulator, wanted["order_id"])
 
 
-def test_direct_invoke_lists_who_is_skipped(stack: LocalStack, wanted: dict[str, Any]) -> None:
-    invoke(stack, wanted)
-    more = {"domain": "example.com", "email": "webmaster@example.com"}
-
-    answer = invoke(stack, wanted | {"domain_approval_emails": [*RECIPIENTS, more]})["payload"]
-
-    assert (answer["outcome"], answer["recipients"]) == ("sent", ["webmaster@example.com"])
-    assert answer["skipped"] == [RECIPIENTS[0] | {"reason": "already_mailed"}]
-    (line,) = [
-        line for line in audit_lines(stack, wanted["order_id"]) if "skipped" in line and line["message"] == "audit"
-    ]
-    assert line["skipped"] == ["admin@example.com: already_mailed"]
-
-
-def test_direct_invoke_failure_has_the_class_name(stack: LocalStack, emulator: Emulator) -> None:
-    answer = invoke(stack, {"order_id": emulator.add_order(kind="ov")})
-
-    assert answer["error"] == "Unhandled"
-    assert answer["payload"]["errorType"] == "OrderNotEligible"
-    assert "domain-level resend" in answer["payload"]["errorMessage"]
-
-
-def test_status_action_returns_the_order_status(stack: LocalStack, wanted: dict[str, Any]) -> None:
-    answer = invoke(stack, {"action": "status", "order_id": wanted["order_id"]})
-
-    assert answer["payload"] == {
-        "order_id": wanted["order_id"],
-        "status": "pending",
-        "dcv_method": "email",
-        "domains": [{"name": "example.com", "status": "pending"}],
-    }
-
-
 def test_event_is_sent(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
     stack.client("events").put_events(
         Entries=[
@@ -197,60 +164,4 @@ def test_retried_event_mails_once(stack: LocalStack, emulator: Emulator, wanted:
     # Lambda makes three attempts; the local AWS makes them within seconds.
     lines = logged(stack, wanted["order_id"], 4)
     assert [line["outcome"] for line in lines] == ["sending"] + ["OutcomeUnknown"] * 3
-    assert_mailed(emulator, wanted["order_id"])
-
-
-def test_step_functions_task_is_sent(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
-    states = stack.client("stepfunctions")
-    task = {
-        "Type": "Task",
-        "Resource": "arn:aws:states:::lambda:invoke",
-        "Arguments": {
-            "FunctionName": stack.function_alias,
-            "Payload": {
-                "order_id": "{% $states.input.order_id %}",
-                "domain_approval_emails": "{% $states.input.domain_approval_emails %}",
-                "locale": "en",
-                "requested_by": "{% $states.context.Execution.Id %}",
-            },
-        },
-        "Output": "{% $states.result.Payload %}",
-        "End": True,
-    }
-    iam = stack.client("iam")
-    trust = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    may = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*"}
-    role = iam.create_role(RoleName="states", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))["Role"]
-    iam.put_role_policy(RoleName="states", PolicyName="resend", PolicyDocument=json.dumps({"Statement": [may]}))
-    machine = states.create_state_machine(
-        name="resend",
-        roleArn=role["Arn"],
-        definition=json.dumps({"QueryLanguage": "JSONata", "StartAt": "Resend", "States": {"Resend": task}}),
-    )["stateMachineArn"]
-
-    execution = states.start_execution(stateMachineArn=machine, input=json.dumps(wanted))["executionArn"]
-
-    ended = eventually(
-        lambda: (found := states.describe_execution(executionArn=execution))["status"] != "RUNNING" and found
-    )
-    assert json.loads(ended["output"])["outcome"] == "sent"
-    assert_mailed(emulator, wanted["order_id"])
-    assert [line["caller"] for line in logged(stack, wanted["order_id"], 2)] == [execution] * 2
-
-
-def test_scheduler_input_is_sent(stack: LocalStack, emulator: Emulator, wanted: dict[str, Any]) -> None:
-    function = stack.client("lambda").get_function(FunctionName=stack.function)["Configuration"]["FunctionArn"]
-    at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1)
-
-    stack.client("scheduler").create_schedule(
-        Name=f"resend-{wanted['order_id']}",
-        ScheduleExpression=f"at({at:%Y-%m-%dT%H:%M:%S})",
-        FlexibleTimeWindow={"Mode": "OFF"},
-        Target={
-            "Arn": f"{function}:live",
-            "RoleArn": "arn:aws:iam::123456789012:role/scheduler",
-            "Input": json.dumps(wanted),
-        },
-    )
-
     assert_mailed(emulator, wanted["order_id"])

@@ -19,7 +19,7 @@ LEFT_OUT = [
 
 
 def test_deployed_api_conforms_to_openapi(stack: LocalStack, emulator: Emulator, tmp_path: Path) -> None:
-    emulator("PUT", "limits", None)
+    emulator("PUT", "limits", [])
     traffic = tmp_path / "traffic.har"
 
     ran = subprocess.run(

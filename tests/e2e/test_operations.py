@@ -1,11 +1,9 @@
 """What operators rely on: failed events are kept once, an emergency stop stops, and a deployment reaches the alias.
 
-Some of these need what `dev.local.local_aws` corrects in the local AWS; each correction has a test here.
+Some of these need what `dev.local.local_aws` corrects in the local AWS.
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -62,49 +60,6 @@ def test_failed_event_lies_in_exactly_one_queue(
     assert failed["responsePayload"]["errorType"] == "OrderNotEligible"
     assert len(audit_lines(stack, refused["order_id"])) == 3
     assert message_bodies(stack, queues["undelivered"]) == []
-
-
-@contextmanager
-def asynchronous_settings(stack: LocalStack, **settings: Any) -> Iterator[None]:
-    """Change the configuration of the alias's asynchronous invocations temporarily."""
-    client = stack.client("lambda")
-    before = client.get_function_event_invoke_config(FunctionName=stack.function, Qualifier="live")
-    kept = {name: before[name] for name in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")}
-    client.put_function_event_invoke_config(FunctionName=stack.function, Qualifier="live", **kept | settings)
-    try:
-        yield
-    finally:
-        client.put_function_event_invoke_config(FunctionName=stack.function, Qualifier="live", **kept)
-
-
-def test_local_aws_follows_the_configuration_of_the_alias(
-    stack: LocalStack, refused: dict[str, Any], queues: dict[str, str]
-) -> None:
-    """Not that of the unqualified function, whose invocations would be tried three times."""
-    with asynchronous_settings(stack, MaximumRetryAttempts=0):
-        invoke_later(stack, stack.function_alias, refused)
-        eventually(lambda: message_bodies(stack, queues["failed"]))
-
-    assert len(audit_lines(stack, refused["order_id"])) == 1
-
-
-def test_local_aws_sends_a_failed_event_to_destination_and_dead_letter_queue(
-    stack: LocalStack, refused: dict[str, Any], queues: dict[str, str]
-) -> None:
-    """As AWS does: this is why no function has a dead-letter queue."""
-    client, sqs = stack.client("lambda"), stack.client("sqs")
-    attributes = sqs.get_queue_attributes(QueueUrl=queues["undelivered"], AttributeNames=["QueueArn"])["Attributes"]
-    client.update_function_configuration(
-        FunctionName=stack.function, DeadLetterConfig={"TargetArn": attributes["QueueArn"]}
-    )
-    try:
-        invoke_later(stack, stack.function, refused)
-
-        eventually(lambda: all(message_bodies(stack, url) for url in queues.values()))
-    finally:
-        client.update_function_configuration(FunctionName=stack.function, DeadLetterConfig={"TargetArn": ""})
-    for url in queues.values():
-        assert [body["requestPayload"] for body in message_bodies(stack, url)] == [refused]
 
 
 def test_concurrency_of_zero_stops_every_caller(

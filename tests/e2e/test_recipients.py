@@ -31,14 +31,6 @@ def publish(emulator: Emulator, name: str, type_: str, values: list[str] | None)
     emulator("PUT", "dns", {"name": name, "type": type_, "values": values})
 
 
-def test_documented_request_with_published_contacts_is_sent(put: Put, emulator: Emulator, example: int) -> None:
-    answer = put(example, BODY)
-
-    assert (answer.status_code, answer.text) == (204, "")
-    assert json.loads(emulator.puts[0]["body"]) == BODY
-    assert [mail["to"] for mail in emulator.outbox] == ["someone@example.com", "someone@example2.com"]
-
-
 def test_contact_without_dns_record_is_refused_with_reason(put: Put, emulator: Emulator, example: int) -> None:
     publish(emulator, CONTACT, "TXT", None)
 

@@ -92,7 +92,7 @@ def test_killed_invocation_never_leads_to_a_second_email(
 def test_second_spelling_mails_nobody_who_was_mailed(
     put: Callable[..., requests.Response], emulator: Emulator, new_order: Callable[[], int], first: str
 ) -> None:
-    emulator("PUT", "limits", None)
+    emulator("PUT", "limits", [])
 
     for second, body in SPELLINGS.items():
         order_id = new_order()

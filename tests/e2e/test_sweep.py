@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from unit.samples import queue
 
 from dev.local.stack import LocalStack
 from e2e.conftest import (
     Emulator,
     OwnProcess,
-    Put,
     audit_lines,
     cancel_first_orders,
     drained,
@@ -27,7 +27,7 @@ type Due = Callable[..., list[int]]
 def emulator(stack: LocalStack, emulator: Emulator) -> Iterator[Emulator]:
     """An emulator whose seed orders are canceled, so that only the test's own orders are due."""
     cancel_first_orders(emulator)
-    emulator("PUT", "limits", None)
+    emulator("PUT", "limits", [])
     yield emulator
     emulator("DELETE", "faults")
     drained(stack)
@@ -94,25 +94,6 @@ def test_sweeps_run_in_parallel_mail_once(stack: LocalStack, emulator: Emulator,
     assert mailed(emulator) == orders
 
 
-def test_manual_resend_to_anybody_counts_as_the_reminder(
-    stack: LocalStack,
-    emulator: Emulator,
-    due: Callable[..., list[int]],
-    put: Put,
-) -> None:
-    (by_default,) = due(1)
-    (to_somebody,) = due(1, names=["example.com"])
-    assert put(by_default).status_code == 204
-    recipients = [{"domain": "example.com", "email": "admin@example.com"}]
-    assert put(to_somebody, {"domain_approval_emails": recipients}).status_code == 204
-
-    sweep(stack)
-    drained(stack)
-
-    assert mailed(emulator) == sorted([by_default, to_somebody])
-    assert outcomes(stack, by_default) == outcomes(stack, to_somebody) == ["sent", "already_mailed"]
-
-
 def test_outage_loses_no_reminder(stack: LocalStack, emulator: Emulator, due: Callable[..., list[int]]) -> None:
     orders = due(4)
     for status in (503, 429):
@@ -156,18 +137,7 @@ def work(own_process: OwnProcess) -> Work:
     """Handle a batch in a new process; ``None`` if it was killed."""
 
     def call(orders: list[int], kill: str = "never", later: float = 0) -> list[dict[str, str]] | None:
-        records = [
-            {
-                "messageId": str(order),
-                "receiptHandle": f"handle-{order}",
-                "body": json.dumps({"order_id": order}),
-                "attributes": {"ApproximateReceiveCount": "1", "MessageGroupId": "certcentral"},
-                "eventSource": "aws:sqs",
-                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:reminders.fifo",
-            }
-            for order in orders
-        ]
-        answer = own_process({"Records": records}, kill=kill, later=later)
+        answer = own_process(queue(*orders), kill=kill, later=later)
         failures: list[dict[str, str]] | None = answer and answer["batchItemFailures"]
         return failures
 
@@ -205,35 +175,6 @@ def test_killed_worker_mails_once_and_loses_nothing_silently(
     assert mailed(emulator) == ([first] if first_is_mailed else []) + [second]
     assert reported(own_process, first) == (1 if first_is_reported else 0)
     assert reported(own_process, second) == 0
-
-
-def test_worker_killed_while_reporting_reports_again(
-    work: Work, own_process: OwnProcess, emulator: Emulator, due: Callable[..., list[int]]
-) -> None:
-    (order,) = due(1)
-    work([order], kill="after-store")
-
-    # It has written the audit line, and not yet recorded that.
-    work([order], kill="before-store", later=600)
-    assert reported(own_process, order) == 1
-    assert work([order], later=1200) == []
-    assert work([order], later=1800) == []
-
-    assert reported(own_process, order) == 2
-    assert mailed(emulator) == []
-
-
-def test_reminder_lost_to_a_kill_is_followed_by_the_next(
-    work: Work, emulator: Emulator, due: Callable[..., list[int]]
-) -> None:
-    orders = due(1)
-    work(orders, kill="after-store")
-    work(orders, later=600)
-    assert mailed(emulator) == []
-
-    work(orders, later=4 * 24 * 3600)
-
-    assert mailed(emulator) == orders
 
 
 def reported(processes: OwnProcess, order_id: int) -> int:

@@ -11,27 +11,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from conftest import CANARY
+from conftest import CANARY, store_key
+from unit.samples import direct, event, http, message, queue
 
 from dev.emulator import CertCentralEmulator
 from dv_resend import errors
 from dv_resend.adapters import certcentral
-from faults.conftest import (
-    STEPS,
-    Clock,
-    Invoke,
-    ReadOutput,
-    Step,
-    direct,
-    event,
-    http,
-    message,
-    once_at,
-    path_of,
-    puts,
-    queue,
-    store_key,
-)
+from faults.conftest import STEPS, Clock, Invoke, ReadOutput, Step, once_at, path_of, puts
 
 COOL_DOWN = 3600
 

@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 import boto3
 import pytest
+from unit.samples import direct, message
 
 from dev.emulator import CertCentralEmulator
+from dev.faults.aws import ATTEMPTS, FAILURES, Failure, broken_aws, lost_responses
 from dv_resend.errors import QueueUnavailable, ResendError
-from faults.aws import ATTEMPTS, FAILURES, Failure, broken_aws, lost_responses
-from faults.conftest import Clock, Invoke, Settings, direct, message
+from faults.conftest import Clock, Invoke, Settings
 
 AGE_DAYS = 3.2
 # A call's 29 seconds, and two minutes for the clocks.

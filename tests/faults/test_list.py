@@ -14,10 +14,10 @@ EMPTY_PAGE = 'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"orders": []}'
 
 
 @pytest.fixture(params=["upstream", "tls_upstream"])
-def emulator(request: pytest.FixtureRequest) -> CertCentralEmulator:
+def either(request: pytest.FixtureRequest) -> CertCentralEmulator:
     """The CertCentral that the function is configured with, plain and over TLS."""
-    emulator: CertCentralEmulator = request.getfixturevalue(request.param)
-    return emulator
+    either: CertCentralEmulator = request.getfixturevalue(request.param)
+    return either
 
 
 def status(status: int, body: Any) -> dict[str, Any]:
@@ -49,12 +49,12 @@ NO_LIST: dict[str, tuple[dict[str, Any], type[errors.ResendError]]] = {
 
 @pytest.mark.parametrize(("fault", "expected"), NO_LIST.values(), ids=NO_LIST)
 def test_response_that_is_no_list_is_an_error_of_the_account(
-    emulator: CertCentralEmulator,
+    either: CertCentralEmulator,
     invoke: Callable[..., Any],
     fault: dict[str, Any],
     expected: type[errors.ResendError],
 ) -> None:
-    emulator.inject(fault | {"path": LIST})
+    either.inject(fault | {"path": LIST})
 
     with pytest.raises(errors.ResendError) as caught:
         invoke({"action": "sweep"}, seconds=900)
@@ -63,16 +63,16 @@ def test_response_that_is_no_list_is_an_error_of_the_account(
     assert caught.value.scope == "account"
 
 
-def test_surplus_page_does_not_end_the_list(emulator: CertCentralEmulator, invoke: Callable[..., Any]) -> None:
-    emulator.inject({"fault": "extra", "path": LIST, "after": EMPTY_PAGE})
+def test_surplus_page_does_not_end_the_list(either: CertCentralEmulator, invoke: Callable[..., Any]) -> None:
+    either.inject({"fault": "extra", "path": LIST, "after": EMPTY_PAGE})
     before = invoke({"action": "sweep", "dry_run": True}, seconds=900)["listed"]
-    emulator.add_orders(1100, kind="dv")
+    either.add_orders(1100, kind="dv")
 
     assert invoke({"action": "sweep", "dry_run": True}, seconds=900)["listed"] == before + 1100
 
 
-def test_interim_responses_before_a_page_are_skipped(emulator: CertCentralEmulator, invoke: Callable[..., Any]) -> None:
-    emulator.inject({"fault": "extra", "path": LIST, "before": "HTTP/1.1 103 \r\n\r\n" * 2})
+def test_interim_responses_before_a_page_are_skipped(either: CertCentralEmulator, invoke: Callable[..., Any]) -> None:
+    either.inject({"fault": "extra", "path": LIST, "before": "HTTP/1.1 103 \r\n\r\n" * 2})
 
     assert invoke({"action": "sweep", "dry_run": True}, seconds=900)["listed"] > 0
 

@@ -15,29 +15,15 @@ from itertools import repeat
 from typing import Any
 
 import pytest
-from conftest import CANARY
+from conftest import CANARY, store_key
+from unit.samples import direct, event, http, queue
 
 from dev.emulator import CertCentralEmulator
+from dev.faults.network import Names, deaf, refusing, resetting
 from dv_resend import observability
 from dv_resend.adapters import certcentral_http
 from dv_resend.errors import ResendError
-from faults.conftest import (
-    EARLIER,
-    Invoke,
-    ReadOutput,
-    Step,
-    direct,
-    event,
-    http,
-    once_at,
-    path_of,
-    puts,
-    queue,
-    session,
-    store_key,
-    stored_key,
-)
-from faults.network import Names, deaf, refusing, resetting
+from faults.conftest import EARLIER, Invoke, ReadOutput, Step, once_at, path_of, puts, session, stored_key
 
 type Answer = dict[str, Any] | ResendError
 type Port = Callable[[], AbstractContextManager[int]]

@@ -6,7 +6,7 @@ line, the metrics, and that the key shows nowhere (`conftest`).
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,7 @@ import boto3
 import botocore.client
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from conftest import CANARY, SECRET_ID, SERVICE, TABLE, Output, create_send_records_table
-from moto import mock_aws
+from conftest import CANARY, SERVICE, TABLE, Output, store_key
 
 from dev.emulator import CertCentralEmulator as Emulator
 from dev.emulator.orders import SEED_IDS
@@ -56,8 +55,7 @@ BODY: dict[str, Any] = {
 }
 ADDRESSES = ["someone@example.com", "someone@example2.com"]
 MASKED = ["s***@example.com", "s***@example2.com"]
-PATH = "/services/v2/order/certificate/{}/resend-emails"
-USER_ARN = "arn:aws:iam::123456789012:user/jane"
+USER_ARN = "arn:aws:sts::123456789012:assumed-role/web-team/deploy"
 EVENT_ID = "7bf73129-1428-4cd3-a780-95db273d1602"
 
 
@@ -65,28 +63,21 @@ EVENT_ID = "7bf73129-1428-4cd3-a780-95db273d1602"
 
 
 def http_v2(order_id: int, body: Any = None, **flags: bool) -> dict[str, Any]:
-    return {
-        "version": "2.0",
-        "rawPath": PATH.format(order_id),
-        "headers": {"x-dc-devkey": CANARY},
-        "queryStringParameters": {name: str(value).lower() for name, value in flags.items()} or None,
-        "requestContext": {"http": {"method": "PUT"}, "authorizer": {"iam": {"userArn": USER_ARN}}},
-        "body": None if body is None else json.dumps(body),
-        "isBase64Encoded": False,
-    }
+    return SAMPLES["http-api-v2.json"] | http_part("rawPath", order_id, body, flags)
 
 
 def http_v1(order_id: int, body: Any = None, **flags: bool) -> dict[str, Any]:
-    query = {name: str(value).lower() for name, value in flags.items()}
+    part = http_part("path", order_id, body, flags)
+    several = {name: [value] for name, value in (part["queryStringParameters"] or {}).items()}
+    return SAMPLES["rest-api-v1.json"] | part | {"multiValueQueryStringParameters": several or None}
+
+
+def http_part(path: str, order_id: int, body: Any, flags: dict[str, bool]) -> dict[str, Any]:
     return {
-        "httpMethod": "PUT",
-        "path": PATH.format(order_id),
+        path: f"/services/v2/order/certificate/{order_id}/resend-emails",
         "headers": {"X-DC-DEVKEY": CANARY},
-        "multiValueQueryStringParameters": {name: [value] for name, value in query.items()} or None,
-        "queryStringParameters": query or None,
-        "requestContext": {"identity": {"userArn": USER_ARN}, "stage": "prod"},
+        "queryStringParameters": {name: str(value).lower() for name, value in flags.items()} or None,
         "body": None if body is None else json.dumps(body),
-        "isBase64Encoded": False,
     }
 
 
@@ -111,50 +102,6 @@ def is_http(make: MakeEvent) -> bool:
 
 def named(*recipients: tuple[str, str]) -> dict[str, Any]:
     return {"domain_approval_emails": [{"domain": domain, "email": email} for domain, email in recipients]}
-
-
-# The surroundings
-
-
-@pytest.fixture(scope="module")
-def _one_aws() -> Iterator[None]:
-    """One AWS for the whole file: a new one for each test would take most of the time."""
-    with mock_aws():
-        create_send_records_table(boto3.client("dynamodb"))
-        boto3.client("secretsmanager").create_secret(Name=SECRET_ID, SecretString=CANARY)
-        yield
-
-
-@pytest.fixture
-def aws(_one_aws: None, settings: Settings) -> Iterator[None]:  # noqa: ARG001
-    """Replace the suite's own fixture: an AWS with an empty table, and with the canary key in the secret."""
-    table = boto3.client("dynamodb")
-    for item in table.scan(TableName=TABLE)["Items"]:
-        table.delete_item(TableName=TABLE, Key={"id": item["id"]})
-    store_key(CANARY)
-    yield
-    assert CANARY not in str(table.scan(TableName=TABLE))
-
-
-@pytest.fixture(scope="module")
-def _one_emulator() -> Iterator[Emulator]:
-    with Emulator(valid_key=CANARY) as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def emulator(aws: None, settings: Settings, _one_emulator: Emulator) -> Emulator:  # noqa: ARG001
-    _one_emulator.reset()
-    settings(
-        CERTCENTRAL_BASE_URL=_one_emulator.base_url,
-        CERTCENTRAL_TIMEOUT_SECONDS="1",
-        DNS_SERVERS=_one_emulator.dns_server,
-    )
-    return _one_emulator
-
-
-def store_key(key: str) -> None:
-    boto3.client("secretsmanager").put_secret_value(SecretId=SECRET_ID, SecretString=key)
 
 
 def puts(emulator: Emulator) -> list[dict[str, Any]]:
@@ -184,33 +131,6 @@ def test_request_is_sent_once_after_two_queries(emulator: Emulator, invoke: Invo
     ]
     assert [call["body"] for call in puts(emulator)] == [json.dumps(BODY, separators=(",", ":"))]
     assert [mail["to"] for mail in emulator.outbox] == ADDRESSES
-
-
-@each_source
-def test_first_version_of_the_documented_example_is_sent(emulator: Emulator, invoke: Invoke, make: MakeEvent) -> None:
-    """Before DigiCert documented `email_domain`, its example named the parent itself."""
-    body = named(("example.com", "someone@example.com"), ("example2.com", "someone@example2.com")) | {"locale": "en"}
-
-    invoke(make(EXAMPLE, body))
-
-    assert [json.loads(call["body"]) for call in puts(emulator)] == [body]
-    assert [mail["to"] for mail in emulator.outbox] == ADDRESSES
-
-
-@each_source
-def test_scope_that_is_no_name_of_the_order_is_sent_as_its_dry_run_says(
-    emulator: Emulator, invoke: Invoke, make: MakeEvent
-) -> None:
-    order_id = emulator.add_order(names=["example.com", "sub.example2.com"])["id"]
-    body = named(("example.com", "admin@example.com"), ("example2.com", "admin@example2.com"))
-
-    answer = invoke(make(order_id, body, dry_run=True))
-    invoke(make(order_id, body))
-
-    plan = json.loads(answer["body"]) if is_http(make) else answer
-    assert plan["would_be"] == "sent"
-    assert [json.loads(call["body"]) for call in puts(emulator)] == [plan["upstream_body"]] == [body]
-    assert [mail["to"] for mail in emulator.outbox] == ["admin@example.com", "admin@example2.com"]
 
 
 @pytest.mark.usefixtures("emulator")
@@ -491,16 +411,6 @@ def seed_ids(names: set[str]) -> set[int]:
     return {SEED_IDS[name] for name in names}
 
 
-@pytest.fixture
-def queue_url(emulator: Emulator, settings: Settings) -> Iterator[str]:  # noqa: ARG001
-    """Make the function one that sweeps, with a reminder queue and the highest rate: no test waits for a token."""
-    sqs = boto3.client("sqs")
-    url = sqs.create_queue(QueueName="reminders.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-    settings(SWEEP_QUEUE_URL=url, SWEEP_REQUESTS_PER_SECOND="50")
-    yield url
-    sqs.delete_queue(QueueUrl=url)
-
-
 def receive(url: str) -> list[dict[str, Any]]:
     """Receive up to ten messages, which stay visible, as the records of a Lambda event."""
     response = boto3.client("sqs").receive_message(
@@ -512,11 +422,7 @@ def receive(url: str) -> list[dict[str, Any]]:
             "receiptHandle": message["ReceiptHandle"],
             "body": message["Body"],
             "attributes": message["Attributes"],
-            "messageAttributes": {},
-            "md5OfBody": message["MD5OfBody"],
             "eventSource": "aws:sqs",
-            "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:reminders.fifo",
-            "awsRegion": "eu-west-1",
         }
         for message in response.get("Messages", [])
     ]

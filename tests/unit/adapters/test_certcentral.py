@@ -239,6 +239,7 @@ def test_refusal_keeps_the_upstream_code(ask: Ask, status: int, code: str, expec
         (404, "not_found|order", ConfigurationError),
         (404, "something|else", RequestRejected),
         (400, "not_found", RequestRejected),
+        (403, "access_denied|missing_permission", PermissionDenied),
     ],
 )
 def test_refusal_of_the_list_says_nothing_about_an_order(status: int, code: str, expected: type[ResendError]) -> None:
@@ -535,7 +536,9 @@ def test_page_of_a_thousand_orders_with_250_names_is_read() -> None:
     assert len(given_json({"orders": rows}).list_orders(PENDING, 0, DEADLINE)) == 1000
 
 
-@pytest.mark.parametrize("body", [{}, *({"orders": odd} for odd in mixed({}, "x", [None] * 3, [{}]))], ids=ascii)
+@pytest.mark.parametrize(
+    "body", [{}, *({"orders": odd} for odd in mixed({}, "x", [None] * 3, [0] * 3, [{}]))], ids=ascii
+)
 def test_list_without_orders_is_unavailable_and_not_empty(body: object) -> None:
     with pytest.raises(CertCentralUnavailable, match="no list of orders"):
         given_json(body).list_orders(PENDING, 0, DEADLINE)

@@ -19,6 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dev.emulator import CertCentralEmulator
+from dev.faults.network import refusing
+from dev.faults.servers import raw_server, scripted_server
 from dv_resend import __version__
 from dv_resend.adapters import certcentral_http, certcentral_response, certcentral_session
 from dv_resend.adapters.certcentral_http import ATTEMPTS, Call, CertCentralHttp
@@ -33,9 +35,6 @@ from unit.adapters.conftest import (
     Transport,
     later,
     methods,
-    raw_server,
-    refused_port,
-    scripted_server,
 )
 
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -213,7 +212,7 @@ def test_dripping_body_ends_with_the_time(
 def test_repeats_wait_a_little_longer_each_time(make_http: MakeHttp, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr(random, "uniform", lambda low, high: (low + high) / 2)
-    with refused_port() as port, pytest.raises(CertCentralUnavailable):
+    with refusing() as port, pytest.raises(CertCentralUnavailable):
         make_http(base_url=f"http://127.0.0.1:{port}", sleep=slept.append).call(PUT, later())
 
     assert slept == pytest.approx([0.25, 0.5])
@@ -324,7 +323,7 @@ def test_changed_but_bad_key_costs_two_calls(make_http: MakeHttp, emulator: Cert
 @both_methods
 def test_each_attempt_takes_a_token(make_http: MakeHttp, call: Call) -> None:
     seen: list[str] = []
-    with refused_port() as port:
+    with refusing() as port:
         http = make_http(
             base_url=f"http://127.0.0.1:{port}/services/v2",
             wait_for_token=lambda: seen.append("token"),

@@ -6,8 +6,10 @@ import pytest
 import requests
 
 from dev.emulator import CertCentralEmulator
+from dev.faults.network import refusing
+from dev.faults.servers import raw_server, scripted_server
 from dv_resend.adapters.certcentral_session import new_session
-from unit.adapters.conftest import TIMEOUT_SECONDS, Transport, raw_server, refused_port, scripted_server
+from unit.adapters.conftest import TIMEOUT_SECONDS, Transport
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -53,7 +55,7 @@ def test_session_keeps_no_cookies(session: requests.Session, emulator: CertCentr
 def test_session_uses_no_proxy_from_the_environment(
     session: requests.Session, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    with refused_port() as port, raw_server(OK) as server:
+    with refusing() as port, raw_server(OK) as server:
         monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
 
         assert send(session, server.address).content == b"ok"

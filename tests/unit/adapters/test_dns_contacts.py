@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dev.emulator.nameserver import NameServer, Zone
+from dev.faults.network import has_ipv6
+from dev.faults.servers import running
 from dv_resend.adapters import dns_contacts
 from dv_resend.adapters.dns_contacts import DnsContacts
 from dv_resend.core.addresses import parse_email
 from dv_resend.core.recipients import Contacts
-from unit.adapters.conftest import running
-from unit.loopback import has_ipv6
 
 NAME = "example.com"
 WWW = "www.example.com"

@@ -25,6 +25,7 @@ from dv_resend.errors import (
 )
 from dv_resend.handlers.audit import Audit
 from dv_resend.handlers.sqs import handle_batch
+from unit import samples
 from unit.fakes import FakeQueue
 from unit.samples import error_of
 
@@ -54,15 +55,8 @@ class FakeRemind:
 
 
 def message(number: int, *, body: str | None = None, receives: int = 1) -> dict[str, Any]:
-    reminder = {"order_id": number, "waiting_since": "2026-11-20", "day": 3}
-    return {
-        "messageId": f"message-{number}",
-        "receiptHandle": f"handle-{number}",
-        "body": json.dumps(reminder) if body is None else body,
-        "attributes": {"ApproximateReceiveCount": str(receives), "MessageGroupId": "certcentral"},
-        "messageAttributes": {},
-        "eventSource": "aws:sqs",
-    }
+    record = samples.message(number, receives, waiting_since="2026-11-20", day=3)
+    return record if body is None else record | {"body": body}
 
 
 def messages(count: int = 3, *, receives: int = 1) -> list[dict[str, Any]]:

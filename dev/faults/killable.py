@@ -1,8 +1,8 @@
 """One invocation of the handler in its own process, which can be killed at a chosen moment.
 
-`python killable.py MOMENT SECONDS_LATER EVENT REQUEST_ID` prints the result, or the error's name, as JSON. MOMENT is
-before-store, after-store, after-put, after-settle or never; the first thing that a call stores is its claim, or a
-reminder that it has just reported. SECONDS_LATER sets the process's clock ahead.
+`python dev/faults/killable.py MOMENT SECONDS_LATER EVENT REQUEST_ID` prints the result, or the error's name, as JSON.
+MOMENT is before-store, after-store, after-put, after-settle or never; the first thing that a call stores is its claim,
+or a reminder that it has just reported. SECONDS_LATER sets the process's clock ahead.
 """
 
 import json

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Any, Literal
+from unittest.mock import patch
 
-import pytest
 from botocore.config import Config
 from botocore.exceptions import ConnectionClosedError
 from botocore.session import Session
 
 from dev.emulator import CertCentralEmulator
+from dev.faults.network import refusing
 from dv_resend import app
-from faults.network import refusing
 
 type Failure = Literal["throttled", "failing", "silent", "unreachable"]
 FAILURES: tuple[Failure, ...] = ("throttled", "failing", "silent", "unreachable")
@@ -37,13 +37,11 @@ _FAULTS: dict[Failure, dict[str, Any]] = {
 class BrokenAws:
     """Redirects calls of one operation to another ``url``, from the ``nth`` on, until `restore` is called."""
 
-    def __init__(self, operation: str, nth: int, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._nth, self._url, self._calls, self._broken = nth, url, 0, True
+    def __init__(self, operation: str, nth: int, url: str) -> None:
+        self._operation, self._nth, self._url, self._calls, self._broken = operation, nth, url, 0, True
 
-        def prepare(client: Any) -> None:
-            client.meta.events.register(f"before-call.*.{operation}", self._lead)
-
-        _prepare_clients(prepare, monkeypatch)
+    def prepare(self, client: Any) -> None:
+        client.meta.events.register(f"before-call.*.{self._operation}", self._lead)
 
     def restore(self) -> None:
         assert self._calls >= self._nth, "the call that was to break was not made"
@@ -55,7 +53,8 @@ class BrokenAws:
             params["url"] = self._url
 
 
-def _prepare_clients(prepare: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def _prepared_clients(prepare: Callable[[Any], None]) -> Iterator[None]:
     """Prepare each AWS client that the function creates from now on; it gives up soon, and repeats at once."""
     create: Callable[..., Any] = Session.create_client
 
@@ -65,9 +64,12 @@ def _prepare_clients(prepare: Callable[[Any], None], monkeypatch: pytest.MonkeyP
         prepare(client)
         return client
 
-    monkeypatch.setattr(Session, "create_client", create_client)
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
-    app._parts.cache_clear()
+    with (
+        patch.object(Session, "create_client", create_client),
+        patch("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0),
+    ):
+        app._parts.cache_clear()
+        yield
 
 
 @contextmanager
@@ -89,8 +91,7 @@ def lost_responses(operation: str, nth: int, times: int) -> Iterator[None]:
         # moto has made the call by then.
         client.meta.events.register_last(f"before-send.*.{operation}", lose)
 
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        _prepare_clients(prepare, monkeypatch)
+    with _prepared_clients(prepare):
         yield
     assert next(lost) > times, "no response was lost"
 
@@ -98,12 +99,18 @@ def lost_responses(operation: str, nth: int, times: int) -> Iterator[None]:
 @contextmanager
 def broken_aws(failure: Failure, operation: str, nth: int = 1) -> Iterator[BrokenAws]:
     """Make the function's calls of an operation fail like this; `BrokenAws` says which of them."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        if failure == "unreachable":
-            with refusing() as port:
-                yield BrokenAws(operation, nth, f"http://127.0.0.1:{port}/", monkeypatch)
-            return
-        with CertCentralEmulator() as endpoint:
-            endpoint.inject(_FAULTS[failure])
-            yield BrokenAws(operation, nth, f"{endpoint.url}/", monkeypatch)
-            assert len(endpoint.calls) % ATTEMPTS == 0, "a call was not tried twice"
+    if failure == "unreachable":
+        with refusing() as port, _broken(BrokenAws(operation, nth, f"http://127.0.0.1:{port}/")) as broken:
+            yield broken
+        return
+    with CertCentralEmulator() as endpoint:
+        endpoint.inject(_FAULTS[failure])
+        with _broken(BrokenAws(operation, nth, f"{endpoint.url}/")) as broken:
+            yield broken
+        assert len(endpoint.calls) % ATTEMPTS == 0, "a call was not tried twice"
+
+
+@contextmanager
+def _broken(broken: BrokenAws) -> Iterator[BrokenAws]:
+    with _prepared_clients(broken.prepare):
+        yield broken

