@@ -52,13 +52,12 @@ def command(
       dv-resend chase 123456789 --waits 24,72 --to example.com=admin@example.com
       dv-resend chase 123456789 --stop
     """
-    out = app.output
     if stop and (waits or recipients or locale or no_watch):
         raise click.UsageError("--stop excludes the other options.")
     chases = Chases(app.session, app.stack)
     if stop:
         stopped = {"order_id": order_id, "execution": chases.stop(order_id)["executionArn"], "status": "stopped"}
-        out.show(stopped, lambda *_: out.line(f"The chase of order {order_id} is stopped."))
+        app.output.show(stopped, lambda _, out: out.line(f"The chase of order {order_id} is stopped."))
         return ExitCode.OK
     request = request_fields(order_id, recipients, locale) | ({"waits_hours": waits} if waits else {})
     again = f"`dv-resend chase {order_id}` watches it, `dv-resend chase {order_id} --stop` stops it."
@@ -70,20 +69,19 @@ def command(
     chase = {"order_id": order_id, "execution": execution["executionArn"], "started": is_new, "status": "running"}
     try:
         if not app.as_json:
-            _write_start(chase, out)
+            _write_start(chase, app.output)
         if not is_new and len(request) > 1 and as_object(execution["input"]) != as_object(json.dumps(request)):
-            out.note("It was started with other options, which stay as they are.")
-        if no_watch:
-            out.show(chase, lambda *_: out.line(f"`dv-resend chase {order_id}` watches it."))
-            return ExitCode.OK
-        with goes_on_after_errors(f"The chase itself goes on: {again}"):
-            _watch(chases, execution, out)
-            ended = chases.describe(execution)
+            app.output.note("It was started with other options, which stay as they are.")
+        if not no_watch:
+            with goes_on_after_errors(f"The chase itself goes on: {again}"):
+                _watch(chases, execution, app.output)
+                ended = chases.describe(execution)
+            chase |= {"status": "succeeded", "output": result_of(ended, order_id)}
     except KeyboardInterrupt:
-        out.show(chase, lambda *_: None)
-        out.note(f"Stopped watching. The chase goes on: {again}")
+        app.output.show(chase, _write_nothing)
+        app.output.note(f"Stopped watching. The chase goes on: {again}")
         return ExitCode.INTERRUPTED
-    out.show(chase | {"status": "succeeded", "output": result_of(ended, order_id)}, _write_result)
+    app.output.show(chase, _write_nothing if no_watch else _write_result)
     return ExitCode.OK
 
 
@@ -118,7 +116,7 @@ class _Story:
         elif succeeded := event.get("taskSucceededEventDetails"):
             text = _answered(as_object(succeeded["output"]).get("Payload", {}))
         elif failed := event.get("taskFailedEventDetails") or event.get("taskTimedOutEventDetails"):
-            text = f"{self._state}: {_error(failed)}"
+            text = f"{'Status' if self._state == 'CheckStatus' else self._state}: {_error(failed)}"
         return text and f"{_utc(event['timestamp'])}  {text}"
 
     def _entered(self, moment: datetime) -> str | None:
@@ -159,6 +157,10 @@ def _write_start(chase: Mapping[str, Any], out: Output) -> None:
     state = "has started" if chase["started"] else "is already running"
     out.line(f"The chase of order {chase['order_id']} {state}", style="bold")
     out.line(chase["execution"])
+
+
+def _write_nothing(_chase: Mapping[str, Any], _out: Output) -> None:
+    """Leave it at what was written before."""
 
 
 def _write_result(chase: Mapping[str, Any], out: Output) -> None:
