@@ -42,18 +42,6 @@ emulator: tools ## the CertCentral emulator alone, for anybody who writes a Cert
 up: tools ## start the whole stack on this machine, and leave it running
 	@$(LOCAL) dev.local.background up
 
-.PHONY: explain
-explain: tools ## what a resend of each order in the running stack would do, and what to do instead (ORDER_ID=... for one)
-	@$(LOCAL) dev.local.background explain
-
-.PHONY: sweep
-sweep: tools ## remind the due orders in the running stack (DRY_RUN=1 only shows the plan)
-	@$(LOCAL) dev.local.background sweep
-
-.PHONY: chase
-chase: tools ## chase one order in the running stack, with waits of seconds (ORDER_ID=..., WAITS=10,20)
-	@$(LOCAL) dev.local.background chase
-
 .PHONY: down
 down: tools ## stop the stack that `make up` started
 	@$(LOCAL) dev.local.background down

@@ -1,37 +1,33 @@
-"""`make up`, `make explain`, `make sweep`, `make chase` and `make down`: a stack that keeps running, and its use.
+"""`make up` and `make down`: a stack that keeps running. `dv-resend` uses it, like any stack.
 
 `.local/stack.json` has the addresses of its parts, for people and for tools.
 """
 
 import json
-import os
 import shlex
 import shutil
 import sys
-from contextlib import closing
 from pathlib import Path
 
-from dev.local.chase import chase
-from dev.local.explain import explain
 from dev.local.processes import Children, Process, StartError, exit_code, signals_deferred, signals_end_the_block
 from dev.local.run import EXAMPLE_BODY, EXAMPLE_ORDER
-from dev.local.stack import FOLDER, RESEND_PATH, LocalStack, generate_key, start
+from dev.local.stack import COMMAND, FOLDER, RESEND_PATH, LocalStack, generate_key, start
 from dev.local.steps import Steps
-from dev.local.sweep import sweep
 
 STACK_FILE = FOLDER / "stack.json"
 _LOGS = FOLDER / "up"
-# Seconds. Together they leave enough time to set the order to issued by hand.
-_CHASE_WAITS = "10,20,30"
 
 
 def up() -> int:
     """Start a stack unless one is running; return the exit code."""
     recorded = _recorded(STACK_FILE)
     if recorded and all(process.is_running for process in recorded):
-        print(f"The stack is already running. Its addresses are in {STACK_FILE}. `make down` stops it.")
+        try:
+            _describe(LocalStack.from_json(STACK_FILE.read_text()))
+        except (KeyError, TypeError):
+            raise StartError("The running stack has another version. Run `make down`, then `make up`.") from None
         return 0
-    down()  # stops what a crash has left behind
+    _stop(recorded)  # what a crash has left behind
     _LOGS.mkdir(parents=True)
     with signals_end_the_block():
         children = Children(_LOGS)
@@ -44,6 +40,20 @@ def up() -> int:
                 children.started.clear()  # from now on `down` stops them
         finally:
             children.stop()
+    _describe(stack)
+    return 0
+
+
+def down() -> int:
+    """Stop what `up` started, and nothing else; return the exit code."""
+    recorded = _recorded(STACK_FILE)
+    _stop(recorded)
+    print("The stack is stopped." if recorded else "No stack is running.")
+    return 0
+
+
+def _describe(stack: LocalStack) -> None:
+    settings = shlex.join(f"{name}={value}" for name, value in stack.command_environment().items())
     print(f"""
 The stack is running.
 
@@ -51,9 +61,9 @@ The stack is running.
   Emulator   {stack.emulator_url}/  (orders, calls and emails, for a browser)
   Addresses  {STACK_FILE}
 
-This line points `dv-resend` (docs/command.md) at it:
+To use it with `dv-resend` (docs/command.md), run this in your shell. It puts the command on the PATH, too:
 
-export {shlex.join(f"{name}={value}" for name, value in stack.command_environment().items())}
+export PATH={shlex.quote(str(COMMAND.parent))}:"$PATH" {settings}
 
 Send DigiCert's documented request:
 
@@ -61,67 +71,15 @@ curl -i -X PUT {stack.api_url}{RESEND_PATH.format(EXAMPLE_ORDER)} \\
   -H 'Content-Type: application/json' \\
   -d '{json.dumps(EXAMPLE_BODY)}'
 
-`make explain` shows why each order is still waiting, `make sweep` reminds the due orders, `make chase` follows one.
-`make down` stops the stack.""")
-    return 0
+`dv-resend explain 100000001` shows why an order is still waiting, `dv-resend sweep` reminds the due orders, and
+`dv-resend chase 100000001 --waits 10s,20s,30s` follows one. `make down` stops the stack.""")
 
 
-def explain_orders() -> int:
-    """Show what a resend of each order in the running stack, or of one, would do; return the exit code."""
-    order_id = _order_id()
-    with closing(_running("`make explain` then shows why its orders are still waiting.")) as stack:
-        return 0 if explain(stack, order_id) else 1
-
-
-def sweep_orders() -> int:
-    """Sweep the orders in the running stack; return the exit code."""
-    with closing(_running("(`make run` includes a sweep.)")) as stack:
-        return 0 if sweep(stack, Steps(), dry_run=os.environ.get("DRY_RUN") == "1") else 1
-
-
-def chase_one() -> int:
-    """Chase one order in the running stack; return the exit code."""
-    order_id = _order_id() or int(EXAMPLE_ORDER)
-    waits = _seconds(os.environ.get("WAITS", "").strip() or _CHASE_WAITS)
-    with closing(_running("`make chase` then follows one of its orders.")) as stack:
-        return 0 if chase(stack, Steps(), order_id, waits) else 1
-
-
-def down() -> int:
-    """Stop what `up` started, and nothing else; return the exit code."""
-    for process in reversed(_recorded(STACK_FILE)):
+def _stop(processes: list[Process]) -> None:
+    for process in reversed(processes):
         process.stop()
     STACK_FILE.unlink(missing_ok=True)
     shutil.rmtree(_LOGS, ignore_errors=True)
-    return 0
-
-
-def _running(hint: str) -> LocalStack:
-    if not any(process.is_running for process in _recorded(STACK_FILE)):
-        raise StartError(f"No stack is running. Start one with `make up`. {hint}")
-    try:
-        return LocalStack.from_json(STACK_FILE.read_text())
-    except (KeyError, TypeError):
-        raise StartError("The running stack has another version. Restart it: `make down`, then `make up`.") from None
-
-
-def _order_id() -> int | None:
-    text = os.environ.get("ORDER_ID", "").strip()
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit():
-        raise StartError("ORDER_ID must be a number.")
-    return int(text)
-
-
-def _seconds(text: str) -> list[float]:
-    try:
-        waits = [float(part) for part in text.split(",")]
-    except ValueError:
-        waits = []
-    if not waits or not all(0 < wait <= 3600 for wait in waits):
-        raise StartError(f"WAITS must be numbers of seconds up to 3600, separated by commas, such as {_CHASE_WAITS}.")
-    return waits
 
 
 def _recorded(file: Path) -> list[Process]:
@@ -132,13 +90,5 @@ def _recorded(file: Path) -> list[Process]:
         return []
 
 
-def _main() -> int:
-    programs = {"up": up, "explain": explain_orders, "sweep": sweep_orders, "chase": chase_one, "down": down}
-    if sys.argv[1] in ("up", "down"):
-        return exit_code(programs[sys.argv[1]])
-    # Interrupting the output does not interrupt a sweep or a chase, which the running stack executes.
-    return exit_code(programs[sys.argv[1]], "The stack keeps working in the background.")
-
-
 if __name__ == "__main__":
-    sys.exit(_main())
+    sys.exit(exit_code({"up": up, "down": down}[sys.argv[1]]))

@@ -8,17 +8,17 @@ import getpass
 import http.client
 import json
 import os
+import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from dev.local.explain import WIDTH, advice, pretty, summary
 from dev.local.processes import exit_code
-from dev.local.stack import RESEND_PATH, LocalStack, local_stack
+from dev.local.stack import COMMAND, RESEND_PATH, LocalStack, local_stack
 from dev.local.steps import Steps, counted, in_line
-from dev.local.sweep import sweep
 
 # DigiCert's documented example, and the emulator's order for it.
 EXAMPLE_ORDER = "123456789"
@@ -60,7 +60,7 @@ class Run(Steps):
             repeated = self._send(stack, EXAMPLE_ORDER, EXAMPLE_BODY | {"locale": "de"}, expected=409)
             again = len(stack.ask_emulator("outbox")) - len(emails)
             self.step(f"outbox: CertCentral sent {counted(again, 'more email')}")
-            swept = sweep(stack, self)
+            swept = self._command(stack, "sweep")
         return sent and len(emails) == 4 and repeated and again == 0 and swept
 
     def against_certcentral(self, order_id: str, url: str, api_key: str) -> bool:
@@ -69,7 +69,7 @@ class Run(Steps):
         If the dry run finds that nothing would be sent, its advice is the result.
         """
         with local_stack(api_key=api_key, certcentral_url=url, on_step=self.step) as stack:
-            if not self._dry_run(stack, order_id):
+            if not self._would_be_sent(stack, order_id):
                 return False
             if not _confirmed(order_id, url):
                 self.step("nothing was sent")
@@ -89,22 +89,31 @@ class Run(Steps):
             self.detail(answer)
         return status == expected
 
-    def _dry_run(self, stack: LocalStack, order_id: str) -> bool:
+    def _would_be_sent(self, stack: LocalStack, order_id: str) -> bool:
         """Show what a dry run finds; return whether the emails would be sent."""
-        status, answer = self._put(stack, order_id, {}, "?dry_run=true")
-        if status != 200:
-            self.detail(answer)
+        if not self._command(stack, "explain", order_id):
             return False
-        plan = json.loads(answer)
-        for line in pretty(plan).splitlines():
-            self.detail(line)
-        self.step(summary(plan))
-        for line in advice(plan, WIDTH - 10):
-            self.detail(line)
-        would_be_sent: bool = plan["would_be"] == "sent"
+        _, _, answer = stack.put_resend(order_id, {}, "?dry_run=true")
+        would_be_sent: bool = json.loads(answer).get("would_be") == "sent"
         if not would_be_sent:
             self.step("nothing was sent")
         return would_be_sent
+
+    def _command(self, stack: LocalStack, *arguments: str) -> bool:
+        """Run `dv-resend` as a person does, and show what it prints; return whether it succeeded."""
+        self.step(f"$ {shlex.join(['dv-resend', *arguments])}")
+        environment = {"PATH": os.environ["PATH"], "AWS_CONFIG_FILE": os.devnull} | stack.command_environment()
+        with subprocess.Popen(
+            [COMMAND, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            assert process.stdout is not None
+            try:
+                for line in process.stdout:
+                    self.detail(line.rstrip())
+            except BaseException:
+                process.terminate()
+                raise
+        return process.returncode == 0
 
     def _put(self, stack: LocalStack, order_id: str, body: Mapping[str, Any], query: str = "") -> tuple[int, str]:
         self.step(f"request: PUT {stack.api_url}{RESEND_PATH.format(order_id)}{query}")

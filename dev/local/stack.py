@@ -29,6 +29,8 @@ from dev.local.template import ROOT
 
 FOLDER = ROOT / ".local"
 STACK_NAME = "dv-resend-local"
+# The command `dv-resend` of this clone.
+COMMAND = ROOT / "dev/local/bin/dv-resend"
 RESEND_PATH = "/services/v2/order/certificate/{}/resend-emails"
 
 _REGION = "eu-west-1"

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -20,12 +20,6 @@ class Steps:
     def detail(self, text: str) -> None:
         """Print more about the step above."""
         print(f"          {text}", flush=True)
-
-    def table(self, rows: Sequence[Sequence[str]]) -> None:
-        """Print a table as details; the first row is the heading."""
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            self.detail("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def in_line(facts: Mapping[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """The caller's AWS: clients, and what the SDK's errors mean for a person."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dv_resend_cli.errors import ExitCode, Failure
@@ -91,6 +93,19 @@ def as_failure(error: Exception) -> Failure | None:
         # An unknown profile, a login that has expired, an incomplete configuration.
         return Failure("NoCredentials", f"{one_line(error)} {_LOG_IN}", ExitCode.ACCOUNT)
     return None
+
+
+@contextmanager
+def goes_on_after_errors(what: str) -> Iterator[None]:
+    """Let an error of AWS in the block, which only watches something, say that this goes on."""
+    try:
+        yield
+    except Exception as error:
+        failure = error if isinstance(error, Failure) else as_failure(error)
+        if failure is None:
+            raise
+        advice = f"{failure.advice} {what}".strip()
+        raise Failure(failure.name, failure.message, failure.exit_code, advice) from error
 
 
 def one_line(error: object) -> str:

@@ -43,11 +43,13 @@ class Output:
         sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
     def line(self, text: str = "", *, indent: int = 0, style: str = "") -> None:
-        """Write a line. On a terminal, a long one continues below its indentation."""
+        """Write a line at once. On a terminal, a long one continues below its indentation."""
         if self._console.is_terminal:
-            self._console.print(Padding(Text(printable(text), style), (0, 0, 0, indent), expand=False))
+            # Padding leaves an empty text out.
+            self._console.print(Padding(Text(printable(text) or " ", style), (0, 0, 0, indent), expand=False))
         else:
             sys.stdout.write(" " * indent + printable(text) + "\n")
+            sys.stdout.flush()
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Write a table, left-aligned. ``None`` is shown as a dash."""

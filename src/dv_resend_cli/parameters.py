@@ -1,6 +1,7 @@
 """Arguments and options of several commands, checked before anything is called."""
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -92,3 +93,17 @@ RECIPIENT = _Recipient()
 LOCALE = _Locale()
 PERIOD = _Period()
 order_id_argument = click.argument("order_id", type=ORDER_ID, metavar="ORDER_ID")
+recipients_option = click.option(
+    "--to", "recipients", type=RECIPIENT, multiple=True, help="Mail this address about this name."
+)
+locale_option = click.option("--locale", type=LOCALE, help="Language of the emails, such as en.")
+
+
+def request_fields(order_id: int, recipients: Sequence[Recipient], locale: str | None) -> dict[str, Any]:
+    """Return the fields of a request (docs/calling.md) for these options; those that were not given are left out."""
+    fields: dict[str, Any] = {"order_id": order_id}
+    if recipients:
+        fields["domain_approval_emails"] = [recipient.to_json() for recipient in recipients]
+    if locale:
+        fields["locale"] = locale
+    return fields

@@ -6,6 +6,8 @@ from typing import Any
 from dv_resend_cli.output import Output
 
 _DEFAULT = "DigiCert's default recipients"
+_WAITING = ("pending", "reissue_pending")
+_LINK_DAYS = 30
 _REASONS = {
     "validated": "the name is already validated",
     "already_mailed": "already mailed inside the cool-down",
@@ -18,9 +20,10 @@ def write_plan(plan: Mapping[str, Any], out: Output) -> None:
     order = plan["order"]
     facts = [order["kind"], order["status"], f"validated by {order['dcv_method']}" if order["dcv_method"] else None]
     out.line(f"Order {plan['order_id']}: {', '.join(fact for fact in facts if fact)}", style="bold")
-    if order["waiting_since"]:
+    if order["waiting_since"] and order["status"] in _WAITING:
         since = f"Waiting since {order['waiting_since']} ({order['age_days']} d)"
-        out.line(f"{since}; the links of its first emails expire on {order['links_expire']}")
+        expire = "expire" if order["age_days"] < _LINK_DAYS else "expired"
+        out.line(f"{since}; the links of its first emails {expire} on {order['links_expire']}")
     until = f", until {plan['until']}" if "until" in plan else ""
     paused = "; but sending is switched off" if plan.get("paused") else ""
     code = f" ({plan['code']})" if "code" in plan else ""

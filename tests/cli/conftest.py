@@ -2,6 +2,8 @@
 
 import io
 import json
+import math
+import types
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -103,6 +105,32 @@ def input_of(service: str, operation: str) -> Any:
     return model.operation_model(names[operation]).input_shape
 
 
+class Clock:
+    """Time that passes only when the command sleeps. Things happen `at` their second, Ctrl-C at `interrupt_at`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.interrupt_at = math.inf
+        self._happens: list[tuple[float, Callable[[], object]]] = []
+        self._monkeypatch = monkeypatch
+
+    def runs(self, module: types.ModuleType) -> None:
+        """Replace the time of a module."""
+        clock = types.SimpleNamespace(time=lambda: self.now, monotonic=lambda: self.now, sleep=self._sleep)
+        self._monkeypatch.setattr(module, "time", clock)
+
+    def at(self, second: float, happens: Callable[[], object]) -> None:
+        self._happens.append((second, happens))
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+        for second, happens in self._happens:
+            if second <= self.now:
+                happens()
+        if self.now >= self.interrupt_at:
+            raise KeyboardInterrupt
+
+
 def refused(code: str, status: int = 400, message: str = "No.", **more: Any) -> ClientError:
     """Build the SDK's error for an AWS service's refusal."""
     response: Any = {
@@ -116,6 +144,11 @@ def refused(code: str, status: int = 400, message: str = "No.", **more: Any) -> 
 @pytest.fixture
 def aws() -> FakeAws:
     return FakeAws()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
 
 
 @pytest.fixture

@@ -103,6 +103,23 @@ def test_dry_run_is_readable(aws: FakeAws, run: Run, command: list[object]) -> N
     ]
 
 
+@pytest.mark.parametrize(
+    ("order", "line"),
+    [
+        ({"age_days": 29}, "Waiting since then (29 d); the links of its first emails expire on a day"),
+        ({"age_days": 30}, "Waiting since then (30 d); the links of its first emails expired on a day"),
+        ({"age_days": 30, "status": "issued"}, "A resend now would be: sent"),
+    ],
+)
+def test_dry_run_tells_the_age_of_an_order_that_waits(
+    aws: FakeAws, run: Run, order: dict[str, object], line: str
+) -> None:
+    facts = {"status": "pending", "kind": None, "dcv_method": None, "waiting_since": "then", "links_expire": "a day"}
+    aws.function_returns(SENT | {"would_be": "sent", "order": facts | order, "names": [], "advice": []})
+
+    assert run("explain", 7).stdout.splitlines()[1] == line
+
+
 def test_pending_orders_are_a_table(aws: FakeAws, run: Run) -> None:
     aws.function_returns(PENDING)
 

@@ -14,12 +14,13 @@ import pytest
 import requests
 from conftest import CANARY
 
-from dev.local.stack import LocalStack, local_stack
+from dev.local.stack import COMMAND, LocalStack, local_stack
 from dev.local.template import ROOT
 from e2e.users import CALLERS_COMMANDS, Users, create_users
 
 type Put = Callable[..., requests.Response]
 type Command = Callable[..., subprocess.CompletedProcess[str]]
+type Start = Callable[..., subprocess.Popen[str]]
 type Invoke = Callable[..., Any]
 
 PATH = "/services/v2/order/certificate/{}/resend-emails"
@@ -85,6 +86,13 @@ def cancel_first_orders(emulator: Emulator) -> None:
     for order in emulator("GET", "orders"):
         if order["status"] in ("pending", "reissue_pending"):
             emulator("PATCH", f"orders/{order['id']}", {"status": "canceled"})
+
+
+def new_ids(count: int) -> list[int]:
+    """Unused order IDs, because send records outlive the emulator's reset."""
+    first = int(time.time() * 1000) % 10**12
+    time.sleep(0.01 + count / 1000)
+    return list(range(first, first + count))
 
 
 @pytest.fixture
@@ -160,30 +168,48 @@ def users(stack: LocalStack) -> Users:
 
 
 @pytest.fixture
-def dv_resend(stack: LocalStack, users: Users) -> Command:
-    """Run the command `dv-resend` as a process, pointed at the stack as `make up` says. `environment` is added.
+def start_dv_resend(stack: LocalStack, users: Users) -> Start:
+    """Start the command `dv-resend` of this clone, pointed at the stack as `make up` says. `environment` is added.
 
     The user is the one of docs/operations.md who may do the least that the command needs.
     """
 
-    def run(
-        *arguments: object, user: str | None = None, stdin: str = "", **environment: str
-    ) -> subprocess.CompletedProcess[str]:
+    def start(*arguments: object, user: str | None = None, **environment: str) -> subprocess.Popen[str]:
         user = user or ("caller" if CALLERS_COMMANDS & {*arguments} else "operator")
-        base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "AWS_CONFIG_FILE": os.devnull}
-        ran = subprocess.run(
-            [sys.executable, "-m", "dv_resend_cli", *map(str, arguments)],
+        base = {"PATH": os.environ["PATH"], "AWS_CONFIG_FILE": os.devnull}
+        return subprocess.Popen(
+            [COMMAND, *map(str, arguments)],
             env=base | stack.command_environment() | users[user] | environment,
-            input=stdin,
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=120,
-            check=False,
         )
-        assert CANARY not in ran.stdout + ran.stderr
-        return ran
+
+    return start
+
+
+@pytest.fixture
+def dv_resend(start_dv_resend: Start) -> Command:
+    """Run the command `dv-resend` to its end."""
+
+    def run(*arguments: object, stdin: str = "", **options: str) -> subprocess.CompletedProcess[str]:
+        return ended(start_dv_resend(*arguments, **options), stdin)
 
     return run
+
+
+def ended(process: subprocess.Popen[str], stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Wait for the end of a command; what it has printed does not hold the key."""
+    with process:
+        out, errors = process.communicate(stdin, timeout=300)
+    assert CANARY not in out + errors
+    return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+
+
+def mailed(emulator: Emulator) -> list[int]:
+    """The orders whose resend CertCentral accepted, once for each resend."""
+    return sorted(int(call["path"].split("/")[-2]) for call in emulator.puts if call["status"] == 204)
 
 
 def audit_lines(stack: LocalStack, order_id: int) -> list[dict[str, Any]]:

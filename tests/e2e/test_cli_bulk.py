@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.local.stack import LocalStack
-from e2e.conftest import Command, Emulator, eventually, start_command
+from e2e.conftest import Command, Emulator, Start, eventually
 
 ORDERS = 500
 KILLED_AFTER = 200
@@ -32,14 +31,14 @@ def new_orders(emulator: Emulator, count: int, tmp_path: Path) -> tuple[Path, li
 
 
 def test_bulk_that_is_killed_mails_each_person_once(
-    dv_resend: Command, stack: LocalStack, emulator: Emulator, tmp_path: Path, results: Path
+    dv_resend: Command, start_dv_resend: Start, emulator: Emulator, tmp_path: Path, results: Path
 ) -> None:
     # DigiCert's counts, in windows that are ten times shorter. Each order takes three requests.
     emulator("PUT", "limits", [[1000, 18], [100, 0.5]])
     file, ids = new_orders(emulator, ORDERS, tmp_path)
     command = ["bulk", file, "--orders-per-second", 15]
 
-    with start_command(stack, *command) as killed:
+    with start_dv_resend(*command) as killed:
         eventually(lambda: results.exists() and results.read_text().count(",sent,") >= KILLED_AFTER, 120)
         killed.kill()
     ran = dv_resend(*command)
@@ -59,11 +58,11 @@ def test_bulk_that_is_killed_mails_each_person_once(
 
 
 def test_bulk_that_is_interrupted_goes_on(
-    dv_resend: Command, stack: LocalStack, emulator: Emulator, tmp_path: Path, results: Path
+    dv_resend: Command, start_dv_resend: Start, emulator: Emulator, tmp_path: Path, results: Path
 ) -> None:
     file, ids = new_orders(emulator, 3, tmp_path)
 
-    with start_command(stack, "bulk", file, "--orders-per-second", 0.01) as interrupted:
+    with start_dv_resend("bulk", file, "--orders-per-second", 0.01) as interrupted:
         eventually(lambda: results.exists() and ",sent," in results.read_text())
         interrupted.send_signal(signal.SIGINT)
         stdout, stderr = interrupted.communicate(timeout=60)

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +9,16 @@ import pytest
 from unit.samples import queue
 
 from dev.local.stack import LocalStack
-from e2e.conftest import Emulator, OwnProcess, audit_lines, cancel_first_orders, drained, eventually
+from e2e.conftest import (
+    Emulator,
+    OwnProcess,
+    audit_lines,
+    cancel_first_orders,
+    drained,
+    eventually,
+    mailed,
+    new_ids,
+)
 
 type Due = Callable[..., list[int]]
 
@@ -23,13 +31,6 @@ def emulator(stack: LocalStack, emulator: Emulator) -> Iterator[Emulator]:
     yield emulator
     emulator("DELETE", "faults")
     drained(stack)
-
-
-def new_ids(count: int) -> list[int]:
-    """Unused order IDs, because send records outlive the emulator's reset."""
-    first = int(time.time() * 1000) % 10**12
-    time.sleep(0.01 + count / 1000)
-    return list(range(first, first + count))
 
 
 @pytest.fixture
@@ -48,11 +49,6 @@ def sweep(stack: LocalStack, **options: Any) -> dict[str, Any]:
     summary = json.load(answer["Payload"])
     assert "FunctionError" not in answer, summary
     return summary
-
-
-def mailed(emulator: Emulator) -> list[int]:
-    """The orders whose resend CertCentral accepted, once for each resend."""
-    return sorted(int(call["path"].split("/")[-2]) for call in emulator.puts if call["status"] == 204)
 
 
 @pytest.fixture

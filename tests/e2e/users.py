@@ -4,8 +4,7 @@ import json
 import re
 from contextlib import closing
 
-from contract import pages
-
+from dev import pages
 from dev.local.stack import LocalStack
 
 type Users = dict[str, dict[str, str]]

@@ -9,14 +9,14 @@ from dv_resend_cli.app import App
 from dv_resend_cli.errors import ExitCode
 from dv_resend_cli.options import subcommand
 from dv_resend_cli.output import Output
-from dv_resend_cli.parameters import LOCALE, RECIPIENT, Recipient, order_id_argument
+from dv_resend_cli.parameters import Recipient, locale_option, order_id_argument, recipients_option, request_fields
 from dv_resend_cli.plan import mailed, write_plan, write_skipped
 
 
 @subcommand
 @order_id_argument
-@click.option("--to", "recipients", type=RECIPIENT, multiple=True, help="Mail this address about this name.")
-@click.option("--locale", type=LOCALE, help="Language of the emails, such as en.")
+@recipients_option
+@locale_option
 @click.option("--force", is_flag=True, help="Mail again, also inside the cool-down.")
 @click.option("--dry-run", is_flag=True, help="Only show what would happen.")
 def command(
@@ -34,11 +34,7 @@ def command(
       dv-resend resend 123456789 --to example.com=admin@example.com
       dv-resend resend 123456789 --to sub.example.com=admin@example.com:example.com --dry-run
     """
-    request: dict[str, object] = {"order_id": order_id, "dry_run": dry_run, "force": force}
-    if recipients:
-        request["domain_approval_emails"] = [recipient.to_json() for recipient in recipients]
-    if locale:
-        request["locale"] = locale
+    request = request_fields(order_id, recipients, locale) | {"dry_run": dry_run, "force": force}
     with app.output.waiting(f"Resending order {order_id}" if not dry_run else f"Looking at order {order_id}"):
         result = app.functions.resend(request)
     app.output.show(result, write_plan if dry_run else _write)

@@ -1,0 +1,168 @@
+"""`dv-resend chase`."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from dv_resend_cli.app import App
+from dv_resend_cli.aws import goes_on_after_errors
+from dv_resend_cli.chase import DEFAULT_WAITS_HOURS, WAITS, Chases, Execution, as_object, resends, result_of
+from dv_resend_cli.errors import FUNCTION_ERRORS, ExitCode, Failure
+from dv_resend_cli.options import subcommand
+from dv_resend_cli.output import Output
+from dv_resend_cli.parameters import (
+    Recipient,
+    locale_option,
+    order_id_argument,
+    recipients_option,
+    request_fields,
+)
+
+_UNITS = {"d": 86400, "h": 3600, "min": 60, "s": 1}
+
+
+@subcommand
+@order_id_argument
+@click.option("--waits", type=WAITS, help="How long to wait after each email, such as 24,72 (hours) or 3d,12h,30m,10s.")
+@recipients_option
+@locale_option
+@click.option("--no-watch", is_flag=True, help="End when the chase has started.")
+@click.option("--stop", is_flag=True, help="Stop the chase of this order.")
+def command(
+    app: App,
+    order_id: int,
+    waits: tuple[float, ...] | None,
+    recipients: tuple[Recipient, ...],
+    locale: str | None,
+    *,
+    no_watch: bool,
+    stop: bool,
+) -> ExitCode:
+    """Chase ORDER_ID: resend, wait, look whether the certificate is issued, and so on, until it is.
+
+    This starts an execution of the stack's workflow, and watches it. Ctrl-C stops watching only; the same command
+    watches again. Without --waits, they are 1, 2, 4 and 7 days.
+
+    \b
+    Examples:
+      dv-resend chase 123456789
+      dv-resend chase 123456789 --waits 24,72 --to example.com=admin@example.com
+      dv-resend chase 123456789 --stop
+    """
+    if stop and (waits or recipients or locale or no_watch):
+        raise click.UsageError("--stop excludes the other options.")
+    chases = Chases(app.session, app.stack)
+    if stop:
+        stopped = {"order_id": order_id, "execution": chases.stop(order_id)["executionArn"], "status": "stopped"}
+        app.output.show(stopped, lambda _, out: out.line(f"The chase of order {order_id} is stopped."))
+        return ExitCode.OK
+    request = request_fields(order_id, recipients, locale) | ({"waits_hours": waits} if waits else {})
+    again = f"`dv-resend chase {order_id}` watches it, `dv-resend chase {order_id} --stop` stops it."
+    try:
+        execution, is_new = chases.start(request)
+    except KeyboardInterrupt:
+        message = f"stopped by Ctrl-C, but the chase may have started: {again}"
+        raise Failure("Interrupted", message, ExitCode.INTERRUPTED) from None
+    chase = {"order_id": order_id, "execution": execution["executionArn"], "started": is_new, "status": "running"}
+    try:
+        if not app.as_json:
+            _write_start(chase, app.output)
+        if not is_new and len(request) > 1 and as_object(execution["input"]) != as_object(json.dumps(request)):
+            app.output.note("It was started with other options, which stay as they are.")
+        if not no_watch:
+            with goes_on_after_errors(f"The chase itself goes on: {again}"):
+                _watch(chases, execution, app.output)
+                ended = chases.describe(execution)
+            chase |= {"status": "succeeded", "output": result_of(ended, order_id)}
+    except KeyboardInterrupt:
+        app.output.show(chase, _write_nothing)
+        app.output.note(f"Stopped watching. The chase goes on: {again}")
+        return ExitCode.INTERRUPTED
+    app.output.show(chase, _write_nothing if no_watch else _write_result)
+    return ExitCode.OK
+
+
+def _watch(chases: Chases, execution: Execution, out: Output) -> None:
+    """Show what happens until the chase ends."""
+    story, seen = _Story(execution), 0
+    while True:
+        with out.waiting("Watching the chase; Ctrl-C stops watching only"):
+            events = chases.next_events(execution, seen)
+        if not events:
+            return
+        seen = events[-1]["id"]
+        for text in filter(None, map(story.tell, events)):
+            if not out.as_json:
+                out.line(text)
+
+
+class _Story:
+    """Tells the events of an execution to a person."""
+
+    def __init__(self, execution: Execution) -> None:
+        waits = as_object(execution["input"]).get("waits_hours", DEFAULT_WAITS_HOURS)
+        self._waits = list(waits) if isinstance(waits, list | tuple) else [waits]
+        self._state = ""
+
+    def tell(self, event: Mapping[str, Any]) -> str | None:
+        """Return the line of an event; ``None`` if a person need not know of it."""
+        text = None
+        if entered := event.get("stateEnteredEventDetails"):
+            self._state = entered["name"]
+            text = self._entered(event["timestamp"])
+        elif succeeded := event.get("taskSucceededEventDetails"):
+            text = _answered(as_object(succeeded["output"]).get("Payload", {}))
+        elif failed := event.get("taskFailedEventDetails") or event.get("taskTimedOutEventDetails"):
+            text = f"{'Status' if self._state == 'CheckStatus' else self._state}: {_error(failed)}"
+        return text and f"{_utc(event['timestamp'])}  {text}"
+
+    def _entered(self, moment: datetime) -> str | None:
+        if self._state in ("NextReminder", "NextWait"):
+            del self._waits[0]
+        if self._state != "WaitForValidation":
+            return None
+        hours = self._waits[0]
+        return f"Waiting {_duration(hours)}, until {_utc(moment + timedelta(hours=hours))}"
+
+
+def _answered(result: Mapping[str, Any]) -> str | None:
+    if "outcome" not in result:
+        return f"Status: {result.get('status')}"
+    if result["outcome"] == "duplicate":
+        return f"Resend: duplicate, nobody was mailed; the last email was sent at {result.get('sent_at')}"
+    return f"Resend: {result['outcome']}"
+
+
+def _error(failed: Mapping[str, Any]) -> str:
+    name = failed.get("error", "")
+    message = as_object(failed.get("cause")).get("errorMessage") or failed.get("cause") or "no reason is given"
+    is_retried = FUNCTION_ERRORS.get(name, ("",))[0] == ExitCode.RETRYABLE or name == "Lambda.TooManyRequestsException"
+    return f"{name}: {message}" + (" It is tried again." if is_retried else "")
+
+
+def _duration(hours: float) -> str:
+    seconds = round(hours * 3600)
+    unit, size = next((unit, size) for unit, size in _UNITS.items() if seconds % size == 0)
+    return f"{seconds // size} {unit}"
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _write_start(chase: Mapping[str, Any], out: Output) -> None:
+    state = "has started" if chase["started"] else "is already running"
+    out.line(f"The chase of order {chase['order_id']} {state}", style="bold")
+    out.line(chase["execution"])
+
+
+def _write_nothing(_chase: Mapping[str, Any], _out: Output) -> None:
+    """Leave it at what was written before."""
+
+
+def _write_result(chase: Mapping[str, Any], out: Output) -> None:
+    out.line(f"Order {chase['order_id']}: {chase['output'].get('result')}", style="bold green")
+    out.line(resends(chase["output"].get("sends")))

@@ -1,0 +1,275 @@
+"""`sweep`: the summary, what becomes of the reminders, and how to go on after an error."""
+
+import json
+from typing import Any, get_args, get_type_hints
+
+import pytest
+from botocore import exceptions
+
+from cli.conftest import CALLER, OUTPUTS, Clock, FakeAws, Run, refused
+from dev.pages import rows_of
+from dv_resend.core.resend import ReminderResult
+from dv_resend_cli import sweep
+
+SUMMARY: dict[str, Any] = {
+    "listed": 24,
+    "pending_dv": 12,
+    "due": 2,
+    "enqueued": 2,
+    "stuck": 0,
+    "oldest_days": 45,
+    "by_status": {"pending": 22, "reissue_pending": 2},
+    "stuck_orders": [],
+}
+HEAD = [
+    "24 orders listed: 22 pending, 2 reissue_pending",
+    "12 pending DV orders, the oldest 45 d",
+    "2 reminders due, 2 queued",
+]
+
+
+class Worker:
+    """The worker of the reminders, as its queue and its log show it. `log` has what happens, by second."""
+
+    def __init__(self, aws: FakeAws, clock: Clock) -> None:
+        self.log: list[tuple[float, dict[str, Any]]] = []
+        self.empty_at = 0.0
+        self._clock = clock
+        aws.function_returns(SUMMARY)
+        aws.answer("sqs", "get_queue_attributes", self._attributes)
+        aws.answer("logs", "filter_log_events", self._events)
+        aws.answer("lambda", "get_event_source_mapping", {"State": "Enabled"})
+
+    def does(self, second: float, order_id: int, outcome: str, **fields: Any) -> None:
+        line = {"message": "audit", "event_source": "queue", "order_id": order_id, "outcome": outcome, "at": second}
+        self.log.append((second, line | {"reminder_day": 3} | fields))
+        self.empty_at = max(self.empty_at, second)
+
+    def _attributes(self, **_: Any) -> dict[str, Any]:
+        waiting = "1" if self._clock.now < self.empty_at else "0"
+        return {"Attributes": {"ApproximateNumberOfMessages": waiting}}
+
+    def _events(self, **call: Any) -> dict[str, Any]:
+        """Answer one line a page."""
+        lines = [(at, line) for at, line in self.log if call["startTime"] / 1000 <= at <= self._clock.now]
+        number = int(call.get("nextToken", 0))
+        page: dict[str, Any] = {
+            "events": [{"timestamp": at * 1000, "message": json.dumps(line)} for at, line in lines[number : number + 1]]
+        }
+        return page | ({"nextToken": str(number + 1)} if number + 1 < len(lines) else {})
+
+
+@pytest.fixture
+def worker(aws: FakeAws, clock: Clock) -> Worker:
+    clock.runs(sweep)
+    return Worker(aws, clock)
+
+
+@pytest.mark.usefixtures("worker")
+def test_dry_run_shows_the_plan_and_watches_nothing(aws: FakeAws, run: Run) -> None:
+    plan = [{"order_id": 7, "name": "a.test", "waiting_since": "2026-11-20", "day": 3}, {"order_id": 8}]
+    aws.function_returns(SUMMARY | {"enqueued": 0, "plan": plan})
+
+    result = run("sweep", "--dry-run", "--offset", 2000)
+
+    assert aws.events == [{"action": "sweep", "dry_run": True, "offset": 2000, "requested_by": CALLER}]
+    assert result.stdout.splitlines() == [
+        "ORDER  NAME    REMINDER",
+        "7      a.test  day 3",
+        "8      -       reissue",
+        "",
+        *HEAD[:2],
+        "2 reminders due, a dry run queues none",
+    ]
+    assert result.exit_code == 0
+
+
+def test_reminders_are_shown_until_the_queue_is_empty(aws: FakeAws, run: Run, worker: Worker) -> None:
+    worker.does(2, 7, "RateLimited", code="request_limit_exceeded")
+    worker.does(9, 7, "sent")
+    worker.does(9, 8, "OrderNotEligible", code="order_not_eligible|not_email_dcv")
+
+    result = run("sweep")
+
+    assert result.stdout.splitlines() == [
+        *HEAD,
+        "7  day 3    not sent yet: RateLimited, it is tried again",
+        "7  day 3    sent",
+        "8  day 3    not sent: it is not validated by email",
+        "The queue is empty: 1 sent, 1 not sent",
+    ]
+    assert (result.stderr, result.exit_code) == ("", 0)
+    (invoked,) = [arguments["FunctionName"] for _, name, arguments in aws.calls if name == "invoke"]
+    assert invoked == OUTPUTS["SweepFunctionAliasArn"]
+
+
+def test_stuck_orders_are_shown_with_what_to_do(aws: FakeAws, run: Run) -> None:
+    aws.function_returns(SUMMARY | {"stuck": 3, "stuck_orders": [7, 8]})
+
+    lines = run("sweep", "--no-watch").stdout.splitlines()
+
+    assert lines[3] == "3 stuck orders: 7, 8 and 1 more"
+    assert "`dv-resend explain ORDER_ID` says what may help." in lines
+
+
+def test_repeat_shows_what_the_earlier_sweep_did(run: Run, worker: Worker, clock: Clock) -> None:
+    worker.does(1, 5, "sent")
+    worker.does(2, 7, "sent")
+    worker.does(3, 8, "already_mailed")
+    clock.now = 60
+
+    result = run("sweep")
+
+    assert result.stdout.splitlines()[3:] == [
+        "An earlier sweep has queued these in the last five minutes, and SQS drops a repeat:",
+        "7  day 3    sent",
+        "8  day 3    not sent: somebody was mailed so recently that it would help nobody",
+        "The queue is empty: nobody was mailed",
+    ]
+    assert result.exit_code == 0
+
+
+def test_reminder_without_an_outcome_is_counted(run: Run, worker: Worker) -> None:
+    worker.does(1, 7, "sent")
+
+    result = run("sweep")
+
+    assert "The log does not say what became of 1 reminder." in result.stdout
+
+
+def test_unknown_outcome_of_a_reminder_has_its_exit_code(run: Run, worker: Worker) -> None:
+    worker.does(1, 7, "OutcomeUnknown")
+    worker.does(1, 8, "sent")
+
+    result = run("sweep")
+
+    assert result.stdout.splitlines()[-1] == "The queue is empty: 1 sent, 1 unknown"
+    assert result.exit_code == 5
+
+
+def test_json_has_summary_and_reminders(run: Run, worker: Worker, clock: Clock) -> None:
+    worker.does(1, 7, "sent")
+    clock.now = 60
+    worker.does(61, 8, "missed", duration_ms=5)
+
+    answer = json.loads(run("sweep", "--json").stdout)
+
+    assert answer == SUMMARY | {
+        "reminders": [{"order_id": 8, "reminder_day": 3, "outcome": "missed"}],
+        "queued_earlier": [{"order_id": 7, "reminder_day": 3, "outcome": "sent"}],
+        "waiting": 0,
+    }
+
+
+def test_nothing_due_ends_at_once(aws: FakeAws, run: Run, worker: Worker) -> None:
+    worker.empty_at = 1000
+    aws.function_returns(SUMMARY | {"due": 0, "enqueued": 0})
+
+    assert run("sweep").stdout.splitlines()[-1] == "0 reminders due, 0 queued"
+
+
+@pytest.mark.parametrize(
+    ("mapping", "name"), [({"State": "Disabled"}, "SendingStopped"), (refused("AccessDeniedException", 403), None)]
+)
+def test_stopped_worker_ends_the_watch(aws: FakeAws, run: Run, worker: Worker, mapping: Any, name: str | None) -> None:
+    worker.does(5, 7, "sent")
+    worker.does(5, 8, "sent")
+    aws.answer("lambda", "get_event_source_mapping", mapping)
+
+    result = run("sweep")
+
+    assert result.exit_code == (4 if name else 0)
+    assert result.stderr.startswith(f"{name}: All sending is stopped: the reminders wait, 1 in all" if name else "")
+
+
+# ---------------------------------------------------------------- errors
+
+OUT_OF_TIME = (
+    'The sweep ran out of time after 9 orders (5 reminders queued). Resume it with {"action": "sweep", "offset"'
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message", "advice", "exit_code"),
+    [
+        ([], "CertCentralUnavailable", f"{OUT_OF_TIME}: 9}}.", "`dv-resend sweep --offset 9`", 4),
+        (["--dry-run"], "CertCentralUnavailable", f"{OUT_OF_TIME}: 9}}.", "`dv-resend sweep --dry-run --offset 9`", 4),
+        ([], "RateLimited", "Too many.", "What was queued before stays queued.", 4),
+        ([], "SendingPaused", "Sending is switched off.", "SENDING=off", 4),
+        ([], "ApiKeyRejected", "No.", "must store a valid CertCentral API key", 6),
+        ([], "Sandbox.Timedout", "Task timed out after 300.00 seconds", "may go on for up to five minutes", 4),
+    ],
+)
+@pytest.mark.usefixtures("worker")
+def test_failed_sweep_says_how_to_go_on(
+    aws: FakeAws, run: Run, options: list[str], error: str, message: str, advice: str, exit_code: int
+) -> None:
+    aws.function_fails(error, message)
+
+    result = run("sweep", *options)
+
+    assert message in result.stderr
+    assert advice in result.stderr.splitlines()[1]
+    assert (result.stdout, result.exit_code) == ("", exit_code)
+
+
+@pytest.mark.usefixtures("worker")
+def test_interrupted_call_says_that_the_sweep_may_go_on(aws: FakeAws, run: Run) -> None:
+    aws.answer("lambda", "invoke", KeyboardInterrupt())
+
+    result = run("sweep")
+
+    assert result.stderr.startswith("Interrupted: stopped by Ctrl-C, but the sweep may go on")
+    assert result.exit_code == 130
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_interrupt_stops_watching_only(run: Run, worker: Worker, clock: Clock, options: list[str]) -> None:
+    worker.does(1, 7, "sent")
+    worker.does(9, 8, "sent")
+    clock.interrupt_at = 5
+
+    result = run("sweep", *options)
+
+    assert result.stderr.startswith("Stopped watching. The sweep goes on")
+    assert result.exit_code == 130
+    if options:
+        answer = json.loads(result.stdout)
+        assert ([line["order_id"] for line in answer["reminders"]], answer["waiting"]) == ([7], 1)
+    else:
+        assert result.stdout.splitlines() == [*HEAD, "7  day 3    sent"]
+
+
+def test_lost_network_while_watching_says_that_the_sweep_is_done(
+    aws: FakeAws, run: Run, worker: Worker, clock: Clock
+) -> None:
+    worker.does(9, 7, "sent")
+    clock.at(5, lambda: aws.answer("sqs", "get_queue_attributes", exceptions.EndpointConnectionError(endpoint_url="x")))
+
+    result = run("sweep")
+
+    assert result.stderr.startswith("NetworkUnavailable: ")
+    assert "The sweep itself is done" in result.stderr
+    assert result.exit_code == 4
+
+
+def test_missing_permission_to_watch_is_found_before_the_sweep(aws: FakeAws, run: Run) -> None:
+    aws.answer("logs", "filter_log_events", refused("AccessDeniedException", 403))
+
+    assert run("sweep").exit_code == 6
+    assert aws.events == []
+
+
+# ---------------------------------------------------------------- the functions' words
+
+
+def test_every_outcome_of_a_reminder_has_words() -> None:
+    outcomes = get_args(get_type_hints(ReminderResult)["outcome"])
+
+    assert sweep.OUTCOMES.keys() == {*outcomes, "OutcomeUnknown"}
+
+
+def test_every_reason_of_an_order_that_is_not_eligible_has_words() -> None:
+    reasons = {row[0].strip("`") for row in rows_of("docs/reference.md", "Reasons of OrderNotEligible")}
+
+    assert sweep.NOT_ELIGIBLE.keys() == reasons
