@@ -105,6 +105,10 @@ def input_of(service: str, operation: str) -> Any:
     return model.operation_model(names[operation]).input_shape
 
 
+STARTED_AT = 1_795_446_245
+"""The time of second 0 of a `Clock`."""
+
+
 class Clock:
     """Time that passes only when the command sleeps. Things happen `at` their second, Ctrl-C at `interrupt_at`."""
 
@@ -116,7 +120,7 @@ class Clock:
 
     def runs(self, module: types.ModuleType) -> None:
         """Replace the time of a module."""
-        clock = types.SimpleNamespace(time=lambda: self.now, monotonic=lambda: self.now, sleep=self._sleep)
+        clock = types.SimpleNamespace(time=lambda: STARTED_AT + self.now, monotonic=lambda: self.now, sleep=self._sleep)
         self._monkeypatch.setattr(module, "time", clock)
 
     def at(self, second: float, happens: Callable[[], object]) -> None:

@@ -6,7 +6,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from botocore import exceptions
 
-from cli.conftest import CALLER, OUTPUTS, Clock, FakeAws, Run, refused
+from cli.conftest import CALLER, OUTPUTS, STARTED_AT, Clock, FakeAws, Run, refused
 from dev.pages import rows_of
 from dv_resend.core.resend import ReminderResult
 from dv_resend_cli import sweep
@@ -51,7 +51,11 @@ class Worker:
 
     def _events(self, **call: Any) -> dict[str, Any]:
         """Answer one line a page."""
-        lines = [(at, line) for at, line in self.log if call["startTime"] / 1000 <= at <= self._clock.now]
+        lines = [
+            (at, line)
+            for at, line in self.log
+            if call["startTime"] / 1000 <= STARTED_AT + at <= STARTED_AT + self._clock.now
+        ]
         number = int(call.get("nextToken", 0))
         page: dict[str, Any] = {
             "events": [{"timestamp": at * 1000, "message": json.dumps(line)} for at, line in lines[number : number + 1]]

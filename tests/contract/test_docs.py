@@ -44,7 +44,7 @@ BLOCKS = [block for name in NAMES for block in pages.blocks(name)]
 # Commands that need an AWS account. Their options and their payloads are checked, they are not run.
 NEEDS_AWS_ACCOUNT = {
     *("cloudformation describe-stacks", "events put-events", "lambda invoke", "scheduler create-schedule"),
-    "stepfunctions start-execution",
+    *("lambda get-function-configuration", "stepfunctions start-execution"),
 }
 # Run by contract/test_command as far as they can be without changing this machine.
 INSTALL_COMMAND = [
