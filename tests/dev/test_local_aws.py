@@ -1,5 +1,4 @@
-"""The corrections of the local AWS replace what they mean to, and nothing else. Tests in e2e/ try them:
-test_operations.py, and for IAM test_cli_operations.py."""
+"""The corrections of the local AWS replace what they mean to, and nothing else; the end-to-end tests run with them."""
 
 import json
 import re

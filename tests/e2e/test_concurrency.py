@@ -36,9 +36,9 @@ RETRYABLE = {cls for cls in errors.ResendError.__subclasses__() if cls.retryable
 RETRY_SECONDS = 0.1
 
 
-def timed_out(message: str) -> str | None:
-    """Name the outcome of a PUT that CertCentral did not answer in time, as may happen on a busy machine."""
-    return "timed out" if "ReadTimeout" in message else None
+def unknown(message: str) -> str:
+    """Tell whether CertCentral did not answer the PUT in time, as may happen on a busy machine."""
+    return "timed out" if "ReadTimeout" in message else "OutcomeUnknown"
 
 
 @pytest.fixture
@@ -50,12 +50,9 @@ def by_http(put: Put) -> Call:
         if response.status_code == 204:
             return "sent"
         (error,) = response.json()["errors"]
-        outcomes = {
-            "cool_down": "duplicate",
-            "resend_in_progress": "ResendInProgress",
-            "outcome_unknown": "OutcomeUnknown",
-        }
-        return timed_out(error["message"]) or outcomes[error["code"]]
+        if error["code"] == "outcome_unknown":
+            return unknown(error["message"])
+        return {"cool_down": "duplicate", "resend_in_progress": "ResendInProgress"}[error["code"]]
 
     return call
 
@@ -70,7 +67,9 @@ def by_invoke(stack: LocalStack) -> Call:
         except client.exceptions.TooManyRequestsException:
             return errors.RateLimited.__name__
         payload: dict[str, Any] = json.load(answer["Payload"])
-        return str(payload.get("outcome") or timed_out(payload["errorMessage"]) or payload["errorType"])
+        if payload.get("errorType") == "OutcomeUnknown":
+            return unknown(payload["errorMessage"])
+        return str(payload.get("outcome") or payload["errorType"])
 
     def call(order_id: int, body: dict[str, Any]) -> str:
         while (outcome := invoke({"order_id": order_id, **body})) in {cls.__name__ for cls in RETRYABLE}:
