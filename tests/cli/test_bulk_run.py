@@ -200,6 +200,15 @@ def test_passing_error_of_the_account_pauses_all(bulk: Bulk, name: str) -> None:
     assert {bulk.result(order_id).outcome for order_id in (1, 2, 3)} == {"sent"}
 
 
+def test_pause_is_short_again_after_an_answer(bulk: Bulk) -> None:
+    bulk.answers = {1: ["RateLimited"], 3: ["RateLimited"]}
+
+    bulk.run(1, 2, 3, 4)
+
+    third, fourth = [at for _, at in bulk.called][2:4]
+    assert 2.5 <= fourth - third <= 5
+
+
 @pytest.mark.parametrize("name", ["RecipientUnverified", "ResendInProgress", "ResponseLost", "FunctionKilled"])
 def test_passing_error_of_an_order_pauses_it_alone(bulk: Bulk, name: str) -> None:
     bulk.answers = {1: [name, "duplicate"]}
@@ -267,9 +276,11 @@ def test_started_order_expires_while_others_are_called(bulk: Bulk) -> None:
 
 def test_dry_run_plans_what_is_left(bulk: Bulk) -> None:
     bulk.known(1, "sent")
-    bulk.answers = {2: ["OrderNotEligible"], 3: ["RateLimited", "duplicate"]}
+    bulk.answers = {2: ["OrderNotEligible"], 3: ["RateLimited", "duplicate"], 4: ["Bug"], 5: ["Interrupted"]}
 
-    bulk.run(1, 2, 3, dry_run=True)
+    bulk.run(1, 2, 3, 4, dry_run=True)
+    bulk.run(5, dry_run=True)
 
-    assert [bulk.result(order_id).outcome for order_id in (1, 2, 3)] == ["left alone", "OrderNotEligible", "duplicate"]
-    assert not any(result.unresolved_since for result in bulk.results.by_key.values())
+    results = list(bulk.results.by_key.values())
+    assert [result.outcome for result in results] == ["left alone", "OrderNotEligible", "duplicate", "Bug"]
+    assert not any(result.unresolved_since for result in results)
