@@ -13,8 +13,8 @@ from dv_resend_cli.failed_events import forced_id
 if TYPE_CHECKING:
     from dv_resend_cli.aws import AwsSession
 
-# An invocation of ResendFunction takes 29 seconds at most, and a retry comes later.
-_INVOCATION_MS = 30_000
+# Times and durations are rounded.
+_ROUNDING_MS = 10
 # An event fails at the latest an hour after it was sent: 30 minutes at EventBridge, 30 at Lambda.
 _BEFORE_FAILURE_SECONDS = 90 * 60
 
@@ -38,10 +38,14 @@ def outcome_of_attempts(
 
 
 def _was_killed(lines: list[dict[str, Any]]) -> bool:
-    """Whether the audit line is missing after a line `sending`."""
-    audits = [line["at"] for line in lines if line["message"] == "audit"]
+    """Whether a line `sending` has no audit line. That of a retry has the same id, but the retry began later."""
+    ended = [
+        (line["at"] - line.get("duration_ms", 0) - _ROUNDING_MS, line["at"])
+        for line in lines
+        if line["message"] == "audit"
+    ]
     sending = [line["at"] for line in lines if line["message"] == "sending"]
-    return any(not any(0 <= audit - start <= _INVOCATION_MS for audit in audits) for start in sending)
+    return any(not any(began <= at <= end for began, end in ended) for at in sending)
 
 
 def _lines(session: "AwsSession", log_group: str, event_id: str, failed_at: float) -> Iterator[dict[str, Any]]:

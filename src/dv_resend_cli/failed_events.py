@@ -91,15 +91,15 @@ def read_failed(message: Message) -> FailedEvent:
             message, "The message holds no event: it is no record of Lambda, or the event was too large."
         )
     response, context = _object(record.get("responsePayload")), _object(record.get("requestContext"))
-    error = str(response.get("errorType") or context.get("condition") or "no error is recorded")
+    error = str(response.get("errorType") or context.get("condition") or "")
     text = str(response.get("errorMessage") or response.get("message") or "")
     return _read(message, record["requestPayload"], context.get("requestId"), error, text)
 
 
 def read_undelivered(message: Message) -> FailedEvent:
     """Read a message of the queue of undelivered events."""
-    error = message.attributes.get("ERROR_CODE") or "no error is recorded"
-    return _read(message, _parsed(message.body), None, error, message.attributes.get("ERROR_MESSAGE", ""))
+    error, text = (message.attributes.get(name, "") for name in ("ERROR_CODE", "ERROR_MESSAGE"))
+    return _read(message, _parsed(message.body), None, error, text)
 
 
 def _read(message: Message, event: Any, request_id: object, error: str, text: str) -> FailedEvent:

@@ -15,6 +15,7 @@ from dv_resend_cli.redrive import Redriven, Redriver
 
 # One event may fail for a reason of its own. The next one tells.
 _TROUBLES_TO_STOP = 2
+_MAX_SHOWN = 3
 
 
 @subcommand
@@ -132,8 +133,10 @@ def _title(event: FailedEvent) -> str:
         return f"Message {event.id}"
     subject = "Sweep" if event.kind == "sweep" else f"Order {event.fields.get('order_id')}"
     addresses = [entry.get("email") for entry in _entries(event) if isinstance(entry, dict)]
-    to = f", to {', '.join(map(str, addresses))}" if addresses else ""
-    return f"{subject}{to}: failed with {event.error}: {event.error_message}".rstrip(": ")
+    more = f" and {len(addresses) - _MAX_SHOWN} more" if len(addresses) > _MAX_SHOWN else ""
+    to = f", to {', '.join(map(str, addresses[:_MAX_SHOWN]))}{more}" if addresses else ""
+    error = ": ".join(filter(None, [event.error, event.error_message]))
+    return f"{subject}{to}: {f'failed with {error}' if error else 'no error is recorded'}"
 
 
 def _entries(event: FailedEvent) -> list[Any]:
