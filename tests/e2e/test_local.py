@@ -10,7 +10,7 @@ from dev.local import background
 from dev.local.stack import LocalStack
 
 
-def test_line_of_make_up_brings_the_command_and_points_it_at_the_stack(
+def test_line_of_make_up_points_the_command_at_the_stack(
     stack: LocalStack, order_id: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     background.describe(stack)
