@@ -16,6 +16,7 @@ from typing import Any
 OPERATIONS = {
     "dynamodb": {"GetItem", "PutItem"},
     "secretsmanager": {"GetSecretValue"},
+    "sns": {"Publish"},
     "sqs": {"ChangeMessageVisibilityBatch", "SendMessageBatch"},
 }
 # What the SDK reads for a client like ours, once and for each service. Not: examples, paginators, waiters, and the

@@ -1,6 +1,7 @@
-"""One sweep by the real handler, in a process of its own, whose memory is measured.
+"""One sweep or listing by the real handler, in a process of its own, whose memory is measured.
 
-`python one_sweep.py SECONDS` prints the summary, the time and the peak memory; SECONDS is the function's timeout.
+`python one_sweep.py SECONDS ACTION` prints the answer, the time and the peak memory; SECONDS is the function's timeout,
+ACTION is `sweep` or `pending`.
 """
 
 import json
@@ -22,8 +23,10 @@ context: Any = types.SimpleNamespace(
     get_remaining_time_in_millis=lambda: int((deadline - time.monotonic()) * 1000),
 )
 started = time.monotonic()
-summary = app.lambda_handler({"action": "sweep"}, context)
+answer = app.lambda_handler({"action": sys.argv[2]}, context)
+# Lambda's runtime makes JSON of the answer, in the same process.
+size = len(json.dumps(answer))
 taken = time.monotonic() - started
 # Not getrusage: its maximum is inherited from the parent process.
 (peak,) = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
-print("MEASURED", json.dumps({"summary": summary, "seconds": taken, "peak_mb": int(peak) / 1024}))
+print("MEASURED", json.dumps({"answer": answer, "bytes": size, "seconds": taken, "peak_mb": int(peak) / 1024}))

@@ -29,7 +29,7 @@ _FAULTS: dict[Failure, dict[str, Any]] = {
         "status": 400,
         "body": {"__type": "ThrottlingException", "message": "Rate exceeded"},
     },
-    "failing": {"fault": "status", "status": 500, "body": {}},
+    "failing": {"fault": "status", "status": 500, "body": ""},
     "silent": {"fault": "hang"},
 }
 

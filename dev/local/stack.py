@@ -83,6 +83,8 @@ class LocalStack:
     """The ARN of the chase; None if the template's parameters leave it out."""
     log_group: str
     sweep_log_group: str
+    report_topic: str
+    """The ARN of the SNS topic for the sweep's reports. Nobody subscribes to it at first."""
     processes: list[Process]
     _clients: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
@@ -257,11 +259,14 @@ def start(
     localize_build(folder / "build", _RUNTIME_PYTHON)
     on_step("built src/ with sam build")
 
+    with closing(_client(endpoint, "sns")) as sns:
+        report_topic = sns.create_topic(Name=f"{STACK_NAME}-reports")["TopicArn"]
     outputs = _deploy(
         children,
         folder,
         endpoint,
         {
+            "ReportTopicArn": report_topic,
             "CertCentralBaseUrl": certcentral_url or f"{emulator_url}/services/v2",
             "Release": f"local-{folder.name}",
             **({"DnsServers": dns_server} if dns_server else {}),
@@ -308,6 +313,7 @@ def start(
         state_machine=outputs.get("ChaseStateMachineArn"),
         log_group=outputs["LogGroupName"],
         sweep_log_group=outputs["SweepLogGroupName"],
+        report_topic=report_topic,
         processes=list(children.started),
     )
 

@@ -12,10 +12,13 @@ from dv_resend.adapters.certcentral import CertCentralClient
 from dv_resend.adapters.certcentral_http import CertCentralHttp
 from dv_resend.adapters.dns_contacts import DnsContacts
 from dv_resend.adapters.reminder_queue import SqsReminderQueue
+from dv_resend.adapters.report_topic import SnsReportTopic
 from dv_resend.adapters.send_records import SendRecordsTable
 from dv_resend.adapters.token_bucket import TokenBucket
 from dv_resend.config import Config
-from dv_resend.core.requests import Invocation, ResendRequest, StatusRequest, SweepRequest
+from dv_resend.core.pending import list_pending
+from dv_resend.core.report import Reporter
+from dv_resend.core.requests import Invocation, PendingRequest, ResendRequest, StatusRequest, SweepRequest
 from dv_resend.core.resend import Resender
 from dv_resend.core.status import get_status
 from dv_resend.core.sweep import Sweeper
@@ -98,8 +101,11 @@ def _use_case(parsed: ParsedEvent, context: "LambdaContext", audit: Audit) -> "R
             return parts.resender.resend(request, invocation)
         case StatusRequest(order_id):
             return get_status(order_id, deadline, parts.certcentral)
+        case PendingRequest():
+            parts.require_sweep_function()
+            return list_pending(deadline, parts.certcentral, parts.config.reminder_days)
         case SweepRequest() as request:
-            return Sweeper(parts.certcentral, parts.queue, parts.config).sweep(request, deadline)
+            return Sweeper(parts.certcentral, parts.queue, parts.config, parts.reporter).sweep(request, deadline)
 
 
 def _deadline(context: "LambdaContext") -> float:
@@ -138,9 +144,24 @@ class _Parts:
 
     @cached_property
     def queue(self) -> SqsReminderQueue:
-        if self.config.sweep_queue_url is None:
-            raise ConfigurationError("The environment variable SWEEP_QUEUE_URL is missing; only SweepFunction sweeps.")
-        return SqsReminderQueue(self.config.sweep_queue_url, aws.client("sqs"))
+        return SqsReminderQueue(self.require_sweep_function(), aws.client("sqs"))
+
+    @cached_property
+    def reporter(self) -> Reporter | None:
+        if self.config.report_topic_arn is None:
+            return None
+        topic = SnsReportTopic(self.config.report_topic_arn)
+        # Lambda sets the region, the template the service: the stack's name.
+        return Reporter(topic, stack=observability.SERVICE, region=os.environ.get("AWS_REGION", "unknown"))
+
+    def require_sweep_function(self) -> str:
+        """Return the URL of the reminder queue; raise `ConfigurationError` in `ResendFunction`, which has none."""
+        if (url := self.config.sweep_queue_url) is None:
+            raise ConfigurationError(
+                "The environment variable SWEEP_QUEUE_URL is missing; "
+                "only SweepFunction sweeps, or lists pending orders."
+            )
+        return url
 
 
 @lru_cache(maxsize=1)

@@ -18,6 +18,8 @@ _BASE_URL = re.compile(
 )
 _SERVER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?", re.ASCII)
 DNS_PORT = 53
+# Of a standard topic: a FIFO topic (`.fifo`) cannot deliver to people ("Message delivery for FIFO topics", SNS guide).
+_TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
@@ -42,6 +44,7 @@ class Config:
     reminder_days: tuple[int, ...]
     sweep_queue_url: str | None
     sweep_requests_per_second: float
+    report_topic_arn: str | None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Config":
@@ -91,6 +94,7 @@ class Config:
             sweep_requests_per_second=read(
                 "SWEEP_REQUESTS_PER_SECOND", _number_within(float, 0.1, 50.0), "a number from 0.1 to 50", "4"
             ),
+            report_topic_arn=read("REPORT_TOPIC_ARN", _topic_arn, "the ARN of a standard SNS topic", "") or None,
         )
 
 
@@ -124,6 +128,12 @@ def _days(text: str) -> tuple[int, ...]:
     if list(days) != sorted(set(days)):
         raise ValueError
     return days
+
+
+def _topic_arn(text: str) -> str:
+    if text and not _TOPIC_ARN.fullmatch(text):
+        raise ValueError
+    return text
 
 
 def _one_of(yes: str, no: str) -> Callable[[str], bool]:

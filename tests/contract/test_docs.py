@@ -18,6 +18,7 @@ import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from click.testing import CliRunner
 from conftest import settings_read
+from unit.fakes import FakeReportTopic
 
 from contract.template import PARAMETERS, RESOURCES, TEMPLATE, of_type
 from dev import pages
@@ -25,6 +26,8 @@ from dev.emulator import CertCentralEmulator
 from dev.pages import NAMES, ROOT, Block, codes, rows_of, section
 from dv_resend import errors
 from dv_resend.core.orders import NameStatus, OrderStatus
+from dv_resend.core.pending import PendingList, PendingOrder
+from dv_resend.core.report import Reporter, StuckOrders
 from dv_resend.core.requests import INPUT_FIELDS, ResendRequest
 from dv_resend.core.resend import ResendResult
 from dv_resend.core.sweep import SweepSummary
@@ -42,7 +45,7 @@ BLOCKS = [block for name in NAMES for block in pages.blocks(name)]
 NEEDS_AWS_ACCOUNT = {
     *("cloudformation describe-stacks", "deploy stop-deployment", "events put-events", "lambda invoke"),
     *("lambda delete-function-concurrency", "lambda put-function-concurrency", "scheduler create-schedule"),
-    *("lambda get-event-source-mapping", "lambda update-event-source-mapping"),
+    *("lambda get-event-source-mapping", "lambda update-event-source-mapping", "lambda get-function-configuration"),
     *("secretsmanager put-secret-value", "stepfunctions start-execution"),
 }
 # Run by contract/test_command as far as they can be without changing this machine.
@@ -52,6 +55,8 @@ INSTALL_COMMAND = [
 # Programs that send DigiCert's request, by section. They are run here and in e2e/test_clients.
 CLIENTS = {("README.md", "Call it")} | {("docs/calling.md", title) for title in ("curl", "Python", "Go", "Node.js")}
 LOCAL_SETUP = ("docs/calling.md", "Client snippets")
+# A sample report, which is compared with the code.
+REPORT = ("docs/reminders.md", "The report")
 # Run in e2e/test_docs, against the deployed stack.
 RUN_DEPLOYED = {("docs/dry-run.md", "Ask")}
 
@@ -132,6 +137,8 @@ def way_to_check(block: Block) -> str | None:
             return "e2e/test_docs"
         case "json" if place in EXAMPLES:
             return "compared with the code"
+        case "text" if place == REPORT:
+            return "compared with the code"
         case "mermaid":
             return "compared with the template or the workflow"
         case _ if block in CLIENT_BLOCKS:
@@ -182,7 +189,7 @@ def test_code_block_is_run_or_listed() -> None:
 def test_listed_places_and_commands_are_documented() -> None:
     places = {(block.page, block.section) for block in BLOCKS}
 
-    assert places >= {*CLIENTS, *EXAMPLES, *RUN_DEPLOYED, LOCAL_SETUP}
+    assert places >= {*CLIENTS, *EXAMPLES, *RUN_DEPLOYED, LOCAL_SETUP, REPORT}
     assert {" ".join(words[1:3]) for words in AWS_COMMANDS.values()} == NEEDS_AWS_ACCOUNT
 
 
@@ -262,6 +269,11 @@ def is_summary(example: dict[str, Any]) -> bool:
     return SweepSummary(**example).to_json() == example and example.keys() == SweepSummary().to_json().keys()
 
 
+def is_pending_list(example: dict[str, Any]) -> bool:
+    order = PendingOrder(100000012, "old.example", "pending", 45, "stuck")
+    return PendingList([order], other_products=12).to_json() == example
+
+
 def is_chase_output(example: dict[str, Any]) -> bool:
     return set(example) == set(CHASE["States"]["Report"]["Output"])
 
@@ -281,6 +293,7 @@ EXAMPLES = {
     ("docs/calling.md", "Status of an order"): is_status,
     ("docs/calling.md", "Step Functions"): is_task,
     ("docs/reminders.md", "The summary"): is_summary,
+    ("docs/reminders.md", "Pending orders"): is_pending_list,
     ("docs/chase.md", "How it ends"): is_chase_output,
 }
 
@@ -291,6 +304,19 @@ def test_json_example_is_what_the_code_writes(place: tuple[str, str]) -> None:
 
     assert len(found) == 1
     assert EXAMPLES[place](json.loads(found[0].text))
+
+
+def test_report_example_is_what_the_code_writes() -> None:
+    (block,) = [block for block in BLOCKS if (block.page, block.section) == REPORT]
+    stuck, topic = StuckOrders(), FakeReportTopic()
+    stuck.add(PendingOrder(100000012, "old.example", "pending", 45, "stuck"))
+    stuck.add(PendingOrder(100000031, "www.example.com", "pending", 23, "stuck", is_newly_stuck=True))
+    statuses = {"pending": 22, "reissue_pending": 2}
+    summary = SweepSummary(24, 12, due=5, enqueued=5, stuck=2, oldest_days=45, by_status=statuses)
+
+    Reporter(topic, "dv-resend-prod", "eu-west-1").report(stuck, summary.to_text(), deadline=0)
+
+    assert [text for _, text in topic.reports] == [block.text]
 
 
 def test_diagrams_show_what_exists() -> None:
@@ -442,6 +468,10 @@ def test_field_tables_are_those_of_the_code() -> None:
 
     assert fields("docs/calling.md", "Request fields") == INPUT_FIELDS
     assert fields("docs/reminders.md", "The summary") == {*SweepSummary().to_json(), "plan"}
+    listing, order = pages.tables(section("docs/reminders.md", "Pending orders"))
+    assert {row[0].strip("`") for row in listing} == PendingList().to_json().keys()
+    row = PendingOrder(1, "", "", None, "stuck").to_json()
+    assert {name for cells in order for name in codes(cells[0])} == row.keys()
     result, status = pages.tables(section("docs/reference.md", "Results"))
     assert {row[0].strip("`") for row in result} == ResendResult(ResendRequest(1), "sent", 1, 0).to_json().keys()
     assert {name for row in status for name in codes(row[0])} == OrderStatus(1, "", "", ()).to_json().keys()

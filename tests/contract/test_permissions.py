@@ -35,6 +35,7 @@ ROLES: dict[str, dict[str, set[str]]] = {
             "sqs:ChangeMessageVisibility",
             "sqs:GetQueueAttributes",
         },
+        "ReportTopicArn": {"sns:Publish"},  # only if there is one
     },
     "SweepScheduleRole": {
         "SweepFunction.Alias": {"lambda:InvokeFunction"},

@@ -335,8 +335,9 @@ def test_environment_matches_the_settings_that_code_reads() -> None:
     # The logger reads the release, Powertools the service name, the AWS SDK the CA bundle.
     settings = settings_read() | {"RELEASE", "POWERTOOLS_SERVICE_NAME", "AWS_CA_BUNDLE"}
     resend, sweep = FUNCTION["Environment"]["Variables"], SWEEP["Environment"]["Variables"]
-    # Sweeps need a queue, and only resends name recipients.
-    assert resend.keys() == settings - {"REMINDER_DAYS", "SWEEP_QUEUE_URL", "SWEEP_REQUESTS_PER_SECOND"}
+    # Sweeps need a queue and report to a topic, and only resends name recipients.
+    of_sweeps = {"REMINDER_DAYS", "SWEEP_QUEUE_URL", "SWEEP_REQUESTS_PER_SECOND", "REPORT_TOPIC_ARN"}
+    assert resend.keys() == settings - of_sweeps
     assert sweep.keys() == settings - {"DNS_SERVERS", "RECIPIENT_CHECK"}
     common = resend.keys() & sweep.keys()
     assert {name: resend[name] for name in common} == {name: sweep[name] for name in common}
@@ -447,6 +448,7 @@ VALID = {
     "AlarmTopicArn": [
         "",
         f"arn:aws:sns:eu-west-1:{ACCOUNT}:Alarms_of-PKI",
+        f"arn:aws-us-gov:sns:us-gov-west-1:{ACCOUNT}:alarms",
         f"arn:aws-cn:sns:cn-northwest-1:{ACCOUNT}:{'x' * 256}",
     ],
     "VpcSubnetIds": ["", "subnet-1a2b3c4d", ",".join(["subnet-0123456789abcdef0"] * 16)],
@@ -481,7 +483,7 @@ INVALID = {
     ],
     "ApiKeySecretKmsKeyArn": [UUID, f"arn:aws:kms:eu-west-1:{ACCOUNT}:alias/pki", "alias/pki"],
     "AlarmTopicArn": [
-        f"arn:aws:sns:eu-west-1:{ACCOUNT}:alarms.fifo",  # CloudWatch does not notify it
+        f"arn:aws:sns:eu-west-1:{ACCOUNT}:alarms.fifo",  # CloudWatch does not notify it, and it cannot send email
         f"arn:aws:sqs:eu-west-1:{ACCOUNT}:alarms",
         "alarms",
     ],
@@ -504,6 +506,8 @@ INVALID = {
     ],
     "Release": ["", "a release", "x" * 101],
 }
+for _values in (VALID, INVALID):
+    _values["ReportTopicArn"] = _values["AlarmTopicArn"]
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in VALID.items() for value in values])
@@ -516,6 +520,15 @@ def test_pattern_accepts_what_aws_accepts(name: str, value: str) -> None:
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in INVALID.items() for value in values])
 def test_pattern_refuses_what_cannot_work(name: str, value: str) -> None:
     assert not re.fullmatch(PARAMETERS[name]["AllowedPattern"], value)
+
+
+@pytest.mark.parametrize("arn", [*VALID["ReportTopicArn"], *INVALID["ReportTopicArn"]])
+def test_report_topic_pattern_matches_the_code(arn: str) -> None:
+    if re.fullmatch(PARAMETERS["ReportTopicArn"]["AllowedPattern"], arn):
+        assert configured(REPORT_TOPIC_ARN=arn).report_topic_arn == (arn or None)
+    else:
+        with pytest.raises(ConfigurationError):
+            configured(REPORT_TOPIC_ARN=arn)
 
 
 def test_patterns_are_all_tried() -> None:

@@ -107,6 +107,20 @@ def a_sweep(call: Caller) -> str:
     return call.sweep()
 
 
+def a_report(call: Caller) -> str:
+    """The log line about a report."""
+    call.order(age_days=40)
+    since = int(time.time() * 1000)
+    call.sweep()
+    logs = call.stack.client("logs")
+    events = eventually(
+        lambda: logs.filter_log_events(
+            logGroupName=call.stack.sweep_log_group, startTime=since, filterPattern='"published"'
+        )["events"]
+    )
+    return json.loads(events[-1]["message"])["message"]
+
+
 @dataclass(frozen=True)
 class Proof:
     """A call, and its outcome with and without the permission."""
@@ -129,6 +143,7 @@ PROOFS: dict[Permission, Proof] = {
         a_reminder_with_a_rejected_key, "ApiKeyRejected", "ConfigurationError"
     ),
     (SWEEP, "QueueAndWorkReminders", "sqs:SendMessage"): Proof(a_sweep, "swept", "ConfigurationError"),
+    (SWEEP, "PublishReports", "sns:Publish"): Proof(a_report, "report published", "report not published"),
     (SWEEP, "QueueAndWorkReminders", "sqs:ChangeMessageVisibility"): Proof(
         a_reminder_that_is_held, "ReceiptHandleIsInvalid", "AccessDenied"
     ),

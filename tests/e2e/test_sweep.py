@@ -51,6 +51,22 @@ def sweep(stack: LocalStack, **options: Any) -> dict[str, Any]:
     return summary
 
 
+@pytest.fixture
+def reports(stack: LocalStack) -> Iterator[Callable[[], list[dict[str, str]]]]:
+    """Give a function that takes the reports that the topic delivered to a queue, which subscribes for this test."""
+    sqs, sns = stack.client("sqs"), stack.client("sns")
+    url = sqs.create_queue(QueueName="people")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    allow |= {"Resource": arn, "Condition": {"ArnEquals": {"aws:SourceArn": stack.report_topic}}}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    subscription = sns.subscribe(TopicArn=stack.report_topic, Protocol="sqs", Endpoint=arn)["SubscriptionArn"]
+    yield lambda: [json.loads(found["Body"]) for found in sqs.receive_message(QueueUrl=url).get("Messages", [])]
+    sns.unsubscribe(SubscriptionArn=subscription)
+    sqs.delete_queue(QueueUrl=url)
+
+
 def outcomes(stack: LocalStack, order_id: int) -> list[str]:
     return [line["outcome"] for line in audit_lines(stack, order_id) if line["message"] == "audit"]
 
@@ -79,6 +95,42 @@ def test_sweep_mails_due_orders_once_and_a_repeat_sends_none(stack: LocalStack, 
     refused = eventually(lambda: audit_lines(stack, dns))[0]
     assert (refused["outcome"], refused["code"]) == ("OrderNotEligible", "order_not_eligible|not_email_dcv")
     assert [outcomes(stack, order) for order in (young, between, ov)] == [[], [], []]
+
+
+def test_stuck_order_is_reported_to_the_topic(
+    stack: LocalStack, due: Due, reports: Callable[[], list[dict[str, str]]]
+) -> None:
+    (stuck,) = due(1, age_days=40, names=["stuck.example"])
+
+    sweep(stack, dry_run=True)
+    sweep(stack)
+
+    (report,) = eventually(reports)
+    assert report["Subject"] == f"1 order is stuck ({stack.stack_name})"
+    assert report["Message"].startswith(f"DV Resend, stack {stack.stack_name}, region {stack.region}\n")
+    assert f"- {stuck} stuck.example: pending for 40 days." in report["Message"]
+
+
+@pytest.mark.usefixtures("emulator")
+def test_pending_orders_are_listed_by_the_sweep_function_only(stack: LocalStack, due: Due) -> None:
+    (old,) = due(1, age_days=40, names=["old.example"])
+    (new,) = due(1, names=["new.example"])
+
+    listed, refused = (
+        json.load(stack.client("lambda").invoke(FunctionName=alias, Payload=b'{"action": "pending"}')["Payload"])
+        for alias in (stack.sweep_function_alias, stack.function_alias)
+    )
+
+    assert listed == {
+        "orders": [
+            {"order_id": old, "name": "old.example", "status": "pending", "age_days": 40, "reminder": "stuck"},
+            {"order_id": new, "name": "new.example", "status": "pending", "age_days": 3, "reminder": "day 3"},
+        ],
+        "more": 0,
+        "other_products": 0,
+        "complete": True,
+    }
+    assert refused["errorType"] == "ConfigurationError"
 
 
 def test_sweeps_run_in_parallel_mail_once(stack: LocalStack, emulator: Emulator, due: Due) -> None:

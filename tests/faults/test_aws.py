@@ -12,7 +12,7 @@ from unit.samples import direct, message
 from dev.emulator import CertCentralEmulator
 from dev.faults.aws import ATTEMPTS, FAILURES, Failure, broken_aws, lost_responses
 from dv_resend.errors import QueueUnavailable, ResendError
-from faults.conftest import Clock, Invoke, Settings
+from faults.conftest import Clock, Invoke, ReadOutput, Settings
 
 AGE_DAYS = 3.2
 # A call's 29 seconds, and two minutes for the clocks.
@@ -192,6 +192,22 @@ def waiting(url: str) -> int:
     name: Literal["ApproximateNumberOfMessages"] = "ApproximateNumberOfMessages"
     found = boto3.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
     return int(found["Attributes"][name])
+
+
+@pytest.mark.parametrize("failure", ["failing", "silent", "unreachable"])
+def test_report_that_cannot_be_published_fails_no_sweep(
+    upstream: CertCentralEmulator, settings: Settings, invoke: Invoke, output: ReadOutput, failure: Failure
+) -> None:
+    settings(REPORT_TOPIC_ARN="arn:aws:sns:eu-west-1:123456789012:reports")
+    upstream.add_orders(1, kind="dv", age_days=45)
+
+    with broken_aws(failure, "Publish") as broken:
+        summary = invoke({"action": "sweep"}, seconds=900)
+        broken.restore()
+
+    assert summary["stuck"] >= 1
+    lines = [line for line in output().lines if str(line.get("message")).startswith("report")]
+    assert [(line["level"], line["message"]) for line in lines] == [("ERROR", "report not published")]
 
 
 @pytest.mark.parametrize("failure", FAILURES)

@@ -1,4 +1,4 @@
-"""Fakes of the four ports (`dv_resend.core.ports`), in memory. Their calls, in order, share one journal."""
+"""Fakes of the five ports (`dv_resend.core.ports`), in memory. Their calls, in order, share one journal."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -194,6 +194,18 @@ class FakeQueue(ports.ReminderQueue):
     @property
     def reminders(self) -> list[Reminder]:
         return [reminder for call in self.sent for reminder in call]
+
+
+class FakeReportTopic(ports.ReportTopic):
+    """A topic that keeps the subject and the text of each report."""
+
+    def __init__(self) -> None:
+        self.reports: list[tuple[str, str]] = []
+        self.deadlines: list[float] = []
+
+    def publish(self, subject: str, text: str, deadline: float) -> None:
+        self.reports.append((subject, text))
+        self.deadlines.append(deadline)
 
 
 class Fakes:

@@ -12,7 +12,8 @@ SAMPLES: dict[str, Any] = {path.name: json.loads(path.read_text("utf-8")) for pa
 HTTP_SAMPLES = ("function-url.json", "http-api-v2-jwt.json", "http-api-v2.json", "rest-api-v1.json")
 SOURCES = {
     **dict.fromkeys(HTTP_SAMPLES, "http"),
-    **dict.fromkeys(("direct.json", "step-functions-task.json", "scheduler.json", "status.json"), "direct"),
+    **dict.fromkeys(("direct.json", "step-functions-task.json", "scheduler.json"), "direct"),
+    **dict.fromkeys(("status.json", "pending.json"), "direct"),
     "eventbridge.json": "event",
     "scheduled-event.json": "schedule",
     "scheduler-sweep.json": "schedule",

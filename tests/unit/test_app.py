@@ -446,6 +446,8 @@ def test_sample_event_is_accepted(emulator: Emulator, invoke: Invoke, name: str)
     match SOURCES[name]:
         case "http":
             assert answer["statusCode"] == 204
+        case "direct" if name == "pending.json":
+            assert answer["complete"]
         case "schedule":
             assert answer["listed"] > answer["enqueued"] > 0
         case "queue":
@@ -483,6 +485,61 @@ def test_sweep_queues_due_orders_and_is_audited_and_counted(
         "StuckOrders": [1],
         "OldestPendingDays": [45],
     }
+
+
+@pytest.mark.usefixtures("emulator", "queue_url")
+def test_sweep_publishes_its_report(
+    invoke: Invoke, output: ReadOutput, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    sns = boto3.client("sns")
+    topic = sns.create_topic(Name="reports")["TopicArn"]
+    settings(REPORT_TOPIC_ARN=topic)
+    url = boto3.client("sqs").create_queue(QueueName="people")["QueueUrl"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint="arn:aws:sqs:eu-west-1:123456789012:people")
+
+    invoke(SWEEP, seconds=900)
+
+    (message,) = boto3.client("sqs").receive_message(QueueUrl=url)["Messages"]
+    report = json.loads(message["Body"])
+    assert report["Subject"] == f"1 order is stuck ({SERVICE})"
+    assert report["Message"].startswith(f"DV Resend, stack {SERVICE}, region eu-west-1\n")
+    assert f"- {SEED_IDS['old']} forgotten.example: pending for 45 days" in report["Message"]
+    assert output().audit["outcome"] == "swept"
+
+
+@pytest.mark.usefixtures("queue_url")
+def test_pending_orders_are_answered_and_audited(emulator: Emulator, invoke: Invoke, output: ReadOutput) -> None:
+    answer = invoke({"action": "pending", "requested_by": "jane"}, seconds=900)
+
+    pending = [order for order in emulator.orders if order["status"] in ("pending", "reissue_pending")]
+    pending.sort(key=lambda order: order["date_created"])
+    dv = [order for order in pending if order["product_type"] == "dv_ssl_certificate"]
+    assert [order["order_id"] for order in answer["orders"]] == [order["id"] for order in dv]
+    assert (answer["more"], answer["other_products"], answer["complete"]) == (0, len(pending) - len(dv), True)
+    rows = {order.pop("order_id"): order for order in answer["orders"]}
+    assert rows[SEED_IDS["old"]] == {
+        "name": "forgotten.example",
+        "status": "pending",
+        "age_days": 45,
+        "reminder": "stuck",
+    }
+    assert rows[SEED_IDS["idn"]]["name"].startswith("xn--")
+    assert puts(emulator) == []
+    printed = output()
+    fields = ("outcome", "event_source", "caller", "orders", "other_products")
+    assert [printed.audit[name] for name in fields] == ["pending", "direct", "jane", len(dv), len(pending) - len(dv)]
+    assert values(printed) == {}
+
+
+def test_function_without_a_queue_lists_no_pending_orders(
+    emulator: Emulator, invoke: Invoke, output: ReadOutput
+) -> None:
+    with pytest.raises(ConfigurationError, match="only SweepFunction"):
+        invoke({"action": "pending"})
+
+    assert emulator.calls == []
+    assert output().audit["outcome"] == "ConfigurationError"
 
 
 def test_reminders_are_sent_to_default_recipients(

@@ -11,6 +11,7 @@ from dv_resend.config import Config
 from dv_resend.errors import ConfigurationError
 
 REQUIRED = {"API_KEY_SECRET_ID": "dv-resend/api-key", "SEND_RECORDS_TABLE": "a-table"}
+TOPIC = "arn:aws-us-gov:sns:us-gov-west-1:123456789012:Reports_of-PKI"
 QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/reminders.fifo"
 # A valid value, other than the default, of every variable.
 VALID = REQUIRED | {
@@ -23,6 +24,7 @@ VALID = REQUIRED | {
     "REMINDER_DAYS": "2, 5,30",
     "SWEEP_QUEUE_URL": QUEUE,
     "SWEEP_REQUESTS_PER_SECOND": "0.5",
+    "REPORT_TOPIC_ARN": TOPIC,
 }
 VARIABLES = settings_read()
 
@@ -44,6 +46,7 @@ def test_config_has_safe_defaults_but_for_secret_and_table():
         reminder_days=(1, 3, 7, 14, 21),
         sweep_queue_url=None,
         sweep_requests_per_second=4.0,
+        report_topic_arn=None,
     )
 
 
@@ -60,6 +63,7 @@ def test_config_reads_every_variable():
         reminder_days=(2, 5, 30),
         sweep_queue_url=QUEUE,
         sweep_requests_per_second=0.5,
+        report_topic_arn=TOPIC,
     )
 
 
@@ -118,6 +122,10 @@ def test_whitespace_around_a_value_is_ignored(name):
         *(
             ("SWEEP_REQUESTS_PER_SECOND", value)
             for value in ("0", "0.09", "50.1", "-1", "nan", "inf", "4/s", "1,5", "four", "1e1")
+        ),
+        *(
+            ("REPORT_TOPIC_ARN", value)
+            for value in (f"{TOPIC}.fifo", TOPIC.replace("sns", "sqs"), f"{TOPIC}:a-subscription", "reports")
         ),
     ],
 )

@@ -70,6 +70,7 @@ def function(request: pytest.FixtureRequest) -> Iterator[Function]:
         patch.setenv("API_KEY_SECRET_ID", "a-secret")
         patch.setenv("SEND_RECORDS_TABLE", "a-table")
         patch.setenv("RECIPIENT_CHECK", request.param)
+        patch.setenv("SWEEP_QUEUE_URL", "https://sqs.test/queue")
         function = Function()
         # Contacts in DNS are public: if the personal address were published, it might be shown.
         patch.setattr(app, "DnsContacts", lambda _servers: FakeContacts())
@@ -90,7 +91,7 @@ def _nested(value: Any, depth: int = 200) -> Any:
 texts = st.text(max_size=12) | st.sampled_from(
     [
         *("", "0", "1", "true", "null", "{}", "[]", '{"order_id": 7}', "9", "９", "2026-11-20", "en", "en_US"),
-        *("PUT", "put", "status", "sweep", "Resend DV Emails", "Scheduled Event", "aws:sqs"),
+        *("PUT", "put", "status", "pending", "sweep", "Resend DV Emails", "Scheduled Event", "aws:sqs"),
         *("example.com", "*.example.com", "bücher.example", "admin@example.com"),
         *("example.com.", "EXAMPLE.com", "Admin@Example.com.", f"{PERSONAL}."),
         *(PERSONAL, f"<{PERSONAL}>", f"x {PERSONAL}, y"),

@@ -5,14 +5,16 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from dv_resend.errors import ConfigurationError, ResendError
 
 # Bounds each call to AWS: at worst two attempts of 3 s.
 _CLIENT_CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"})
 
-# A response that is an error, and everything that kept a response from coming.
-SDK_ERRORS = (ClientError, BotoCoreError)
+# A response that is an error, everything that kept a response from coming, and a response that is not AWS's. Services
+# that answer in XML, such as SNS, raise the last; it is no `BotoCoreError`.
+SDK_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
 
 # Codes that time does not heal, of any of the services used here (their API references, "Common errors").
 PERMANENT = frozenset(
@@ -32,12 +34,12 @@ PERMANENT = frozenset(
 )
 
 
-def client(service: str) -> Any:
-    """Make a client of ``service`` in the function's region, with our time-outs.
+def client(service: str, region: str | None = None) -> Any:
+    """Make a client of ``service`` in a ``region``, or else in the function's, with our time-outs.
 
     The build keeps the SDK's data only for the services and operations that src/trim_sdk.py names.
     """
-    return boto3.client(service, config=_CLIENT_CONFIG)  # type: ignore[call-overload]
+    return boto3.client(service, region_name=region, config=_CLIENT_CONFIG)  # type: ignore[call-overload]
 
 
 def error_code(error: BaseException | None) -> str:

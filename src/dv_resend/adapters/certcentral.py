@@ -236,10 +236,19 @@ def _order_id(value: object) -> int | None:
         return None
 
 
+def _listed_name(certificate: dict[str, Any]) -> str | None:
+    """Return the common name, or else the first other name, in ASCII: what lists many names is limited in bytes."""
+    others = certificate.get("dns_names")
+    names = _names([certificate.get("common_name"), *(others[:1] if isinstance(others, list) else [])])
+    # What is not ASCII by now is no domain name.
+    return names[0].encode("ascii", "replace").decode() if names else None
+
+
 def _listed_order(row: dict[str, Any]) -> ListedOrder:
     return ListedOrder(
         order_id=_order_id(row.get("id")),
         status=printable_text(row.get("status")),
         product_type=printable_text(as_dict(row.get("product")).get("type")),
         created=parse_timestamp(row.get("date_created")),
+        name=_listed_name(as_dict(row.get("certificate"))),
     )

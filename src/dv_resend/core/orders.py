@@ -34,7 +34,7 @@ class Order:
 
 @dataclass(frozen=True)
 class ListedOrder:
-    """One row of the list of orders (list orders page).
+    """One row of the list of orders (list orders page). ``name`` is the common name, or else the first other name.
 
     Example:
         >>> ListedOrder(123456789, "pending", "dv_ssl_certificate", None).status
@@ -45,6 +45,7 @@ class ListedOrder:
     status: str | None
     product_type: str | None
     created: datetime | None
+    name: str | None = None
 
 
 @dataclass(frozen=True)

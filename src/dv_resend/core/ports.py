@@ -1,4 +1,4 @@
-"""What the core needs from outside: four protocols. `adapters` implement them for real, tests with fakes.
+"""What the core needs from outside: five protocols. `adapters` implement them for real, tests with fakes.
 
 Every ``deadline`` is the end of the invocation, in seconds since the epoch.
 """
@@ -100,4 +100,16 @@ class ReminderQueue(Protocol):
 
     def delay(self, receipt_handles: Sequence[str], seconds: int) -> None:
         """Keep received messages, at most ten, invisible for so long. Never raises."""
+        ...
+
+
+class ReportTopic(Protocol):
+    """The topic to which the people subscribe who act on what a sweep finds.
+
+    Example:
+        ``topic.publish("1 order is stuck", "…", deadline)``
+    """
+
+    def publish(self, subject: str, text: str, deadline: float) -> None:
+        """Publish a report, if the time suffices. Never raises: what fails is logged."""
         ...

@@ -28,3 +28,8 @@ def is_stuck(waiting_since: datetime, now: datetime, days: Sequence[int]) -> boo
     """Whether reminders have stopped helping: the last day, or the life of the links, is over and none is due."""
     last = min(timedelta(days=days[-1]), LINK_LIFE)
     return now - waiting_since > last and due_day(waiting_since, now, days) is None
+
+
+def is_newly_stuck(waiting_since: datetime, now: datetime, days: Sequence[int]) -> bool:
+    """Whether an order has become stuck within `CATCH_UP`: since the last sweep, or the one before it."""
+    return is_stuck(waiting_since, now, days) and not is_stuck(waiting_since, now - CATCH_UP, days)

@@ -105,18 +105,13 @@ class ResendRequest:
         """Validate direct input: ``order_id`` and, optionally, the other fields.
 
         Domains become lower-case A-labels without a final dot, role addresses become lower-case, other local parts stay
-        as given, and duplicates are removed.
-        Raises `InvalidRequest` that names the field. Unknown fields and ``null`` are errors too, so that a typo never
-        widens the recipients.
+        as given, and duplicates are removed. Raises `InvalidRequest` that names the field. Unknown fields and ``null``
+        are errors too, so that a typo never widens the recipients.
         """
         reject_unknown_fields(fields, INPUT_FIELDS)
         request = cls._from_digicert_fields(fields.get("order_id"), fields)
-        return replace(
-            request,
-            dry_run=_parse_boolean(fields, "dry_run"),
-            force=_parse_boolean(fields, "force"),
-            requested_by=parse_requested_by(fields),
-        )
+        dry_run, force = _parse_boolean(fields, "dry_run"), _parse_boolean(fields, "force")
+        return replace(request, dry_run=dry_run, force=force, requested_by=parse_requested_by(fields))
 
     @classmethod
     def from_digicert(
@@ -175,6 +170,22 @@ class StatusRequest:
         """Validate direct input; raise `InvalidRequest` that names the field."""
         reject_unknown_fields(fields, frozenset({"action", "order_id", "requested_by"}))
         return cls(parse_order_id(fields.get("order_id")))
+
+
+@dataclass(frozen=True)
+class PendingRequest:
+    """The question which DV orders are pending.
+
+    Example:
+        >>> PendingRequest.from_input({"action": "pending"})
+        PendingRequest()
+    """
+
+    @classmethod
+    def from_input(cls, fields: Mapping[str, object]) -> "PendingRequest":
+        """Validate direct input; raise `InvalidRequest` that names the field."""
+        reject_unknown_fields(fields, frozenset({"action", "requested_by"}))
+        return cls()
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dv_resend.core.eligibility import PENDING_STATUSES, is_dv
-from dv_resend.core.reminders import due_day, is_stuck
+from dv_resend.core.pending import RESERVE_SECONDS, pending_order, pending_pages
+from dv_resend.core.report import StuckOrders
 from dv_resend.core.requests import Reminder, SweepRequest
 from dv_resend.errors import CertCentralUnavailable, SendingPaused
 
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from dv_resend.config import Config
     from dv_resend.core.orders import ListedOrder
     from dv_resend.core.ports import CertCentral, ReminderQueue
+    from dv_resend.core.report import Reporter
 
-# Kept free at the end of an invocation: enough for one more page and its messages.
-RESERVE_SECONDS = 60.0
 MAX_STUCK_LISTED = 100
 # A dozen are known. What upstream makes up beyond that is counted as one, so that the summary stays small.
 MAX_STATUSES = 20
@@ -47,9 +46,17 @@ class SweepSummary:
         """Return the summary; the plan only if there is one."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
+    def to_text(self) -> str:
+        """Return the figures in one line, as a report shows them."""
+        statuses = ", ".join(f"{status} {count}" for status, count in self.by_status.items())
+        return (
+            f"listed {self.listed} ({statuses or 'none'}), pending DV {self.pending_dv}, due {self.due}, queued "
+            f"{self.enqueued}, stuck {self.stuck}, oldest {self.oldest_days} days"
+        )
+
 
 class Sweeper:
-    """Sweeps over the pending orders of one account.
+    """Sweeps over the pending orders of one account, and reports what it finds if there is a ``reporter``.
 
     ``clock`` gives seconds since the epoch.
 
@@ -62,19 +69,21 @@ class Sweeper:
         certcentral: "CertCentral",
         queue: "ReminderQueue",
         settings: "Config",
+        reporter: "Reporter | None" = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Keep what is needed; nothing is called yet."""
         self._certcentral = certcentral
         self._queue = queue
         self._settings = settings
+        self._reporter = reporter
         self._clock = clock
 
     def sweep(self, request: SweepRequest, deadline: float) -> SweepSummary:
         """List the pending DV orders, and queue a reminder for each order that one is due for.
 
-        Memory does not grow with the account. A dry run queues nothing and lists the reminders as its plan. Safe to
-        repeat, also at the same time: each reminder is recorded before it is sent.
+        Memory does not grow with the account. A dry run queues and reports nothing, and lists the reminders as its
+        plan. Safe to repeat, also at the same time: each reminder is recorded before it is sent.
         Raises `SendingPaused`, `QueueUnavailable`, the errors of `CertCentral`, and `CertCentralUnavailable` when the
         time before the ``deadline`` (seconds since the epoch) does not suffice; its message names the offset at which
         to resume.
@@ -83,11 +92,11 @@ class Sweeper:
             raise SendingPaused(
                 "Sending is switched off (SENDING=off). No order was listed. Sweep again when it is on."
             )
-        summary = SweepSummary(plan=[] if request.dry_run else None)
+        summary, stuck = SweepSummary(plan=[] if request.dry_run else None), StuckOrders()
         now = datetime.fromtimestamp(self._clock(), UTC)
         offset = request.offset
-        for page in self._pages(offset, deadline):
-            reminders = list(_due_reminders(page, summary, now, self._settings.reminder_days))
+        for page in pending_pages(self._certcentral, offset, deadline):
+            reminders = list(_due_reminders(page, summary, stuck, now, self._settings.reminder_days))
             if summary.plan is not None:
                 summary.plan += [reminder.to_json() for reminder in reminders]
             else:
@@ -96,26 +105,27 @@ class Sweeper:
             if self._clock() > deadline - RESERVE_SECONDS:
                 # A dry run must not be resumed as a sweep that queues.
                 dry_run = ', "dry_run": true' if request.dry_run else ""
-                raise CertCentralUnavailable(
+                error = CertCentralUnavailable(
                     f"The sweep ran out of time after {summary.listed} orders ({summary.enqueued} reminders queued). "
                     f'Resume it with {{"action": "sweep", "offset": {offset}{dry_run}}}.',
                     offset=offset,
                 )
+                self._report(stuck, summary, deadline, error)
+                raise error
+        self._report(stuck, summary, deadline)
         return summary
 
-    def _pages(self, offset: int, deadline: float) -> "Iterator[list[ListedOrder]]":
-        """Yield the pages of the list until an empty one. Totals are not used: they change in the meantime."""
-        previous = None
-        while page := self._certcentral.list_orders(sorted(PENDING_STATUSES), offset, deadline):
-            if page == previous:
-                raise CertCentralUnavailable("CertCentral returned the same page of orders twice. Try again later.")
-            previous = page
-            yield page
-            offset += len(page)
+    def _report(
+        self, stuck: StuckOrders, summary: SweepSummary, deadline: float, error: CertCentralUnavailable | None = None
+    ) -> None:
+        """Report what was found, also if the sweep ends with an ``error``: resumed, it does not look there again."""
+        if self._reporter is not None and summary.plan is None:
+            failure = None if error is None else error.message
+            self._reporter.report(stuck, summary.to_text(), deadline, failure)
 
 
 def _due_reminders(
-    page: "list[ListedOrder]", summary: SweepSummary, now: datetime, days: Sequence[int]
+    page: "list[ListedOrder]", summary: SweepSummary, stuck: StuckOrders, now: datetime, days: Sequence[int]
 ) -> Iterator[Reminder]:
     """Count the orders of a page, and yield a reminder for each order that one is, or may be, due for."""
     for row in page:
@@ -123,20 +133,19 @@ def _due_reminders(
         status = (row.status or "unknown").casefold()
         counted = status if status in summary.by_status or len(summary.by_status) < MAX_STATUSES else OTHER_STATUSES
         summary.by_status[counted] = summary.by_status.get(counted, 0) + 1
-        if status not in PENDING_STATUSES or not is_dv(row.product_type) or row.order_id is None:
+        order = pending_order(row, now, days)
+        if order is None:
             continue
         summary.pending_dv += 1
-        # A row does not say when a reissue was requested, or lacks its date: only the order itself can tell.
-        if status != "pending" or row.created is None:
-            summary.due += 1
-            yield Reminder(row.order_id)
-            continue
-        summary.oldest_days = max(summary.oldest_days, (now - row.created).days)
-        day = due_day(row.created, now, days)
-        if day is not None:
-            summary.due += 1
-            yield Reminder(row.order_id, row.created.astimezone(UTC).date(), day)
-        elif is_stuck(row.created, now, days):
-            summary.stuck += 1
-            if len(summary.stuck_orders) < MAX_STUCK_LISTED:
-                summary.stuck_orders.append(row.order_id)
+        summary.oldest_days = max(summary.oldest_days, order.age_days or 0)
+        match order.reminder:
+            case Reminder() as reminder:
+                summary.due += 1
+                yield reminder
+            case "stuck":
+                stuck.add(order)
+                summary.stuck += 1
+                if len(summary.stuck_orders) < MAX_STUCK_LISTED:
+                    summary.stuck_orders.append(order.order_id)
+            case "none due":
+                pass

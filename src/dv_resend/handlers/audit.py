@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from dv_resend.core.addresses import mask_address
 from dv_resend.core.orders import OrderStatus
-from dv_resend.core.requests import Reminder, ResendRequest, StatusRequest, SweepRequest
+from dv_resend.core.pending import PendingList
+from dv_resend.core.requests import Reminder, ResendRequest
 from dv_resend.core.resend import ResendResult
 from dv_resend.core.sweep import SweepSummary
 from dv_resend.errors import (
@@ -21,7 +22,7 @@ from dv_resend.observability import MetricName, count, count_failure, logger
 
 if TYPE_CHECKING:
     from dv_resend.core.resend import ReminderResult
-    from dv_resend.handlers.events import EventSource, Result
+    from dv_resend.handlers.events import EventSource, Request, Result
 
 _OF_ERROR: dict[type[Exception], MetricName] = {
     ApiKeyRejected: MetricName.API_KEY_REJECTED,
@@ -52,7 +53,7 @@ class Audit:
         logger.remove_keys(["upstream_status"])
         self.event_source = event_source
         self.caller: str | None = None
-        self.request: ResendRequest | StatusRequest | SweepRequest | Reminder | None = None
+        self.request: Request | Reminder | None = None
         self._started = time.monotonic()
 
     def before_send(self, request: ResendRequest) -> None:
@@ -66,6 +67,8 @@ class Audit:
         match result:
             case OrderStatus():
                 self._write("status")
+            case PendingList():
+                self._write("pending", vars(result) | {"orders": len(result.orders)})
             case SweepSummary():
                 _measure_sweep(result)
                 self._write("swept", {name: value for name, value in result.to_json().items() if name != "plan"})

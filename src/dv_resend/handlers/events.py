@@ -17,19 +17,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from dv_resend.core.requests import ResendRequest, StatusRequest, SweepRequest, parse_requested_by
+from dv_resend.core.requests import PendingRequest, ResendRequest, StatusRequest, SweepRequest, parse_requested_by
 from dv_resend.core.untrusted_json import as_dict
 from dv_resend.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from dv_resend.core.orders import OrderStatus
+    from dv_resend.core.pending import PendingList
     from dv_resend.core.plan import ResendPlan
     from dv_resend.core.resend import ResendResult
     from dv_resend.core.sweep import SweepSummary
 
 type EventSource = Literal["http", "event", "direct", "schedule", "queue"]
-# What the use cases answer; a reminder's result goes to the audit line only.
-type Result = ResendResult | ResendPlan | OrderStatus | SweepSummary
+# What the use cases are asked and answer; a reminder's result goes to the audit line only.
+type Request = ResendRequest | StatusRequest | PendingRequest | SweepRequest
+type Result = ResendResult | ResendPlan | OrderStatus | PendingList | SweepSummary
 
 EVENT_DETAIL_TYPE = "Resend DV Emails"
 SCHEDULE_DETAIL_TYPE = "Scheduled Event"
@@ -47,7 +49,7 @@ class ParsedEvent:
         StatusRequest(order_id=7)
     """
 
-    request: ResendRequest | StatusRequest | SweepRequest
+    request: Request
     caller: str | None
     event_id: str | None = None
 
@@ -92,6 +94,8 @@ def parse(source: Literal["event", "direct", "schedule"], event: Mapping[str, An
                 raise InvalidRequest("detail", "must be an object with order_id.")
             event_id = printable_identity(event.get("id"))
             return _parse_input(detail, caller=event_id, event_id=event_id)
+        case "direct" if event.get("action") == "pending":
+            return ParsedEvent(PendingRequest.from_input(event), caller=parse_requested_by(event))
         case "direct":
             return _parse_input(event, caller=None, event_id=None)
         case "schedule":
@@ -104,7 +108,7 @@ def _parse_input(fields: Mapping[str, Any], *, caller: str | None, event_id: str
     if "action" in fields:
         if fields["action"] != "status":
             raise InvalidRequest(
-                "action", "must be 'status' (or 'sweep', but not in an event); leave it out to resend."
+                "action", "must be 'status' (or 'pending' or 'sweep', but not in an event); leave it out to resend."
             )
         requested_by = parse_requested_by(fields)
         return ParsedEvent(StatusRequest.from_input(fields), caller or requested_by)

@@ -13,7 +13,7 @@ from unit.adapters.conftest import refusal
 MESSAGES = {"permanent": "Cannot be used ({code}).", "transient": "Did not answer ({code})."}
 
 
-@pytest.mark.parametrize("service", ["dynamodb", "secretsmanager", "sqs"])
+@pytest.mark.parametrize("service", ["dynamodb", "secretsmanager", "sns", "sqs"])
 def test_client_gives_up_soon(service):
     config = aws.client(service).meta.config
 

@@ -477,7 +477,8 @@ def test_list_is_read_from_the_documented_response(client: CertCentralClient, em
 
     (order,) = (order for order in emulator.orders if order["id"] == row.order_id)
     created = dt.datetime.fromisoformat(order["date_created"])
-    assert row == ListedOrder(order["id"], order["status"], order["product_type"], created)
+    name = next(iter(order["names"]))
+    assert row == ListedOrder(order["id"], order["status"], order["product_type"], created, name)
 
 
 @pytest.mark.parametrize(
@@ -490,6 +491,7 @@ def test_list_is_read_from_the_documented_response(client: CertCentralClient, em
         ({"id": 7, "product": "x"}, ListedOrder(7, None, None, None)),
         ({"id": 7, "product": {"type": "dv_ssl_certificate"}}, ListedOrder(7, None, "dv_ssl_certificate", None)),
         ({"id": 7, "date_created": "soon"}, ListedOrder(7, None, None, None)),
+        ({"id": 7, "certificate": ["example.com"]}, ListedOrder(7, None, None, None)),
     ],
     ids=lambda value: ascii(value)[:80],
 )
@@ -497,6 +499,28 @@ def test_list_row_with_odd_fields_is_read_without_guessing(row: object, expected
     client = given_json({"orders": [row, {"id": 8}], "page": {"total": 9, "limit": 0}})
 
     assert client.list_orders(PENDING, 0, DEADLINE) == [expected, ListedOrder(8, None, None, None)]
+
+
+@pytest.mark.parametrize(
+    ("certificate", "name"),
+    [
+        ({"common_name": "WWW.Example.com.", "dns_names": ["example.com"]}, "www.example.com"),
+        *(
+            ({"common_name": odd, "dns_names": ["b\u00fccher.example", "x.example"]}, "xn--bcher-kva.example")
+            for odd in (None, "", 7)
+        ),
+        *(({"common_name": None, "dns_names": odd}, None) for odd in mixed(None, "a.test", {"a.test": 1}, [], [7])),
+        # What is no domain name stays short, and readable on any terminal.
+        ({"common_name": "jane.doe@example.com\r\n\u202eb\u00fccher"}, "j***@example.com   b?cher"),
+        ({"common_name": "\u0130" * 10**6}, "i?" * 255),
+        ({"common_name": "\ud800\U0001f600"}, " ?"),
+    ],
+    ids=lambda value: ascii(value)[:80],
+)
+def test_list_row_is_named_by_common_name_or_first_name(certificate: object, name: str | None) -> None:
+    (row,) = given_json({"orders": [{"id": 7, "certificate": certificate}]}).list_orders(PENDING, 0, DEADLINE)
+
+    assert row.name == name
 
 
 @pytest.mark.parametrize("count", [999, 1000, 1001, 5000])

@@ -455,5 +455,5 @@ def test_sweeps_and_deliveries_in_any_order_mail_a_reminder_once(
 def sweep(row: ListedOrder, at: float) -> list[Reminder]:
     """Sweep over one order; return the messages."""
     queue, now = FakeQueue(), NOW.timestamp() + at
-    Sweeper(FakeCertCentral(rows=[row]), queue, config(), lambda: now).sweep(SweepRequest(), now + 900)
+    Sweeper(FakeCertCentral(rows=[row]), queue, config(), clock=lambda: now).sweep(SweepRequest(), now + 900)
     return queue.reminders

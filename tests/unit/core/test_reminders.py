@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dv_resend.core.reminders import due_day, is_stuck
+from dv_resend.core.reminders import due_day, is_newly_stuck, is_stuck
 from dv_resend.core.requests import reminder_mark
 
 WAITING_SINCE = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
@@ -186,3 +187,26 @@ def test_stuck_order_stays_so_unless_a_reminder_is_to_come(
 
     if is_stuck(waiting_since, now, days):
         assert is_stuck(waiting_since, later, days) or due_day(waiting_since, later, days) is not None
+
+
+@PURE
+@given(MOMENTS, DAY_LISTS, STARTS, st.one_of(HOURLY, DAILY, DOUBLED, ONE_MISSED))
+@example(WAITING_SINCE, DAYS, 22 * HOUR, [2 * DAY] * 30)
+def test_stuck_order_is_new_to_the_first_sweep_that_finds_it(
+    waiting_since: datetime, days: Sequence[int], start: timedelta, gaps: Sequence[timedelta]
+) -> None:
+    moments, _ = sweep(waiting_since, days, start, gaps)
+
+    for before, moment in pairwise(moments):
+        if is_stuck(waiting_since, moment, days) and not is_stuck(waiting_since, before, days):
+            assert is_newly_stuck(waiting_since, moment, days)
+
+
+@PURE
+@given(MOMENTS, DAY_LISTS, st.integers(0, 400 * 24 * 3600))
+def test_order_is_newly_stuck_for_two_days(waiting_since: datetime, days: Sequence[int], age: int) -> None:
+    now = waiting_since + age * SECOND
+
+    if is_newly_stuck(waiting_since, now, days):
+        assert is_stuck(waiting_since, now, days)
+        assert not is_newly_stuck(waiting_since, now + 2 * DAY, days)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -10,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dv_resend.core.orders import ListedOrder
+from dv_resend.core.pending import RESERVE_SECONDS
+from dv_resend.core.report import Reporter
 from dv_resend.core.requests import Reminder, SweepRequest
-from dv_resend.core.sweep import MAX_STATUSES, MAX_STUCK_LISTED, RESERVE_SECONDS, Sweeper, SweepSummary
+from dv_resend.core.sweep import MAX_STATUSES, MAX_STUCK_LISTED, Sweeper, SweepSummary
 from dv_resend.errors import CertCentralUnavailable, ConfigurationError, QueueUnavailable, SendingPaused
-from unit.fakes import FakeCertCentral, FakeQueue, config
+from unit.fakes import FakeCertCentral, FakeQueue, FakeReportTopic, config
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 DEADLINE = NOW.timestamp() + 900
@@ -31,8 +34,9 @@ def row(
     product_type: str | None = DV,
     age: float | None = None,
     created: datetime | None = None,
+    name: str | None = None,
 ) -> ListedOrder:
-    return ListedOrder(order_id, status, product_type, created if age is None else ago(age))
+    return ListedOrder(order_id, status, product_type, created if age is None else ago(age), name)
 
 
 def due_rows(count: int) -> list[ListedOrder]:
@@ -46,6 +50,7 @@ class Account:
     def __init__(self, rows: Sequence[ListedOrder] = (), page_size: int = 1000) -> None:
         self.certcentral = FakeCertCentral(rows=rows, page_size=page_size)
         self.queue = FakeQueue()
+        self.topic = FakeReportTopic()
 
     def sweep(
         self,
@@ -64,6 +69,7 @@ class Account:
             self.certcentral,
             self.queue,
             config(sending=sending, reminder_days=days),
+            Reporter(self.topic, "dv-resend-prod", "eu-west-1"),
             clock=lambda: next(readings, DEADLINE - time_left),
         )
         return sweeper.sweep(SweepRequest(dry_run, offset), DEADLINE)
@@ -343,3 +349,59 @@ def test_paused_sending_lists_and_queues_nothing() -> None:
         account.sweep(sending=False)
 
     assert (account.certcentral.journal, account.queue.sent) == ([], [])
+
+
+# Reports
+
+
+def test_stuck_orders_are_reported_with_the_summary() -> None:
+    account = Account([row(1, age=45, name="a.example"), row(2, age=23, name="b.example"), row(3, age=3)], page_size=1)
+
+    account.sweep()
+
+    ((subject, text),) = account.topic.reports
+    assert subject == "2 orders are stuck (dv-resend-prod)"
+    assert text.index("- 2 b.example: pending for 23 days") < text.index("- 1 a.example: pending for 45 days")
+    assert text.endswith("Summary: listed 3 (pending 3), pending DV 3, due 1, queued 1, stuck 2, oldest 45 days\n")
+    assert account.topic.deadlines == [DEADLINE]
+
+
+def test_sweep_out_of_time_reports_where_to_resume_and_what_it_found() -> None:
+    account = Account([row(1, age=45), *due_rows(29)], page_size=10)
+
+    with pytest.raises(CertCentralUnavailable) as caught:
+        account.sweep(pages=2)
+
+    ((subject, text),) = account.topic.reports
+    assert subject == "The sweep ran out of time (dv-resend-prod)"
+    assert caught.value.message in text
+    assert "- 1 unknown: pending for 45 days" in text
+
+
+@pytest.mark.parametrize("age", [3, 22.9])
+def test_sweep_without_stuck_orders_reports_nothing(age: float) -> None:
+    account = Account([row(1, age=age), row(2, created=None), row(3, status="reissue_pending", age=400)])
+
+    account.sweep()
+
+    assert account.topic.reports == []
+
+
+@pytest.mark.parametrize("pages", [1, 9])
+def test_dry_run_reports_nothing(pages: int) -> None:
+    account = Account([row(1, age=45), row(2, age=45)], page_size=1)
+
+    with suppress(CertCentralUnavailable):
+        account.sweep(dry_run=True, pages=pages)
+
+    assert account.topic.reports == []
+
+
+def test_sweep_that_fails_otherwise_reports_nothing() -> None:
+    account = Account([row(1, age=45), *due_rows(1)])
+    account.queue.error = QueueUnavailable("x")
+
+    with pytest.raises(QueueUnavailable):
+        account.sweep()
+
+    assert account.topic.reports == []

@@ -9,8 +9,9 @@ from conftest import SERVICE
 
 from dv_resend import observability
 from dv_resend.core.orders import Order, OrderStatus
+from dv_resend.core.pending import PendingList, PendingOrder
 from dv_resend.core.plan import ResendPlan
-from dv_resend.core.requests import Reminder, ResendRequest, Skipped, StatusRequest, SweepRequest
+from dv_resend.core.requests import PendingRequest, Reminder, ResendRequest, Skipped, StatusRequest, SweepRequest
 from dv_resend.core.resend import ReminderResult, ResendResult
 from dv_resend.core.sweep import SweepSummary
 from dv_resend.errors import (
@@ -110,6 +111,7 @@ def test_line_of_a_sent_resend_has_caller_and_recipients(output):
         (DUPLICATE, "duplicate", {"ResendDuplicate": [one()]}),
         *((plan, "planned", {}) for plan in PLANS),
         (STATUS, "status", {}),
+        (PendingList(), "pending", {}),
         (ReminderResult(7, "sent"), "sent", {"ResendSent": [one()]}),
         (ReminderResult(7, "missed"), "missed", {"RemindersMissed": [one()]}),
         (ReminderResult(7, "stuck"), "stuck", {"StuckOrders": [one()]}),
@@ -190,6 +192,16 @@ def test_line_of_a_sweep_is_its_summary_without_the_plan(output, plan):
     line = fields(output)
     assert isinstance(line.pop("duration_ms"), int)
     assert line == {"outcome": "swept", "event_source": "http", "caller": CALLER, **SUMMARY.to_json()}
+
+
+def test_line_of_pending_orders_counts_them(output):
+    orders = [PendingOrder(number, "example.com", "pending", 45, "stuck") for number in (1, 2)]
+
+    audit(PendingRequest(), "direct").succeeded(PendingList(orders, more=3, other_products=4, complete=False))
+
+    line = output().audit
+    assert "example.com" not in str(line)
+    assert [line[name] for name in ("orders", "more", "other_products", "complete")] == [2, 3, 4, False]
 
 
 def test_unknown_fields_are_left_out(output):

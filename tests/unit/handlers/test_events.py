@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dv_resend.core.requests import ResendRequest, StatusRequest, SweepRequest
+from dv_resend.core.requests import PendingRequest, ResendRequest, StatusRequest, SweepRequest
 from dv_resend.errors import InvalidRequest
 from dv_resend.handlers import events, http
 from dv_resend.handlers.events import ParsedEvent, source_of
@@ -17,7 +17,7 @@ from unit.samples import HTTP_SAMPLES, SAMPLES, SOURCES
 
 EVENT = SAMPLES["eventbridge.json"]
 RESENDS = sorted(name for name, source in SOURCES.items() if source in ("http", "direct", "event"))
-RESENDS.remove("status.json")
+RESENDS = [name for name in RESENDS if name not in ("status.json", "pending.json")]
 SCHEDULES = sorted(name for name, source in SOURCES.items() if source == "schedule")
 EXAMPLE = ResendRequest.from_input(SAMPLES["direct.json"])
 PATH = "/services/v2/order/certificate/123456789/resend-emails"
@@ -30,7 +30,7 @@ RULE_EVENT_ID = "89d1a02d-5ec7-412e-82f5-13505f849b41"
 CALLERS = {
     **dict.fromkeys(("http-api-v2.json", "function-url.json", "rest-api-v1.json"), USER_ARN),
     **dict.fromkeys(("step-functions-task.json", "status.json"), EXECUTION_ARN),
-    **dict.fromkeys(("direct.json", "scheduler-sweep.json")),
+    **dict.fromkeys(("direct.json", "scheduler-sweep.json", "pending.json")),
     "http-api-v2-jwt.json": "web-team@clients",
     "scheduler.json": SCHEDULE_ARN,
     "eventbridge.json": EVENT_ID,
@@ -131,7 +131,9 @@ def test_record_that_is_no_sqs_message_is_rejected(record):
 
 
 CALLS = pytest.mark.parametrize(
-    "call", [{"order_id": 1}, {"action": "status", "order_id": 1}, {"action": "sweep"}], ids=ascii
+    "call",
+    [{"order_id": 1}, {"action": "status", "order_id": 1}, {"action": "pending"}, {"action": "sweep"}],
+    ids=ascii,
 )
 
 
@@ -166,11 +168,20 @@ def test_status_is_asked_for_by_its_action():
     assert parse({"action": "status", "order_id": "12"}) == ParsedEvent(StatusRequest(12), caller=None)
 
 
+def test_pending_orders_are_asked_for_by_their_action():
+    assert parse({"action": "pending"}) == ParsedEvent(PendingRequest(), caller=None)
+
+
+@pytest.mark.parametrize("field", ["order_id", "offset", "dry_run", "limit"])
+def test_pending_orders_are_asked_for_without_another_field(field):
+    assert rejected_field({"action": "pending", field: 1}) == field
+
+
 def test_sweep_is_asked_for_by_its_action():
     assert parse({"action": "sweep", "dry_run": True, "offset": 9}).request == SweepRequest(dry_run=True, offset=9)
 
 
-@pytest.mark.parametrize("action", ["resend", "Status", "", None, 1, ["status"], {}], ids=ascii)
+@pytest.mark.parametrize("action", ["resend", "Status", "Pending", "", None, 1, ["status"], {}], ids=ascii)
 def test_unknown_action_is_rejected(action):
     assert rejected_field({"action": action, "order_id": 1}) == "action"
 
@@ -200,8 +211,9 @@ def test_event_may_ask_for_a_status():
     assert (parsed.request, parsed.caller) == (StatusRequest(7), EVENT_ID)
 
 
-def test_event_cannot_ask_for_a_sweep():
-    assert rejected_field(EVENT | {"detail": {"action": "sweep"}}) == "action"
+@pytest.mark.parametrize("action", ["sweep", "pending"])
+def test_event_cannot_ask_for_a_sweep(action):
+    assert rejected_field(EVENT | {"detail": {"action": action}}) == "action"
 
 
 @pytest.mark.parametrize("more", [{"detail": {"order_id": 1}}, {"detail": None}, {"id": None}], ids=ascii)
@@ -274,7 +286,7 @@ ANY_EVENT = JSON | st.fixed_dictionaries(
         "id": JSON,
         "replay-name": JSON,
         "order_id": st.integers(1, 9) | JSON,
-        "action": st.sampled_from(["status", "sweep"]) | JSON,
+        "action": st.sampled_from(["status", "pending", "sweep"]) | JSON,
         "dry_run": JSON,
         "offset": JSON,
         "Records": JSON | st.lists(st.just(RECORD) | st.just(RECORD | {"body": None}), max_size=2),
@@ -289,7 +301,7 @@ def test_any_event_is_parsed_or_rejected_by_field(event):
     try:
         if source_of(event) != "queue":
             parsed = parse(event)
-            assert isinstance(parsed.request, ResendRequest | StatusRequest | SweepRequest)
+            assert isinstance(parsed.request, ResendRequest | StatusRequest | PendingRequest | SweepRequest)
             assert parsed.caller is None or parsed.caller.isprintable()
     except InvalidRequest as caught:
         error = caught
