@@ -72,8 +72,8 @@ curl -i -X PUT {stack.api_url}{RESEND_PATH.format(EXAMPLE_ORDER)} \\
   -H 'Content-Type: application/json' \\
   -d '{json.dumps(EXAMPLE_BODY)}'
 
-`dv-resend explain 100000001` shows why an order is still waiting, `dv-resend sweep` reminds the due orders, and
-`dv-resend chase 100000001 --waits 10s,20s,30s` follows one. `make down` stops the stack.""")
+`dv-resend pending` lists the orders, `dv-resend explain 100000001` shows why one is still waiting, `dv-resend sweep`
+reminds the due ones, and `dv-resend chase 100000001 --waits 10s,20s,30s` follows one. `make down` stops the stack.""")
 
 
 def _stop(processes: list[Process]) -> None:

@@ -69,8 +69,11 @@ def worker(aws: FakeAws, clock: Clock) -> Worker:
 
 @pytest.mark.usefixtures("worker")
 def test_dry_run_shows_the_plan_and_watches_nothing(aws: FakeAws, run: Run) -> None:
-    plan = [{"order_id": 7, "name": "a.test", "waiting_since": "2026-11-20", "day": 3}, {"order_id": 8}]
-    aws.function_returns(SUMMARY | {"enqueued": 0, "plan": plan})
+    plan = [
+        {"order_id": 7, "name": "a.test", "waiting_since": "2026-11-20", "day": 3},
+        {"order_id": 8, "name": "b.test"},
+    ]
+    aws.function_returns(SUMMARY | {"due": 3, "enqueued": 0, "plan": plan})
 
     result = run("sweep", "--dry-run", "--offset", 2000)
 
@@ -78,10 +81,11 @@ def test_dry_run_shows_the_plan_and_watches_nothing(aws: FakeAws, run: Run) -> N
     assert result.stdout.splitlines() == [
         "ORDER  NAME    REMINDER",
         "7      a.test  day 3",
-        "8      -       reissue",
+        "8      b.test  reissue",
+        "and 1 more",
         "",
         *HEAD[:2],
-        "2 reminders due, a dry run queues none",
+        "3 reminders due, a dry run queues none",
     ]
     assert result.exit_code == 0
 

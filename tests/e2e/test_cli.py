@@ -78,6 +78,13 @@ def test_status_is_that_of_the_order(dv_resend: Command, order_id: int, sole_nam
     assert lines[-1] == [sole_name, "pending"]
 
 
+def test_pending_lists_the_order(dv_resend: Command, order_id: int, sole_name: str) -> None:
+    ran = dv_resend("pending")
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert [str(order_id), sole_name, "pending"] in [line.split()[:3] for line in ran.stdout.splitlines()]
+
+
 @pytest.mark.parametrize(
     ("environment", "name", "code"),
     [
