@@ -23,7 +23,7 @@ def up() -> int:
     recorded = _recorded(STACK_FILE)
     if recorded and all(process.is_running for process in recorded):
         try:
-            _describe(LocalStack.from_json(STACK_FILE.read_text()))
+            describe(LocalStack.from_json(STACK_FILE.read_text()))
         except (KeyError, TypeError):
             raise StartError("The running stack has another version. Run `make down`, then `make up`.") from None
         return 0
@@ -40,7 +40,7 @@ def up() -> int:
                 children.started.clear()  # from now on `down` stops them
         finally:
             children.stop()
-    _describe(stack)
+    describe(stack)
     return 0
 
 
@@ -52,7 +52,8 @@ def down() -> int:
     return 0
 
 
-def _describe(stack: LocalStack) -> None:
+def describe(stack: LocalStack) -> None:
+    """Print how to use the stack."""
     settings = shlex.join(f"{name}={value}" for name, value in stack.command_environment().items())
     print(f"""
 The stack is running.
@@ -71,8 +72,8 @@ curl -i -X PUT {stack.api_url}{RESEND_PATH.format(EXAMPLE_ORDER)} \\
   -H 'Content-Type: application/json' \\
   -d '{json.dumps(EXAMPLE_BODY)}'
 
-`dv-resend explain 100000001` shows why an order is still waiting, `dv-resend sweep` reminds the due orders, and
-`dv-resend chase 100000001 --waits 10s,20s,30s` follows one. `make down` stops the stack.""")
+`dv-resend pending` lists the orders, `dv-resend explain 100000001` shows why one is still waiting, `dv-resend sweep`
+reminds the due ones, and `dv-resend chase 100000001 --waits 10s,20s,30s` follows one. `make down` stops the stack.""")
 
 
 def _stop(processes: list[Process]) -> None:

@@ -84,6 +84,7 @@ def test_chase_is_shown_until_the_certificate_is_issued(run: Run, states: StepFu
     states.answers(2, outcome="sent", sent_at="2026-11-23T15:04:07Z")
     states.enters(2, "WaitForValidation")
     states.enters(12, "CheckStatus")
+    states.fails(12, "Lambda.TooManyRequestsException", "Rate exceeded")
     states.answers(12, status="pending")
     states.enters(12, "Decide", "NextReminder", "Resend")
     states.answers(12, outcome="duplicate", sent_at="2026-11-23T15:04:07Z")
@@ -99,6 +100,7 @@ def test_chase_is_shown_until_the_certificate_is_issued(run: Run, states: StepFu
         "2026-11-23T15:04:06Z  Resend: RateLimited: Too many. It is tried again.",
         "2026-11-23T15:04:07Z  Resend: sent",
         "2026-11-23T15:04:07Z  Waiting 10 s, until 2026-11-23T15:04:17Z",
+        "2026-11-23T15:04:17Z  Status: Lambda.TooManyRequestsException: Rate exceeded. It is tried again.",
         "2026-11-23T15:04:17Z  Status: pending",
         "2026-11-23T15:04:17Z  Resend: duplicate, nobody was mailed; the last email was sent at 2026-11-23T15:04:07Z",
         "2026-11-23T15:04:17Z  Waiting 90 min, until 2026-11-23T16:34:17Z",
@@ -126,16 +128,21 @@ def test_chase_without_options_leaves_the_waits_to_the_workflow(run: Run, states
     assert "Waiting 1 d, until" in result.stdout
 
 
-def test_running_chase_is_watched_and_not_doubled(run: Run, states: StepFunctions) -> None:
-    states.has("order-7", "RUNNING")
-    states.enters(1, "Resend")
+OTHERS = "It was started with other options, which stay as they are.\n"
 
-    result = run("chase", 7, "--waits", "24")
+
+@pytest.mark.parametrize("status", ["RUNNING", "PENDING_REDRIVE"])
+@pytest.mark.parametrize(("options", "note"), [([], ""), (["--waits", "1"], ""), (["--waits", "2"], OTHERS)])
+def test_running_chase_is_watched_and_not_doubled(
+    run: Run, states: StepFunctions, status: str, options: list[str], note: str
+) -> None:
+    states.has("order-7", status, '{"order_id": 7, "waits_hours": [1]}')
+
+    result = run("chase", 7, "--no-watch", *options)
 
     assert list(states.executions) == ["order-7"]
     assert result.stdout.startswith("The chase of order 7 is already running\n")
-    assert result.stderr == "It was started with other options, which stay as they are.\n"
-    assert result.exit_code == 0
+    assert (result.stderr, result.exit_code) == (note, 0)
 
 
 def test_ended_chase_is_followed_by_another(run: Run, states: StepFunctions) -> None:

@@ -12,7 +12,7 @@ from cli.conftest import OUTPUTS, FakeAws, Run, refused
 from dv_resend import errors as function_errors
 from dv_resend_cli.cli import cli
 from dv_resend_cli.errors import FUNCTION_ERRORS, ExitCode
-from dv_resend_cli.output import printable
+from dv_resend_cli.output import Output, printable
 
 STATUS = {
     "order_id": 7,
@@ -66,6 +66,14 @@ def test_piped_text_is_neither_wrapped_nor_coloured(aws: FakeAws, run: Run) -> N
     aws.function_returns(STATUS | {"domains": [{"name": name, "status": "pending"}]})
 
     assert run("status", 7).stdout.splitlines()[-1] == f"{name}  pending"
+
+
+def test_terminal_shows_an_empty_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    Output().line()
+
+    assert capsys.readouterr().out == " \n"
 
 
 def test_control_characters_of_others_are_replaced() -> None:

@@ -29,7 +29,7 @@ HEAD = [
 
 
 class Worker:
-    """The worker of the reminders, as its queue and its log show it. `log` has what happens, by second."""
+    """The worker of the reminders, as its queue and its log show it. `log` has its lines, by the second they appear."""
 
     def __init__(self, aws: FakeAws, clock: Clock) -> None:
         self.log: list[tuple[float, dict[str, Any]]] = []
@@ -40,9 +40,11 @@ class Worker:
         aws.answer("logs", "filter_log_events", self._events)
         aws.answer("lambda", "get_event_source_mapping", {"State": "Enabled"})
 
-    def does(self, second: float, order_id: int, outcome: str, **fields: Any) -> None:
-        line = {"message": "audit", "event_source": "queue", "order_id": order_id, "outcome": outcome, "at": second}
-        self.log.append((second, line | {"reminder_day": 3} | fields))
+    def does(self, second: float, order_id: int, outcome: str, *, late: float = 0, **fields: Any) -> None:
+        """Write a line, which appears in the log so many seconds `late`."""
+        line = {"message": "audit", "event_source": "queue", "order_id": order_id, "outcome": outcome}
+        line["at"] = STARTED_AT + second
+        self.log.append((second + late, line | {"reminder_day": 3} | fields))
         self.empty_at = max(self.empty_at, second)
 
     def _attributes(self, **_: Any) -> dict[str, Any]:
@@ -51,14 +53,11 @@ class Worker:
 
     def _events(self, **call: Any) -> dict[str, Any]:
         """Answer one line a page."""
-        lines = [
-            (at, line)
-            for at, line in self.log
-            if call["startTime"] / 1000 <= STARTED_AT + at <= STARTED_AT + self._clock.now
-        ]
+        shown = [line for second, line in self.log if second <= self._clock.now]
+        lines = [line for line in shown if line["at"] * 1000 >= call["startTime"]]
         number = int(call.get("nextToken", 0))
         page: dict[str, Any] = {
-            "events": [{"timestamp": at * 1000, "message": json.dumps(line)} for at, line in lines[number : number + 1]]
+            "events": [{"timestamp": line["at"] * 1000, "message": json.dumps(line)} for line in lines[number:][:1]]
         }
         return page | ({"nextToken": str(number + 1)} if number + 1 < len(lines) else {})
 
@@ -71,8 +70,11 @@ def worker(aws: FakeAws, clock: Clock) -> Worker:
 
 @pytest.mark.usefixtures("worker")
 def test_dry_run_shows_the_plan_and_watches_nothing(aws: FakeAws, run: Run) -> None:
-    plan = [{"order_id": 7, "name": "a.test", "waiting_since": "2026-11-20", "day": 3}, {"order_id": 8}]
-    aws.function_returns(SUMMARY | {"enqueued": 0, "plan": plan})
+    plan = [
+        {"order_id": 7, "name": "a.test", "waiting_since": "2026-11-20", "day": 3},
+        {"order_id": 8, "name": "b.test"},
+    ]
+    aws.function_returns(SUMMARY | {"due": 3, "enqueued": 0, "plan": plan})
 
     result = run("sweep", "--dry-run", "--offset", 2000)
 
@@ -80,18 +82,19 @@ def test_dry_run_shows_the_plan_and_watches_nothing(aws: FakeAws, run: Run) -> N
     assert result.stdout.splitlines() == [
         "ORDER  NAME    REMINDER",
         "7      a.test  day 3",
-        "8      -       reissue",
+        "8      b.test  reissue",
+        "and 1 more",
         "",
         *HEAD[:2],
-        "2 reminders due, a dry run queues none",
+        "3 reminders due, a dry run queues none",
     ]
     assert result.exit_code == 0
 
 
-def test_reminders_are_shown_until_the_queue_is_empty(aws: FakeAws, run: Run, worker: Worker) -> None:
+def test_reminders_are_shown_until_the_queue_is_empty(aws: FakeAws, run: Run, worker: Worker, clock: Clock) -> None:
     worker.does(2, 7, "RateLimited", code="request_limit_exceeded")
-    worker.does(9, 7, "sent")
-    worker.does(9, 8, "OrderNotEligible", code="order_not_eligible|not_email_dcv")
+    worker.does(302, 7, "sent")
+    worker.does(303, 8, "OrderNotEligible", code="order_not_eligible|not_email_dcv")
 
     result = run("sweep")
 
@@ -102,7 +105,7 @@ def test_reminders_are_shown_until_the_queue_is_empty(aws: FakeAws, run: Run, wo
         "8  day 3    not sent: it is not validated by email",
         "The queue is empty: 1 sent, 1 not sent",
     ]
-    assert (result.stderr, result.exit_code) == ("", 0)
+    assert (result.stderr, result.exit_code, clock.now) == ("", 0, 303)
     (invoked,) = [arguments["FunctionName"] for _, name, arguments in aws.calls if name == "invoke"]
     assert invoked == OUTPUTS["SweepFunctionAliasArn"]
 
@@ -131,6 +134,24 @@ def test_repeat_shows_what_the_earlier_sweep_did(run: Run, worker: Worker, clock
         "The queue is empty: nobody was mailed",
     ]
     assert result.exit_code == 0
+
+
+def test_outcome_that_the_log_shows_late_is_shown(run: Run, worker: Worker) -> None:
+    worker.does(30, 7, "sent")
+    worker.does(20, 8, "sent", late=40)
+
+    assert run("sweep").stdout.splitlines()[-1] == "The queue is empty: 2 sent"
+
+
+def test_reminders_of_another_sweep_do_not_end_the_watch(run: Run, worker: Worker, clock: Clock) -> None:
+    worker.does(1, 5, "sent")
+    worker.does(1, 6, "sent")
+    clock.now = 60
+    # The queue seems to be empty all the time: SQS counts with a delay.
+    worker.does(60, 7, "sent", late=3)
+    worker.does(60, 8, "sent", late=4)
+
+    assert run("sweep").stdout.splitlines()[-1] == "The queue is empty: 2 sent"
 
 
 def test_reminder_without_an_outcome_is_counted(run: Run, worker: Worker) -> None:

@@ -90,10 +90,17 @@ def test_history_tells_who_was_mailed_by_whom(dv_resend: Command, order_id: int,
 
     first, second = json.loads(ran.stdout)["entries"]
     assert (first["outcome"], first["recipients"], first["event_source"]) == ("sent", [f"admin@{sole_name}"], "direct")
-    assert first["caller"] == "arn:aws:iam::123456789012:root"
+    assert first["caller"] == "arn:aws:iam::123456789012:user/caller"
     assert second["outcome"] == "duplicate"
     assert (ran.returncode, ran.stderr) == (0, "")
     assert [line.split()[1] for line in text.splitlines()] == ["OUTCOME", "sent", "duplicate"]
+
+
+def test_pending_lists_the_order(dv_resend: Command, order_id: int, sole_name: str) -> None:
+    ran = dv_resend("pending")
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert [str(order_id), sole_name, "pending"] in [line.split()[:3] for line in ran.stdout.splitlines()]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ type Due = Callable[..., list[int]]
 def due(emulator: Emulator) -> Due:
     """Add orders with a reminder due today, instead of the emulator's own."""
     cancel_first_orders(emulator)
-    emulator("PUT", "limits", None)
+    emulator("PUT", "limits", [])
 
     return lambda count: [emulator.add_order(id=id_, kind="dv", age_days=3.2) for id_ in new_ids(count)]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dv_resend.core.pending import RESERVE_SECONDS, pending_order, pending_pages
+from dv_resend.core.pending import MAX_ROWS, RESERVE_SECONDS, pending_order, pending_pages
 from dv_resend.core.report import StuckOrders
 from dv_resend.core.requests import Reminder, SweepRequest
 from dv_resend.errors import CertCentralUnavailable, SendingPaused
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from dv_resend.core.report import Reporter
 
 MAX_STUCK_LISTED = 100
-# As in the list of pending orders: Lambda's response holds 6 MB (Lambda quotas).
-MAX_PLANNED = 5000
 # A dozen are known. What upstream makes up beyond that is counted as one, so that the summary stays small.
 MAX_STATUSES = 20
 OTHER_STATUSES = "other"
@@ -27,8 +25,7 @@ OTHER_STATUSES = "other"
 
 @dataclass
 class SweepSummary:
-    """What a sweep found and did, added up page by page. ``plan`` is the list of reminders of a dry run, each
-    with the order's name; ``due`` counts those beyond the first `MAX_PLANNED`, too.
+    """What a sweep found and did, added up page by page. ``plan`` has the first reminders of a dry run.
 
     Example:
         >>> SweepSummary(listed=3, pending_dv=2).to_json()["listed"]
@@ -101,10 +98,10 @@ class Sweeper:
         for page in pending_pages(self._certcentral, offset, deadline):
             due = list(_due_reminders(page, summary, stuck, now, self._settings.reminder_days))
             if summary.plan is not None:
-                left = MAX_PLANNED - len(summary.plan)
-                summary.plan += [reminder.to_json() | {"name": name} for reminder, name in due[:left]]
+                planned = [reminder.to_json() | {"name": name} for name, reminder in due]
+                summary.plan += planned[: MAX_ROWS - len(summary.plan)]
             else:
-                summary.enqueued += self._queue.send([reminder for reminder, _name in due], now.date())
+                summary.enqueued += self._queue.send([reminder for _, reminder in due], now.date())
             offset += len(page)
             if self._clock() > deadline - RESERVE_SECONDS:
                 # A dry run must not be resumed as a sweep that queues.
@@ -130,8 +127,8 @@ class Sweeper:
 
 def _due_reminders(
     page: "list[ListedOrder]", summary: SweepSummary, stuck: StuckOrders, now: datetime, days: Sequence[int]
-) -> Iterator[tuple[Reminder, str]]:
-    """Count the orders of a page; yield a reminder, and the name, of each order that one is, or may be, due for."""
+) -> Iterator[tuple[str, Reminder]]:
+    """Count the orders of a page, and yield name and reminder of each order that one is, or may be, due for."""
     for row in page:
         summary.listed += 1
         status = (row.status or "unknown").casefold()
@@ -145,7 +142,7 @@ def _due_reminders(
         match order.reminder:
             case Reminder() as reminder:
                 summary.due += 1
-                yield reminder, order.name
+                yield order.name, reminder
             case "stuck":
                 stuck.add(order)
                 summary.stuck += 1

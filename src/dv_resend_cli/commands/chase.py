@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from dv_resend_cli.app import App
-from dv_resend_cli.aws import goes_on_after_errors
+from dv_resend_cli.aws import goes_on_after_errors, one_line
 from dv_resend_cli.chase import DEFAULT_WAITS_HOURS, WAITS, Chases, Execution, as_object, resends, result_of
 from dv_resend_cli.errors import FUNCTION_ERRORS, ExitCode, Failure
 from dv_resend_cli.options import subcommand
@@ -140,7 +140,7 @@ def _error(failed: Mapping[str, Any]) -> str:
     name = failed.get("error", "")
     message = as_object(failed.get("cause")).get("errorMessage") or failed.get("cause") or "no reason is given"
     is_retried = FUNCTION_ERRORS.get(name, ("",))[0] == ExitCode.RETRYABLE or name == "Lambda.TooManyRequestsException"
-    return f"{name}: {message}" + (" It is tried again." if is_retried else "")
+    return f"{name}: {one_line(message)} It is tried again." if is_retried else f"{name}: {message}"
 
 
 def _duration(hours: float) -> str:

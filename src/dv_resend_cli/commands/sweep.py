@@ -78,8 +78,10 @@ def _watch(reminders: Reminders, queued: int, out: Output) -> None:
 
 def _write_plan(summary: Mapping[str, Any], out: Output) -> None:
     if summary["plan"]:
-        rows = [[entry["order_id"], entry.get("name"), _reminder(entry.get("day"))] for entry in summary["plan"]]
+        rows = [[entry["order_id"], entry["name"], _reminder(entry.get("day"))] for entry in summary["plan"]]
         out.table(["ORDER", "NAME", "REMINDER"], rows)
+        if (more := summary["due"] - len(rows)) > 0:
+            out.line(f"and {more} more")
         out.line()
     _write_summary(summary, out)
 

@@ -14,7 +14,7 @@ from dv_resend.core.orders import ListedOrder
 from dv_resend.core.pending import RESERVE_SECONDS
 from dv_resend.core.report import Reporter
 from dv_resend.core.requests import Reminder, SweepRequest
-from dv_resend.core.sweep import MAX_PLANNED, MAX_STATUSES, MAX_STUCK_LISTED, Sweeper, SweepSummary
+from dv_resend.core.sweep import MAX_STATUSES, MAX_STUCK_LISTED, Sweeper, SweepSummary
 from dv_resend.errors import CertCentralUnavailable, ConfigurationError, QueueUnavailable, SendingPaused
 from unit.fakes import FakeCertCentral, FakeQueue, FakeReportTopic, config
 
@@ -329,22 +329,23 @@ def test_resumed_sweeps_queue_what_one_long_sweep_would(rows: list[ListedOrder],
 
 @pytest.mark.parametrize("sending", [True, False])
 def test_dry_run_lists_the_plan_and_queues_nothing(sending: bool) -> None:
-    account = Account([row(1, age=3, name="a.com"), row(2, status="reissue_pending"), row(3, age=50)], page_size=2)
+    rows = [row(1, age=3, name="a.example"), row(2, status="reissue_pending", name="b.example"), row(3, age=50)]
+    account = Account(rows, page_size=2)
 
     summary = account.sweep(dry_run=True, sending=sending)
 
     assert summary.plan == [
-        {"order_id": 1, "waiting_since": "2026-11-20", "day": 3, "name": "a.com"},
-        {"order_id": 2, "name": "unknown"},
+        {"order_id": 1, "name": "a.example", "waiting_since": "2026-11-20", "day": 3},
+        {"order_id": 2, "name": "b.example"},
     ]
     assert (summary.due, summary.enqueued, summary.stuck) == (2, 0, 1)
     assert account.queue.sent == []
 
 
-def test_plan_is_bounded_although_all_due_orders_are_counted() -> None:
-    summary = Account(due_rows(MAX_PLANNED + 1)).sweep(dry_run=True)
+def test_plan_has_at_most_five_thousand_reminders() -> None:
+    summary = Account(due_rows(5002), page_size=999).sweep(dry_run=True)
 
-    assert len(summary.plan or []) == MAX_PLANNED == summary.due - 1
+    assert (summary.due, [entry["order_id"] for entry in summary.plan or []]) == (5002, [*range(1, 5001)])
 
 
 def test_dry_run_of_an_empty_account_has_an_empty_plan() -> None:

@@ -1,0 +1,38 @@
+"""What a newcomer gets from `make up` and `make down`."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dev.local import background
+from dev.local.stack import LocalStack
+
+
+def test_line_of_make_up_points_the_command_at_the_stack(
+    stack: LocalStack, order_id: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    background.describe(stack)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("export ")]
+
+    ran = subprocess.run(
+        ["sh", "-c", f"{line}\ndv-resend status {order_id}"],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith(f"Order {order_id}: pending")
+
+
+def test_make_down_without_a_stack_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(background, "STACK_FILE", tmp_path / "stack.json")
+    monkeypatch.setattr(background, "_LOGS", tmp_path / "up")
+
+    assert background.down() == 0
+    assert capsys.readouterr().out == "No stack is running.\n"
