@@ -32,47 +32,57 @@ SPELLINGS: list[dict[str, Any]] = [
 type Call = Callable[[int, dict[str, Any]], str]
 
 # Callers retry what docs/calling.md tells them to retry. `ResendInProgress` is left out: here it is an answer to count.
-RETRYABLE = {cls for cls in errors.ResendError.__subclasses__() if cls.retryable} - {errors.ResendInProgress}
+RETRYABLE = {cls.__name__ for cls in errors.ResendError.__subclasses__() if cls.retryable} - {"ResendInProgress"}
 RETRY_SECONDS = 0.1
+NAMES = {cls.base_code: cls.__name__ for cls in errors.ResendError.__subclasses__()}
 
 
-def unknown(message: str) -> str:
-    """Tell whether CertCentral did not answer the PUT in time, as may happen on a busy machine."""
-    return "timed out" if "ReadTimeout" in message else "OutcomeUnknown"
+# On a busy machine, CertCentral may answer too late, and a function may be killed. Both are right; neither is `sent`.
+TOO_SLOW = "too slow"
+
+
+def outcome_of(error_name: str, message: str) -> str:
+    without_answer = error_name == errors.OutcomeUnknown.__name__ and "ReadTimeout" in message
+    return TOO_SLOW if without_answer or "Task timed out" in message else error_name
 
 
 @pytest.fixture
 def by_http(put: Put) -> Call:
-    def call(order_id: int, body: dict[str, Any]) -> str:
-        # AWS limits the concurrency too, and throttles the rest with 429.
-        while (response := put(order_id, body)).status_code in {429, *(cls.http_status for cls in RETRYABLE)}:
-            time.sleep(RETRY_SECONDS)
+    def resend(order_id: int, body: dict[str, Any]) -> str:
+        response = put(order_id, body)
         if response.status_code == 204:
             return "sent"
+        # AWS limits the concurrency too, and throttles the rest with 429.
+        if response.status_code == 429:
+            return errors.RateLimited.__name__
+        if "errors" not in response.json():  # API Gateway's own answer: the function was killed
+            return TOO_SLOW
         (error,) = response.json()["errors"]
-        if error["code"] == "outcome_unknown":
-            return unknown(error["message"])
-        return {"cool_down": "duplicate", "resend_in_progress": "ResendInProgress"}[error["code"]]
+        return "duplicate" if error["code"] == "cool_down" else outcome_of(NAMES[error["code"]], error["message"])
 
-    return call
+    return retrying(resend)
 
 
 @pytest.fixture
 def by_invoke(stack: LocalStack) -> Call:
     client = stack.client("lambda")
 
-    def invoke(fields: dict[str, Any]) -> str:
+    def resend(order_id: int, body: dict[str, Any]) -> str:
         try:
-            answer = client.invoke(FunctionName=stack.function_alias, Payload=json.dumps(fields))
+            answer = client.invoke(
+                FunctionName=stack.function_alias, Payload=json.dumps({"order_id": order_id, **body})
+            )
         except client.exceptions.TooManyRequestsException:
             return errors.RateLimited.__name__
         payload: dict[str, Any] = json.load(answer["Payload"])
-        if payload.get("errorType") == "OutcomeUnknown":
-            return unknown(payload["errorMessage"])
-        return str(payload.get("outcome") or payload["errorType"])
+        return payload.get("outcome") or outcome_of(payload["errorType"], payload["errorMessage"])
 
+    return retrying(resend)
+
+
+def retrying(resend: Call) -> Call:
     def call(order_id: int, body: dict[str, Any]) -> str:
-        while (outcome := invoke({"order_id": order_id, **body})) in {cls.__name__ for cls in RETRYABLE}:
+        while (outcome := resend(order_id, body)) in RETRYABLE:
             time.sleep(RETRY_SECONDS)
         return outcome
 
@@ -106,16 +116,21 @@ def test_parallel_calls_mail_each_order_once(
     for order_id in orders:
         found = outcomes[order_id]
         assert found.total() == CALLERS_OF_AN_ORDER
-        if timeouts := found.pop("timed out", 0):
-            found["OutcomeUnknown"] += timeouts
-        if order_id in without_response or timeouts:
-            assert found["OutcomeUnknown"] >= 1
+        if found[TOO_SLOW]:
+            assert found["sent"] <= 1
+        elif order_id in without_response:
+            assert found["OutcomeUnknown"] >= 1, found
             assert found.keys() <= {"OutcomeUnknown", "ResendInProgress"}
         else:
             assert found["sent"] == 1, found
             assert found.keys() <= {"sent", "duplicate", "ResendInProgress"}
-    assert Counter(int(put["path"].split("/")[-2]) for put in emulator.puts) == dict.fromkeys(orders, 1)
-    answered = {(order_id, outcome): count for order_id in orders for outcome, count in outcomes[order_id].items()}
+    in_time = [order_id for order_id in orders if not outcomes[order_id][TOO_SLOW]]
+    puts = Counter(int(put["path"].split("/")[-2]) for put in emulator.puts)
+    assert max(puts.values()) == 1
+    assert puts.keys() >= {*in_time}
+    answered = {
+        (order_id, outcome): count for order_id in in_time for outcome, count in outcomes[order_id].items() if count
+    }
 
     def logged() -> dict[tuple[int, str], int]:
         lines = stack.audit_lines(since)
