@@ -219,13 +219,15 @@ def test_event_that_asks_for_no_email_sends_none(
     ],
     ids=lambda body: body[:40],
 )
-def test_poisoned_message_is_shown_and_stays(world: World, redrive: Redrive, body: str) -> None:
+def test_poisoned_message_is_shown_and_stays(world: World, redrive: Redrive, run: Run, body: str) -> None:
     world.put(body)
     world.fails({"order_id": 7})
 
     assert redrive() == (["refused", "sent"], 3)
     assert len(world.waiting) == 1
-    assert redrive("--drop") == (["dropped"], 0)
+    report = json.loads(run("redrive", "failed-events", "--drop", "--json").stdout)
+    # It is the last that anybody sees of it.
+    assert [(event["outcome"], event["request"]) for event in report["events"]] == [("dropped", {"body": body})]
     assert world.waiting == {}
 
 
