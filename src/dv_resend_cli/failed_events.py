@@ -32,7 +32,7 @@ class FailedEvent:
 
     ``kind`` is ``question`` for what sends nothing, a dry run or a status, and ``unreadable`` for what is none of ours;
     ``error_message`` then says why. ``id`` is shared by all attempts: Lambda's request id, or EventBridge's event id.
-    ``fields`` are those of the direct input (docs/calling.md).
+    ``fields`` are those of the direct input (docs/calling.md), or the ``body`` of what is unreadable.
 
     Example:
         >>> from dv_resend_cli.queue import Message
@@ -124,7 +124,7 @@ def _read(message: Message, event: Any, request_id: object, error: str, text: st
 
 
 def _unreadable(message: Message, why: str) -> FailedEvent:
-    return FailedEvent("unreadable", message.id, {}, "Unreadable", why, message.sent_at)
+    return FailedEvent("unreadable", message.id, {"body": message.body}, "Unreadable", why, message.sent_at)
 
 
 def _is_id(value: object) -> bool:

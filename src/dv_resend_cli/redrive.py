@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from dv_resend_cli.attempts import outcome_of_attempts
+from dv_resend_cli.attempts import BEFORE_FAILURE_SECONDS, outcome_of_attempts
 from dv_resend_cli.errors import ExitCode, Failure
 from dv_resend_cli.failed_events import FailedEvent, forced_id
 from dv_resend_cli.plan import mailed
@@ -34,6 +34,7 @@ _NOT_WANTED = {
 }
 # An event makes five calls to CertCentral, which allows each key 5.5 a second.
 _SECONDS_PER_EVENT = 1
+_DEFAULT_RETENTION_DAYS = 90
 # CertCentral counts the calls of five seconds, and of three minutes.
 _WAITS_FOR_LIMIT = (10, 60, 120)
 _ASK = (
@@ -112,6 +113,10 @@ class Redriver:
                 return Redriven("not wanted", "It asked a question and sends nothing.")
             case "sweep":
                 return self._sweep(event)
+            case "resend":
+                return self._resend(event)
+
+    def _resend(self, event: FailedEvent) -> Redriven:
         self._wait_for_turn()
         force_id = self._force_id(event)
         plan = self._invoke(event, force_id, dry_run=True)
@@ -123,13 +128,22 @@ class Redriver:
         match outcome_of_attempts(self._session, self._stack.log_group_name, event.id, event.failed_at):
             case "sent":
                 return Redriven("done", "An earlier attempt of this event was sent.")
-            case "unknown" if not self._force:
-                return Redriven("unknown", f"An earlier attempt may have been sent. {_ASK}", ExitCode.UNKNOWN)
             case "unknown":
-                force_id = forced_id(event.id)
-        if event.may_have_mailed and not self._force:
-            return Redriven("unknown", f"The email may have been sent. {_ASK}", ExitCode.UNKNOWN)
-        return self._send(event, plan, force_id)
+                why = "An earlier attempt may have been sent."
+            case _ if event.may_have_mailed:
+                why = "The email may have been sent."
+            case _ if self._is_forgotten(event):
+                why = "The log no longer tells whether an earlier attempt was sent."
+            case _:
+                return self._send(event, plan, force_id)
+        if not self._force:
+            return Redriven("unknown", f"{why} {_ASK}", ExitCode.UNKNOWN)
+        return self._send(event, plan, forced_id(event.id))
+
+    def _is_forgotten(self, event: FailedEvent) -> bool:
+        """Whether the log may have dropped lines about the event's attempts."""
+        kept_days = int(self._stack.parameters.get("LogRetentionDays") or _DEFAULT_RETENTION_DAYS)
+        return time.time() - event.failed_at + BEFORE_FAILURE_SECONDS > kept_days * 86400
 
     def _force_id(self, event: FailedEvent) -> str | None:
         """Return the id with which an event is forced, ``None`` if it is not."""
@@ -153,11 +167,11 @@ class Redriver:
         key = json.dumps(sweep, sort_keys=True)
         if key in self._swept:
             return Redriven("done", "The sweep of this run does its work.")
-        self._swept.add(key)
         if self._dry_run:
             return Redriven("planned", "a sweep")
         alias = self._stack.sweep_function_alias_arn
         summary = self._patiently(lambda: self._functions.invoke(alias, sweep, sends=False))
+        self._swept.add(key)
         return Redriven("swept", f"{summary['listed']} orders listed, {summary['enqueued']} reminders queued")
 
     def _invoke(self, event: FailedEvent, force_id: str | None, *, dry_run: bool) -> dict[str, Any]:

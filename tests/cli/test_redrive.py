@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cli.conftest import CALLER, FakeAws, Run, refused
+from cli.conftest import CALLER, OUTPUTS, FakeAws, Run, refused
 from dv_resend import errors as function_errors
 from dv_resend_cli.redrive import LATER
 
@@ -34,6 +34,7 @@ class World:
         self.sent: Any = SENT
         self.swept: Any = {"listed": 24, "enqueued": 5}
         self.audit: list[dict[str, Any]] = []
+        self.failed_at = time.time()
         self.waiting: dict[str, dict[str, Any]] = {}
         self.hidden: set[str] = set()
         aws.answer("sqs", "receive_message", self._receive)
@@ -50,7 +51,11 @@ class World:
 
     def put(self, body: str, **attributes: str) -> None:
         named = {name: {"StringValue": value, "DataType": "String"} for name, value in attributes.items()}
-        message = {"Body": body, "Attributes": {"SentTimestamp": "1795446245000"}, "MessageAttributes": named}
+        message = {
+            "Body": body,
+            "Attributes": {"SentTimestamp": f"{int(self.failed_at * 1000)}"},
+            "MessageAttributes": named,
+        }
         number = f"m-{len(self.waiting)}"
         self.waiting[number] = message | {"MessageId": number, "ReceiptHandle": number}
 
@@ -214,13 +219,15 @@ def test_event_that_asks_for_no_email_sends_none(
     ],
     ids=lambda body: body[:40],
 )
-def test_poisoned_message_is_shown_and_stays(world: World, redrive: Redrive, body: str) -> None:
+def test_poisoned_message_is_shown_and_stays(world: World, redrive: Redrive, run: Run, body: str) -> None:
     world.put(body)
     world.fails({"order_id": 7})
 
     assert redrive() == (["refused", "sent"], 3)
     assert len(world.waiting) == 1
-    assert redrive("--drop") == (["dropped"], 0)
+    report = json.loads(run("redrive", "failed-events", "--drop", "--json").stdout)
+    # It is the last that anybody sees of it.
+    assert [(event["outcome"], event["request"]) for event in report["events"]] == [("dropped", {"body": body})]
     assert world.waiting == {}
 
 
@@ -281,6 +288,15 @@ def test_redrive_that_was_sent_before_only_deletes(world: World, redrive: Redriv
     assert world.sends == []
 
 
+def test_event_is_unknown_when_its_log_has_expired(world: World, redrive: Redrive) -> None:
+    world.aws.has_stack(OUTPUTS, LogRetentionDays="3")
+    world.failed_at -= 3 * 86400
+    world.fails({"order_id": 7})
+
+    assert redrive() == (["unknown"], 5)
+    assert redrive("--force") == (["sent"], 0)
+
+
 def test_lines_of_other_events_and_dry_runs_do_not_count(world: World, redrive: Redrive) -> None:
     world.fails({"order_id": 7})
     world.logs("audit", "sent", function_request_id="another", requested_by=ID)
@@ -326,12 +342,13 @@ def test_one_sweep_does_the_work_of_all_that_failed(world: World, redrive: Redri
     ]
 
 
-def test_sweep_that_fails_again_stays(world: World, redrive: Redrive) -> None:
+def test_sweeps_that_fail_again_stay(world: World, redrive: Redrive) -> None:
+    world.fails({"action": "sweep"})
     world.fails({"action": "sweep"})
     world.swept = DOWN
 
-    assert redrive() == (["later"], 4)
-    assert len(world.waiting) == 1
+    assert redrive() == (["later", "later"], 4)
+    assert len(world.waiting) == 2
 
 
 # ---------------------------------------------------------------- the whole queue
