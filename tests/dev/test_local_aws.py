@@ -1,4 +1,4 @@
-"""The corrections of the local AWS replace what they mean to, and nothing else; e2e/test_operations.py tries them."""
+"""The corrections of the local AWS replace what they mean to, and nothing else; the end-to-end tests run with them."""
 
 import json
 import re

@@ -36,6 +36,11 @@ RETRYABLE = {cls for cls in errors.ResendError.__subclasses__() if cls.retryable
 RETRY_SECONDS = 0.1
 
 
+def unknown(message: str) -> str:
+    """Tell whether CertCentral did not answer the PUT in time, as may happen on a busy machine."""
+    return "timed out" if "ReadTimeout" in message else "OutcomeUnknown"
+
+
 @pytest.fixture
 def by_http(put: Put) -> Call:
     def call(order_id: int, body: dict[str, Any]) -> str:
@@ -44,11 +49,10 @@ def by_http(put: Put) -> Call:
             time.sleep(RETRY_SECONDS)
         if response.status_code == 204:
             return "sent"
-        return {
-            "cool_down": "duplicate",
-            "resend_in_progress": "ResendInProgress",
-            "outcome_unknown": "OutcomeUnknown",
-        }[response.json()["errors"][0]["code"]]
+        (error,) = response.json()["errors"]
+        if error["code"] == "outcome_unknown":
+            return unknown(error["message"])
+        return {"cool_down": "duplicate", "resend_in_progress": "ResendInProgress"}[error["code"]]
 
     return call
 
@@ -63,6 +67,8 @@ def by_invoke(stack: LocalStack) -> Call:
         except client.exceptions.TooManyRequestsException:
             return errors.RateLimited.__name__
         payload: dict[str, Any] = json.load(answer["Payload"])
+        if payload.get("errorType") == "OutcomeUnknown":
+            return unknown(payload["errorMessage"])
         return str(payload.get("outcome") or payload["errorType"])
 
     def call(order_id: int, body: dict[str, Any]) -> str:
@@ -100,11 +106,13 @@ def test_parallel_calls_mail_each_order_once(
     for order_id in orders:
         found = outcomes[order_id]
         assert found.total() == CALLERS_OF_AN_ORDER
-        if order_id in without_response:
+        if timeouts := found.pop("timed out", 0):
+            found["OutcomeUnknown"] += timeouts
+        if order_id in without_response or timeouts:
             assert found["OutcomeUnknown"] >= 1
             assert found.keys() <= {"OutcomeUnknown", "ResendInProgress"}
         else:
-            assert found["sent"] == 1
+            assert found["sent"] == 1, found
             assert found.keys() <= {"sent", "duplicate", "ResendInProgress"}
     assert Counter(int(put["path"].split("/")[-2]) for put in emulator.puts) == dict.fromkeys(orders, 1)
     answered = {(order_id, outcome): count for order_id in orders for outcome, count in outcomes[order_id].items()}

@@ -23,8 +23,6 @@ from dev.faults.permissions import Permission, Roles
 from dev.local.stack import LocalStack
 from e2e.conftest import Emulator, audit_lines, cancel_first_orders, drained, eventually
 
-REJECTED_KEY = {"fault": "status", "status": 401, "times": 1}
-
 
 class Caller:
     """Makes calls, each about a new order, and returns the outcome or the error's name."""
@@ -37,6 +35,12 @@ class Caller:
 
     def order(self, **fields: Any) -> int:
         return self.emulator.add_order(**{"id": next(self._order_ids), "kind": "dv", "age_days": 3.2} | fields)
+
+    def failing_order(self, status: int) -> int:
+        """Add an order; the first request about it, and no other, is answered with this status."""
+        order_id = self.order()
+        self.emulator.inject({"fault": "status", "status": status, "times": 1, "path": f"/{order_id}"})
+        return order_id
 
     def resend(self, order_id: int, **options: Any) -> str:
         return self._outcome(self._invoke(self.stack.function_alias, {"order_id": order_id, **options}))
@@ -74,8 +78,7 @@ def a_dry_run(call: Caller) -> str:
 
 def a_resend_with_a_rejected_key(call: Caller) -> str:
     """A warm function has cached the key, and reads it again only if CertCentral rejects it."""
-    call.emulator.inject(REJECTED_KEY)
-    return a_resend(call)
+    return call.resend(call.failing_order(401))
 
 
 def a_reminder(call: Caller) -> str:
@@ -83,16 +86,13 @@ def a_reminder(call: Caller) -> str:
 
 
 def a_reminder_with_a_rejected_key(call: Caller) -> str:
-    call.emulator.inject(REJECTED_KEY)
-    return a_reminder(call)
+    return call.remind(call.failing_order(401))
 
 
 def a_reminder_that_is_held(call: Caller) -> str:
     """The worker's log line about a message that it could not delay, because it never was in the queue."""
-    call.emulator.inject({"fault": "status", "status": 503, "times": 1})
-    order_id = call.order()
     since = int(time.time() * 1000)
-    call.remind(order_id)
+    assert call.remind(call.failing_order(503)) == "CertCentralUnavailable"
     logs = call.stack.client("logs")
     events = eventually(
         lambda: logs.filter_log_events(
