@@ -65,6 +65,25 @@ def test_duplicate_in_spite_of_force_is_an_error(aws: FakeAws, run: Run, options
     assert result.exit_code == exit_code
 
 
+@pytest.mark.parametrize(
+    ("recipients", "line"),
+    [
+        (
+            "default",
+            "Mailed at 2026-11-23T15:04:05Z: DigiCert's default recipients, or somebody by name who may be one of",
+        ),
+        (
+            ["a@b.test"],
+            "Mailed, at the latest at 2026-11-23T15:04:05Z: a@b.test; or DigiCert's default recipients, who",
+        ),
+    ],
+)
+def test_duplicate_claims_no_more_than_is_known(aws: FakeAws, run: Run, recipients: Any, line: str) -> None:
+    aws.function_returns(SENT | {"outcome": "duplicate", "recipients": recipients})
+
+    assert run("resend", 7).stdout.splitlines()[1].startswith(line)
+
+
 @pytest.mark.parametrize("command", [["explain", 7], ["resend", 7, "--dry-run"]])
 def test_dry_run_is_readable(aws: FakeAws, run: Run, command: list[object]) -> None:
     name = {

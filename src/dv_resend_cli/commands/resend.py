@@ -42,13 +42,20 @@ def command(
 
 
 def _write(result: Mapping[str, Any], out: Output) -> None:
-    recipients = mailed(result["recipients"])
     if result["outcome"] == "duplicate":
         out.line(f"Order {result['order_id']}: duplicate, nobody was mailed", style="bold")
-        out.line(f"Already mailed, last at {result['sent_at']}: {recipients}")
+        out.line(_earlier(result))
     else:
         out.line(f"Order {result['order_id']}: {result['outcome']} at {result['sent_at']}", style="bold green")
-        out.line(f"Mailed: {recipients}")
+        out.line(f"Mailed: {mailed(result['recipients'])}")
     write_skipped(result["skipped"], out)
     if result["outcome"] == "duplicate":
         out.line("To mail them again inside the cool-down, add --force.")
+
+
+def _earlier(result: Mapping[str, Any]) -> str:
+    """Say who was mailed, as far as that is known: nobody knows who DigiCert's default recipients are."""
+    if result["recipients"] == "default":
+        return f"Mailed at {result['sent_at']}: {mailed('default')}, or somebody by name who may be one of them"
+    who = mailed(result["recipients"])
+    return f"Mailed, at the latest at {result['sent_at']}: {who}; or {mailed('default')}, who may include them"
