@@ -114,7 +114,7 @@ def test_dry_run_is_readable(aws: FakeAws, run: Run, command: list[object]) -> N
         "  accepted: admin@b.a.test",
         "  accepted with email domain a.test: admin@a.test",
         "  b.a.test has no MX record, so it receives no mail",
-        "  would be mailed: DigiCert's default recipients",
+        "  would be mailed: nobody now, later DigiCert's default recipients",
         "and 3 more names",
         "",
         "Advice",
