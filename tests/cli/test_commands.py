@@ -55,6 +55,28 @@ def test_resend_says_who_was_mailed_and_who_was_skipped(aws: FakeAws, run: Run) 
     ]
 
 
+REFUSED = (
+    'domain_approval_emails[1].email: admin@a.test is at a parent of b.a.test: add "email_domain": "a.test". '
+    "domain_approval_emails[2].email_domain: admin@c.test is at c.test itself: leave email_domain out."
+)
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"]], ids=str)
+def test_refusal_is_about_options(aws: FakeAws, run: Run, options: list[str]) -> None:
+    aws.function_fails("RecipientNotAllowed", REFUSED)
+    if options:
+        order = {"kind": "", "status": "pending", "dcv_method": None, "waiting_since": None}
+        aws.function_returns(SENT | {"would_be": "sent", "order": order, "names": [], "advice": [REFUSED]})
+
+    named = ["x.test=a@x.test", "b.a.test=admin@a.test", "c.test=admin@c.test:test.c"]
+    result = run("resend", 7, *options, *(part for option in named for part in ("--to", option)))
+
+    assert (
+        "--to b.a.test=admin@a.test: admin@a.test is at a parent of b.a.test: say --to b.a.test=admin@a.test:a.test. "
+        "--to c.test=admin@c.test:test.c: admin@c.test is at c.test itself: say --to c.test=admin@c.test."
+    ) in result.output
+
+
 @pytest.mark.parametrize(("options", "exit_code"), [([], 0), (["--force"], 3)])
 def test_duplicate_in_spite_of_force_is_an_error(aws: FakeAws, run: Run, options: list[str], exit_code: int) -> None:
     aws.function_returns(SENT | {"outcome": "duplicate"})

@@ -6,10 +6,17 @@ from typing import Any
 import click
 
 from dv_resend_cli.app import App
-from dv_resend_cli.errors import ExitCode
+from dv_resend_cli.errors import ExitCode, Failure
 from dv_resend_cli.options import subcommand
 from dv_resend_cli.output import Output
-from dv_resend_cli.parameters import Recipient, locale_option, order_id_argument, recipients_option, request_fields
+from dv_resend_cli.parameters import (
+    Recipient,
+    in_options,
+    locale_option,
+    order_id_argument,
+    recipients_option,
+    request_fields,
+)
 from dv_resend_cli.plan import mailed, write_plan, write_skipped
 
 
@@ -36,7 +43,13 @@ def command(
     """
     request = request_fields(order_id, recipients, locale) | {"dry_run": dry_run, "force": force}
     with app.output.waiting(f"Resending order {order_id}" if not dry_run else f"Looking at order {order_id}"):
-        result = app.functions.resend(request)
+        try:
+            result = app.functions.resend(request)
+        except Failure as failure:
+            message = in_options(failure.message, recipients)
+            raise Failure(failure.name, message, failure.exit_code, failure.advice) from failure
+    if dry_run and not app.as_json:
+        result["advice"] = [in_options(sentence, recipients) for sentence in result["advice"]]
     app.output.show(result, write_plan if dry_run else _write)
     return ExitCode.ORDER if force and result["outcome"] == "duplicate" else ExitCode.OK
 
