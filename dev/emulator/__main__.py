@@ -3,6 +3,7 @@
 import argparse
 import errno
 import json
+import re
 import signal
 import ssl
 import threading
@@ -13,25 +14,29 @@ from .emulator import CertCentralEmulator
 from .orders import DOCUMENTED_EXAMPLE
 from .state import DEFAULT_KEYS
 
+MAX_PORT = 65535
+
 
 def main() -> None:
     """Start, print the addresses, wait for a signal, close."""
     parser = argparse.ArgumentParser(prog="emulator", description="A CertCentral emulator on loopback.")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free port (default)")
+    parser.add_argument("--port", default="0", help="0 takes a free port (default)")
     parser.add_argument("--valid-key", metavar="KEY", help="an API key to accept, in addition to the default keys")
     parser.add_argument("--tls-certificate", type=Path, metavar="FILE", help="serve HTTPS: private key and chain (PEM)")
     parser.add_argument("--announce", type=Path, metavar="FILE", help="write the addresses to this file, as JSON")
     options = parser.parse_args()
+    if not re.fullmatch("[0-9]{1,5}", options.port) or int(options.port) > MAX_PORT:
+        parser.exit(2, f"The port must be a number from 0 to {MAX_PORT}, not {options.port!r}.\n")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
         context = _tls(options.tls_certificate)
         emulator = CertCentralEmulator(
-            host=options.host, port=options.port, valid_key=options.valid_key, ssl_context=context
+            host=options.host, port=int(options.port), valid_key=options.valid_key, ssl_context=context
         )
-    except (OSError, ValueError, OverflowError) as error:
+    except (OSError, ValueError) as error:
         is_taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
         parser.exit(2, f"Port {options.port} is in use: choose another one.\n" if is_taken else f"{error}\n")
     with emulator:

@@ -56,7 +56,9 @@ class Connection(BaseHTTPRequestHandler):
             self.close_connection = True
             self.send(json_response(error.status, {"error": str(error)}))
             return
-        is_page = is_page_path(path)
+        # A mistyped address in a browser, which has no key, is no call.
+        is_mistyped = self.command in ("GET", "HEAD") and KEY_HEADER not in self.headers
+        is_page = is_page_path(path) or (is_mistyped and not path.startswith(("/services/", PREFIX)))
         if not is_page and not path.startswith(PREFIX):
             self._handle_call(state, path, query, body)
         elif self.command not in ("GET", "HEAD") and is_from_another_site(self.headers):

@@ -10,6 +10,11 @@ Switches = dict[str, Any]
 DAY = 86_400
 DV_TYPE = "dv_ssl_certificate"  # "Product info" page: the discriminator of DV orders
 OPEN = ("pending", "reissue_pending")  # statuses in which domain control must still be proven
+# Those of DigiCert's "Certificate orders and requests" page; `under_review` is in no page: clients may meet new ones.
+STATUSES = (
+    *("pending", "reissue_pending", "waiting_pickup", "needs_approval", "needs_csr", "processing", "issued"),
+    *("rejected", "revoked", "canceled", "expired", "under_review"),
+)
 WITH_CERTIFICATE = ("issued", "revoked", "expired", "reissue_pending")
 
 # name_id -> display name, type, validation type ("Product info" page)
@@ -195,6 +200,12 @@ def _text(value: Any, _now: float) -> str:
     return value
 
 
+def _status(value: Any, _now: float) -> str:
+    if value not in STATUSES:
+        raise ValueError
+    return str(value)
+
+
 def _names(value: Any, _now: float) -> tuple[tuple[str, str], ...]:
     if isinstance(value, list | tuple):
         value = dict.fromkeys(value, "pending")
@@ -242,7 +253,7 @@ def _with_dates(then: int) -> int:
 
 _Parser = Callable[[Any, float], Any]
 _FIELDS: dict[str, tuple[str, str, _Parser]] = {
-    "status": ("status", "a text", _text),
+    "status": ("status", f"one of {', '.join(STATUSES)}", _status),
     "dcv_method": ("dcv_method", "a text", _text),
     "product": ("product", "a product's name_id", _text),
     "product_type": ("product_type", "a text", _text),

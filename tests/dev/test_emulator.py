@@ -373,6 +373,7 @@ def test_emulator_listens_on_loopback_only() -> None:
         ("PUT", "keys", {"secret": "x", "role": "king"}, "role"),
         ("PUT", "dns", {"name": "a.test", "type": "MX", "values": ["b.test."]}, "values"),
         ("POST", "dns/faults", {"name": "a.test", "fault": "nonsense"}, "fault"),
+        ("PATCH", f"orders/{FIRST_ID}", {"status": "isued"}, "issued"),
     ],
 )
 def test_wrong_control_request_names_the_field(
@@ -404,3 +405,13 @@ def test_printed_curl_command_works_until_a_signal(tmp_path: Path, number: signa
     assert ran.stdout.startswith("HTTP/1.1 204 ")
     assert all(text in printed for text in (*json.loads(announced.read_text()).values(), "mine"))
     assert (process.returncode, last) == (0, "\nThe emulator has stopped.\n")
+
+
+@pytest.mark.parametrize("port", ["abc", "65536", "-1"])
+def test_wrong_port_is_one_line(port: str) -> None:
+    command = [sys.executable, "-m", "dev.emulator", f"--port={port}"]
+
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert ran.stderr == f"The port must be a number from 0 to 65535, not '{port}'.\n"
+    assert ran.returncode == 2

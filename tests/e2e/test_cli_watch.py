@@ -131,7 +131,7 @@ def test_chase_is_shown_until_the_certificate_is_issued(
 
 @pytest.mark.parametrize(("kind", "name"), [({}, "NotApproved"), ({"kind": "ov"}, "OrderNotEligible")])
 def test_chase_that_fails_says_why(dv_resend: Command, emulator: Emulator, kind: dict[str, str], name: str) -> None:
-    ran = dv_resend("chase", emulator.add_order(**{"kind": "dv"} | kind), "--waits", "1")
+    ran = dv_resend("chase", emulator.add_order(**{"kind": "dv"} | kind), "--waits", "1", "--again")
 
     assert ran.returncode == 3
     assert ran.stderr.startswith(f"{name}: Order ")
