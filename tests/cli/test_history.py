@@ -48,7 +48,7 @@ def test_history_is_a_table_of_both_logs_by_time(aws: FakeAws, run: Run) -> None
     sent |= {"skipped": ["w***@a.test: validated"]}
     refused = line(9, "OrderNotEligible", code="order_not_eligible|not_pending", recipients="default", caller="event-1")
     reminder = line(5, "sent", event_source="queue", recipients="default", reminder_day=3)
-    logs(aws, refused | {"requested_by": "portal"}, sent, sweep=(reminder,))
+    logs(aws, refused | {"requested_by": "portal", "dry_run": True}, sent, sweep=(reminder,))
 
     rows = [re.split(" {2,}", row) for row in run("history", 7).stdout.splitlines()]
 
@@ -58,7 +58,8 @@ def test_history_is_a_table_of_both_logs_by_time(aws: FakeAws, run: Run) -> None
         ["2026-11-23T10:00:03Z", "sent (forced)", "s***@a.test; skipped: w***@a.test: validated", "direct", "arn:user"],
         ["2026-11-23T10:00:05Z", "sent (reminder of day 3)", default, "queue", "-"],
         [
-            *("2026-11-23T10:00:09Z", "OrderNotEligible (order_not_eligible|not_pending)", default, "direct"),
+            *("2026-11-23T10:00:09Z", "OrderNotEligible (dry run, order_not_eligible|not_pending)", default),
+            "direct",
             "event-1, for portal",
         ],
     ]

@@ -54,6 +54,7 @@ def _write(answer: Mapping[str, Any], out: Output) -> None:
 
 def _outcome(entry: Mapping[str, Any]) -> str:
     facts = [
+        "dry run" if entry.get("dry_run") else "",
         "forced" if entry.get("force") else "",
         f"reminder of day {entry['reminder_day']}" if "reminder_day" in entry else "",
         entry.get("code") or "",
