@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLUMNS = ("order_id", "domain", "email", "email_domain", "locale")
+# Those that `dv-resend pending --csv` also writes.
+_IGNORED = ("name", "status", "age_days", "reminder")
 _MAX_RECIPIENTS = 250
 _MAX_PROBLEM = 300
 
@@ -103,7 +105,7 @@ def _header(path: "Path", number: int, cells: Sequence[str]) -> list[str]:
     header = [cell.lower() for cell in cells]
     allowed = f"The columns are {', '.join(COLUMNS)}, separated by commas."
     for position, name in enumerate(header):
-        if name not in COLUMNS:
+        if name not in COLUMNS + _IGNORED:
             _refuse(path, f"row {number} has an unknown column {cells[position]!r}. {allowed}")
         if name in header[:position]:
             _refuse(path, f"row {number} has the column {name} twice.")

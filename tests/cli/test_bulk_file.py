@@ -24,6 +24,14 @@ def read(tmp_path: Path):
 
 NAMED = "order_id,domain,email,email_domain,locale\n"
 PLAIN = f"{NAMED}7,a.test,admin@a.test,,de\n7,b.a.test,webmaster@a.test,a.test,de\n"
+
+
+def test_columns_of_pending_orders_are_ignored(read) -> None:
+    (request,) = read("order_id,name,status,age_days,reminder\n7,old.test,pending,40,stuck\n")
+
+    assert request.to_json() == {"order_id": 7}
+
+
 # Another order of columns, a blank line, a zero, spaces.
 OTHER_ORDER = """email, Domain,locale,email_domain,order_id
 
