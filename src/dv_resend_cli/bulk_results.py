@@ -30,7 +30,7 @@ class Result:
     """What became of a request: a line of the file. Times are in UTC.
 
     ``unresolved_since`` is when the first call began that may have mailed without anybody knowing; empty if there is
-    none.
+    none. ``stack`` is the stack's ARN: a trial in another account or region may have a stack of the same name.
 
     Example:
         >>> Result(7, "default", "", "sent", 0, "2026-11-23T15:04:05Z").key
@@ -65,11 +65,11 @@ class Results:
     """The last result of each request, by `BulkRequest.key`; in memory only, as a dry run needs it.
 
     Example:
-        ``Results(stack.name, read_results(path, stack.name)).write(result)``
+        ``Results(stack.arn, read_results(path, stack.arn)).write(result)``
     """
 
     def __init__(self, stack: str, known: Iterable[Result] = ()) -> None:
-        """Start with what is known about requests to a stack."""
+        """Start with what is known about requests to a stack, which is named by its ARN."""
         self._stack = stack
         self.by_key = {result.key: result for result in known}
 
@@ -86,7 +86,7 @@ class ResultsFile(Results):
     """The results in a file that is open and locked (`open_results`).
 
     Example:
-        ``with open_results(path, stack.name) as results: results.write(result)``
+        ``with open_results(path, stack.arn) as results: results.write(result)``
     """
 
     def __init__(self, path: Path, descriptor: int, stack: str, known: Iterable[Result]) -> None:

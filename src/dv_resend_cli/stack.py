@@ -22,6 +22,7 @@ class Stack:
     """
 
     name: str
+    arn: str
     parameters: Mapping[str, str]
     api_url: str
     function_alias_arn: str
@@ -64,7 +65,7 @@ def find_stack(session: "AwsSession", name: str) -> Stack:
         parameter["ParameterKey"]: parameter.get("ParameterValue", "") for parameter in found.get("Parameters", [])
     }
     try:
-        return Stack(**known | {"name": name, "parameters": parameters})
+        return Stack(**known | {"name": name, "arn": found["StackId"], "parameters": parameters})
     except TypeError:
         message = f"The stack {name} is not of DV Resend, its deployment has failed, or it has another version."
         raise Failure("NotDvResend", message, ExitCode.ACCOUNT) from None
