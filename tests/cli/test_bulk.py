@@ -191,11 +191,33 @@ def test_dry_run_is_a_table_and_leaves_no_results(aws: FakeAws, bulk: Any, resul
         "1      default     sent              -",
         "2      default     OrderNotEligible  It is issued.",
         "3      default     sent              -",
-        "3 orders: 2 sent, 1 OrderNotEligible",
+        "3 orders would be: 2 sent, 1 OrderNotEligible",
         "This was a dry run: nobody was mailed.",
     ]
     assert all(event["dry_run"] for event in aws.events)
-    assert (result.exit_code, results.exists()) == (0, False)
+    assert (result.exit_code, results.exists()) == (3, False)
+
+
+def test_dry_run_in_json_says_what_would_be(bulk: Any) -> None:
+    report = json.loads(bulk("--dry-run", "--json").stdout)
+
+    assert report["would_be"] == {"sent": 3}
+    assert [(order["would_be"], order["exit_code"]) for order in report["orders"]] == [("sent", 0)] * 3
+    assert not {"outcome", "outcomes"} & {*report, *report["orders"][0]}
+
+
+@pytest.mark.parametrize(("options", "outcome"), [([], "sent"), (["--dry-run"], "duplicate")])
+def test_maybe_mailed_recipient_is_listed_and_unknown(
+    aws: FakeAws, bulk: Any, options: list[str], outcome: str
+) -> None:
+    skipped = [{"domain": "a.test", "email": "admin@a.test", "reason": "maybe_mailed"}]
+    answer = {"outcome": outcome, "would_be": outcome, "sent_at": SENT_AT, "skipped": skipped, "advice": []}
+    sends(aws, lambda event: answer if event["order_id"] == 2 else None)
+
+    result = bulk(*options)
+
+    assert "Skipped: admin@a.test about a.test: may already have been mailed" in result.stdout
+    assert result.exit_code == 5
 
 
 def test_wrong_file_calls_nothing(aws: FakeAws, bulk: Any, file: Path, results: Path) -> None:

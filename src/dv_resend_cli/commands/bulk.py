@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 _MAX_SHOWN = 20
+_PLANNED = {"outcome": "would_be", "outcomes": "would_be"}
 _AGAIN = "Run the same command again: it goes on with what is left, and mails nobody twice."
 
 
@@ -108,6 +109,8 @@ def _run(
         "dry_run": path is None,
         "results": None if path is None else str(path),
     }
+    if path is None:
+        report = _as_plan(report)
     app.output.show(report | ({"error": failure.to_json()} if failure else {}), _write)
     if failure and not app.as_json:
         app.output.failure(failure)
@@ -120,11 +123,17 @@ def _counts(outcomes: Iterable[str]) -> dict[str, int]:
     return dict(Counter(outcomes).most_common())
 
 
+def _as_plan(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the report of a dry run: as in a plan, what nobody did is in ``would_be``."""
+    orders = [{_PLANNED.get(name, name): value for name, value in order.items()} for order in report["orders"]]
+    return {_PLANNED.get(name, name): value for name, value in report.items()} | {"orders": orders}
+
+
 def _write(report: Mapping[str, Any], out: Output) -> None:
     orders = report["orders"]
     if report["dry_run"]:
         rows = [
-            [order["order_id"], order["recipients"], order["outcome"], order["message"] or None] for order in orders
+            [order["order_id"], order["recipients"], order["would_be"], order["message"] or None] for order in orders
         ]
         out.table(["ORDER", "RECIPIENTS", "WOULD BE", "WHY"], rows)
     else:
@@ -134,11 +143,13 @@ def _write(report: Mapping[str, Any], out: Output) -> None:
             out.line(f"Order {order['order_id']}: {order['outcome']}: {why}", style="yellow")
         if len(wrong) > _MAX_SHOWN:
             out.line(f"and {len(wrong) - _MAX_SHOWN} more")
-    now = ", ".join(f"{count} {outcome}" for outcome, count in report["outcomes"].items())
+    outcomes = report["would_be" if report["dry_run"] else "outcomes"]
+    now = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
     earlier = ", ".join(f"{count} {outcome} earlier" for outcome, count in report["left_alone"].items())
-    total = sum(report["outcomes"].values()) + sum(report["left_alone"].values())
+    total = sum(outcomes.values()) + sum(report["left_alone"].values())
     facts = filter(None, [now, earlier and f"left alone: {earlier}"])
-    out.line(f"{counted(total, 'order')}: {'; '.join(facts)}", style="bold")
+    orders_would_be = counted(total, "order") + (" would be" if report["dry_run"] else "")
+    out.line(f"{orders_would_be}: {'; '.join(facts)}", style="bold")
     if report["dry_run"]:
         out.line("This was a dry run: nobody was mailed.")
         return
