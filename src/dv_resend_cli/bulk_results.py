@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dv_resend_cli.errors import ExitCode, Failure
-from dv_resend_cli.output import printable
+from dv_resend_cli.output import spreadsheet_cell
 
 STARTED = "started"
 SETTLED = ("sent", "duplicate", "OutcomeUnknown")
@@ -262,16 +262,10 @@ def _result(line: bytes) -> Result:
 
 def _line(cells: Iterable[object]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(map(_cell, cells))
+    csv.writer(text, lineterminator="\n").writerow(map(spreadsheet_cell, cells))
     return text.getvalue().encode()
-
-
-def _cell(value: object) -> str:
-    """Return a cell that no spreadsheet takes for a formula, in one line."""
-    text = printable(str(value))
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def _cells(key: Key) -> Key:
     """Return a key as it is in the file."""
-    return key[0], _cell(key[1]), _cell(key[2])
+    return key[0], spreadsheet_cell(key[1]), spreadsheet_cell(key[2])

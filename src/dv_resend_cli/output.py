@@ -92,6 +92,12 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " if character.isspace() else "?" for character in text)
 
 
+def spreadsheet_cell(value: object) -> str:
+    """Return a cell that no spreadsheet takes for a formula, in one line."""
+    text = printable(str(value))
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
 def counted(count: int, noun: str) -> str:
     """Return the count with the noun, in singular or plural."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
