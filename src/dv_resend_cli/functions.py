@@ -134,7 +134,10 @@ class Functions:
         stack = self._stack
         log = stack.log_group_name if alias_arn == stack.function_alias_arn else stack.sweep_log_group_name
         text = f"The function failed with {name}: {message}"
-        return Failure("Bug", text, ExitCode.BUG, f"This is a bug of DV Resend. Its log group {log} has the details.")
+        advice = f"This is a bug of DV Resend. Its log group {log} has the details."
+        if sends and name not in _NEVER_CALLED:
+            advice = f"{advice} {_MAYBE_SENT}"
+        return Failure("Bug", text, ExitCode.BUG, advice)
 
 
 def was_killed(name: str, message: str) -> bool:

@@ -55,13 +55,19 @@ def test_resend_says_who_was_mailed_and_who_was_skipped(aws: FakeAws, run: Run) 
     ]
 
 
-@pytest.mark.parametrize(("options", "exit_code"), [([], 0), (["--force"], 3)])
-def test_duplicate_in_spite_of_force_is_an_error(aws: FakeAws, run: Run, options: list[str], exit_code: int) -> None:
+@pytest.mark.parametrize(
+    ("options", "exit_code", "advice"),
+    [([], 0, "add --force"), (["--force"], 3, "Three forced calls inside a cool-down are sent")],
+)
+def test_duplicate_in_spite_of_force_is_an_error(
+    aws: FakeAws, run: Run, options: list[str], exit_code: int, advice: str
+) -> None:
     aws.function_returns(SENT | {"outcome": "duplicate"})
 
     result = run("resend", 7, *options)
 
     assert "duplicate, nobody was mailed" in result.stdout
+    assert advice in result.stdout.splitlines()[-1]
     assert result.exit_code == exit_code
 
 

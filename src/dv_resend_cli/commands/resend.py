@@ -1,6 +1,7 @@
 """`dv-resend resend`."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import click
@@ -37,11 +38,11 @@ def command(
     request = request_fields(order_id, recipients, locale) | {"dry_run": dry_run, "force": force}
     with app.output.waiting(f"Resending order {order_id}" if not dry_run else f"Looking at order {order_id}"):
         result = app.functions.resend(request)
-    app.output.show(result, write_plan if dry_run else _write)
+    app.output.show(result, write_plan if dry_run else partial(_write, force=force))
     return ExitCode.ORDER if force and result["outcome"] == "duplicate" else ExitCode.OK
 
 
-def _write(result: Mapping[str, Any], out: Output) -> None:
+def _write(result: Mapping[str, Any], out: Output, *, force: bool) -> None:
     recipients = mailed(result["recipients"])
     if result["outcome"] == "duplicate":
         out.line(f"Order {result['order_id']}: duplicate, nobody was mailed", style="bold")
@@ -51,4 +52,7 @@ def _write(result: Mapping[str, Any], out: Output) -> None:
         out.line(f"Mailed: {recipients}")
     write_skipped(result["skipped"], out)
     if result["outcome"] == "duplicate":
-        out.line("To mail them again inside the cool-down, add --force.")
+        if force:
+            out.line("Three forced calls inside a cool-down are sent; this one was treated as an ordinary call.")
+        else:
+            out.line("To mail them again inside the cool-down, add --force.")
