@@ -110,6 +110,14 @@ def is_final(line: AuditLine) -> bool:
     return outcome in OUTCOMES or FUNCTION_ERRORS.get(str(outcome), ("",))[0] == ExitCode.ORDER
 
 
+def exit_code(line: AuditLine) -> ExitCode:
+    """Return what became of a reminder: an order that no longer needs one is no error."""
+    outcome = str(line.get("outcome"))
+    if outcome in FUNCTION_ERRORS and outcome != "OrderNotEligible":
+        return FUNCTION_ERRORS[outcome][0]
+    return ExitCode.OK if outcome in (*OUTCOMES, "OrderNotEligible") else ExitCode.BUG
+
+
 class Reminders:
     """The reminders of one sweep. Make it before the sweep: what the logs hold then, an earlier sweep has queued.
 

@@ -76,11 +76,17 @@ def command(
             with goes_on_after_errors(f"The chase itself goes on: {again}"):
                 _watch(chases, execution, app.output)
                 ended = chases.describe(execution)
-            chase |= {"status": "succeeded", "output": result_of(ended, order_id)}
+            chase["status"] = ended["status"].lower()
+            chase["output"] = result_of(ended, order_id)
     except KeyboardInterrupt:
         app.output.show(chase, _write_nothing)
         app.output.note(f"Stopped watching. The chase goes on: {again}")
         return ExitCode.INTERRUPTED
+    except Failure as failure:
+        if not app.as_json:
+            raise
+        app.output.document(chase | {"error": failure.to_json()})
+        return failure.exit_code
     app.output.show(chase, _write_nothing if no_watch else _write_result)
     return ExitCode.OK
 
