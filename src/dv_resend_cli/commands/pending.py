@@ -1,7 +1,5 @@
 """`dv-resend pending`."""
 
-import csv
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +8,7 @@ import click
 from dv_resend_cli.app import App
 from dv_resend_cli.errors import ExitCode
 from dv_resend_cli.options import subcommand
-from dv_resend_cli.output import Output, counted, spreadsheet_cell
+from dv_resend_cli.output import Output, counted
 
 _COLUMNS = ("order_id", "name", "status", "age_days", "reminder")
 
@@ -55,8 +53,5 @@ def _age(order: Mapping[str, Any]) -> str | None:
     return None if order["age_days"] is None else f"{order['age_days']} d"
 
 
-def _write_csv(answer: Mapping[str, Any], _out: Output) -> None:
-    rows = csv.writer(sys.stdout, lineterminator="\n")
-    rows.writerow(_COLUMNS)
-    for order in answer["orders"]:
-        rows.writerow("" if order[name] is None else spreadsheet_cell(order[name]) for name in _COLUMNS)
+def _write_csv(answer: Mapping[str, Any], out: Output) -> None:
+    out.csv([_COLUMNS, *([order[name] for name in _COLUMNS] for order in answer["orders"])])
