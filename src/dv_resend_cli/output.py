@@ -160,5 +160,6 @@ def _console(file: Any) -> Console:
 
 
 def _write(console: Console, text: str, style: str = "") -> None:
-    """Write a line for people, unwrapped in a pipe or a log."""
-    console.print(Text(text, style), soft_wrap=not console.is_terminal)
+    """Write a line for people, unwrapped in a pipe or a log. If that fails, the command goes on."""
+    with suppress(OSError):
+        console.print(Text(text, style), soft_wrap=not console.is_terminal)

@@ -127,6 +127,16 @@ def test_unwritable_output_is_one_line(
     assert line.endswith("of what was done is 0.")
 
 
+def test_unwritable_stderr_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sys.stderr", Full())
+
+    Output().note("A pause.")
+
+
 def test_what_a_terminal_cannot_show_is_escaped(aws: FakeAws, run_into: Any) -> None:
     aws.function_returns(STATUS | {"status": "b\u00fccher.\u4f8b"})
     stdout = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
