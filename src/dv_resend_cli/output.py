@@ -109,11 +109,11 @@ class Output:
         with self._stdout():
             sys.stdout.flush()
         if self._unwritable:
-            message = (
-                f"The output cannot be written: {self._unwritable}. The exit code of what was done is {int(exit_code)}."
-            )
-            _write(self.errors, f"OutputUnusable: {message}", "red")
-            return exit_code or ExitCode.ACCOUNT
+            done = f"The exit code of what was done is {int(exit_code)}."
+            message = f"The output cannot be written: {self._unwritable}. {done}"
+            failure = Failure("OutputUnusable", message, ExitCode.ACCOUNT)
+            _write(self.errors, str(failure), "red")
+            return exit_code or failure.exit_code
         return exit_code
 
     @contextmanager
