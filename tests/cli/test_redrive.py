@@ -112,7 +112,8 @@ def redrive(world: World, run: Run) -> Callable[..., tuple[list[str], int]]:
     """Redrive a queue; return the outcomes and the exit code. What stays is visible again."""
 
     def redrive(*options: str, queue: str = "failed-events") -> tuple[list[str], int]:
-        result = run("redrive", queue, "--json", *options)
+        chosen = ["--all"] if {"--force", "--drop"} & {*options} and not {"--order", "--event"} & {*options} else []
+        result = run("redrive", queue, "--json", *options, *chosen)
         report = json.loads(result.stdout)
         assert not world.hidden & world.waiting.keys()
         return [event["outcome"] for event in report["events"]], result.exit_code
@@ -155,7 +156,7 @@ def test_undelivered_event_is_sent_and_shown_with_its_error(world: World, run: R
     result = run("redrive", "undelivered")
 
     assert result.stdout.splitlines() == [
-        "Order 7, to admin@a.test: failed with NO_PERMISSIONS: Not allowed.",
+        f"Order 7, event {ID}, to admin@a.test: failed with NO_PERMISSIONS: Not allowed.",
         "  sent (deleted): to admin@a.test",
         "1 sent",
     ]
@@ -225,7 +226,7 @@ def test_poisoned_message_is_shown_and_stays(world: World, redrive: Redrive, run
 
     assert redrive() == (["refused", "sent"], 3)
     assert len(world.waiting) == 1
-    report = json.loads(run("redrive", "failed-events", "--drop", "--json").stdout)
+    report = json.loads(run("redrive", "failed-events", "--drop", "--all", "--json").stdout)
     # It is the last that anybody sees of it.
     assert [(event["outcome"], event["request"]) for event in report["events"]] == [("dropped", {"body": body})]
     assert world.waiting == {}
@@ -357,6 +358,32 @@ def test_sweeps_that_fail_again_stay(world: World, redrive: Redrive) -> None:
 @pytest.mark.usefixtures("world")
 def test_empty_queue_says_so(run: Run) -> None:
     assert run("redrive", "failed-events").stdout == "No event is waiting.\n"
+
+
+@pytest.mark.parametrize("option", ["--force", "--drop"])
+def test_force_and_drop_need_a_choice_of_events(world: World, run: Run, option: str) -> None:
+    world.fails({"order_id": 7}, ("OutcomeUnknown", "Unclear."))
+
+    assert run("redrive", "failed-events", option).exit_code == 2
+    assert run("redrive", "failed-events", option, "--all", "--order", "7").exit_code == 2
+    assert (world.aws.events, len(world.waiting)) == ([], 1)
+
+
+@pytest.mark.parametrize("choice", [["--order", "8"], ["--event", "e-1"], ["--order", "8", "--event", "e-1"]])
+def test_chosen_event_alone_is_redriven(world: World, redrive: Redrive, choice: list[str]) -> None:
+    unclear = ("OutcomeUnknown", "Unclear.")
+    world.fails({"order_id": 7}, unclear)
+    world.fails({"id": "e-1", "detail-type": "Resend DV Emails", "detail": {"order_id": 8}}, unclear)
+    world.fails({"action": "sweep"})
+
+    assert redrive("--force", *choice) == (["sent"], 0)
+    assert world.waiting.keys() == {"m-0", "m-2"}
+
+
+def test_choice_that_nothing_meets_says_so(world: World, run: Run) -> None:
+    world.fails({"order_id": 7})
+
+    assert run("redrive", "failed-events", "--order", "8").stdout == "No such event is waiting.\n"
 
 
 def test_dry_run_sends_and_deletes_nothing(world: World, redrive: Redrive) -> None:

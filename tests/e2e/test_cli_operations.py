@@ -121,7 +121,7 @@ def test_two_operators_at_once_send_each_event_once(
         queues.put_undelivered(event(order, force=True))
 
     with ThreadPoolExecutor() as pool:
-        runs = list(pool.map(lambda _: dv_resend("redrive", "undelivered", "--force", "--json"), range(2)))
+        runs = list(pool.map(lambda _: dv_resend("redrive", "undelivered", "--force", "--all", "--json"), range(2)))
 
     assert [outcome for ran in runs for outcome in outcomes(ran)] == ["sent"] * 6
     assert sorted(resent(emulator)) == orders
@@ -135,7 +135,7 @@ def test_event_of_unknown_outcome_is_sent_again_by_force_once(
     emulator("DELETE", "faults")
 
     kept = dv_resend("redrive", "failed-events", "--json")
-    forced = dv_resend("redrive", "failed-events", "--json", "--force")
+    forced = dv_resend("redrive", "failed-events", "--json", "--force", "--order", order_id)
 
     assert (outcomes(kept), kept.returncode) == (["unknown"], 5)
     assert (outcomes(forced), forced.returncode, queues.failed) == (["sent"], 0, 0)

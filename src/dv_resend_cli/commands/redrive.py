@@ -1,7 +1,7 @@
 """`dv-resend redrive`."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -25,18 +25,35 @@ _MAX_SHOWN = 3
     "--force", is_flag=True, help="Also send what may have been sent before, and mail again where an event asks for it."
 )
 @click.option("--drop", is_flag=True, help="Delete what is refused or unreadable, or may have been sent before.")
-def command(app: App, queue: str, *, dry_run: bool, force: bool, drop: bool) -> ExitCode:
+@click.option("--order", "orders", metavar="ORDER_ID", multiple=True, help="Only events of this order; repeatable.")
+@click.option("--event", "ids", metavar="ID", multiple=True, help="Only the event with this id; repeatable.")
+@click.option("--all", "is_all", is_flag=True, help="Let --force and --drop concern the whole queue.")
+def command(
+    app: App,
+    queue: str,
+    *,
+    dry_run: bool,
+    force: bool,
+    drop: bool,
+    orders: tuple[str, ...],
+    ids: tuple[str, ...],
+    is_all: bool,
+) -> ExitCode:
     """Send failed or undelivered events again, and delete them from their queue.
 
     Each event is shown with its error, and sent again if a dry run says that its emails are still wanted. It then
     leaves the queue, and so does an event whose emails are not wanted any more. All others stay: what may succeed
-    later, what is refused, and what may have been sent before. Nobody is mailed twice for one event.
+    later, what is refused, and what may have been sent before. Nobody is mailed twice for one event. --force and --drop
+    need --order or --event, or --all.
 
     \b
     Examples:
       dv-resend redrive failed-events --dry-run
       dv-resend redrive undelivered
+      dv-resend redrive failed-events --order 123456789 --force
     """
+    choice = _Choice(frozenset(orders), frozenset(ids))
+    _require_choice(choice, is_all=is_all, is_needed=force or drop)
     redriver = Redriver(
         app.session, app.stack, app.functions, dry_run=dry_run, force=force, drop=drop, note=app.output.note
     )
@@ -50,7 +67,8 @@ def command(app: App, queue: str, *, dry_run: bool, force: bool, drop: bool) -> 
     with Queue(app.session, url) as waiting:
         try:
             for message in waiting.messages():
-                if run.redrive(read(message)) and not dry_run:
+                event = read(message)
+                if choice.takes(event) and run.redrive(event) and not dry_run:
                     waiting.delete(message)
                 if stopped := run.reason_to_stop:
                     break
@@ -60,7 +78,27 @@ def command(app: App, queue: str, *, dry_run: bool, force: bool, drop: bool) -> 
             stopped = error if isinstance(error, Failure) else as_failure(error)
             if stopped is None:
                 raise
-    return run.finish(queue, stopped)
+    return run.finish(queue, stopped, is_chosen=bool(choice))
+
+
+class _Choice(NamedTuple):
+    """The events that the command line names by order or by id; all if it names none."""
+
+    orders: frozenset[str]
+    ids: frozenset[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.orders or self.ids)
+
+    def takes(self, event: FailedEvent) -> bool:
+        return not self or event.id in self.ids or str(event.fields.get("order_id")) in self.orders
+
+
+def _require_choice(choice: _Choice, *, is_all: bool, is_needed: bool) -> None:
+    if choice and is_all:
+        raise click.UsageError("--all excludes --order and --event.")
+    if is_needed and not (choice or is_all):
+        raise click.UsageError("--force and --drop need --order or --event, or --all for the whole queue.")
 
 
 class _Run:
@@ -92,7 +130,7 @@ class _Run:
         self._troubles = [*self._troubles, redriven.trouble] if redriven.trouble else []
         return redriven.is_done
 
-    def finish(self, queue: str, stopped: Failure | None) -> ExitCode:
+    def finish(self, queue: str, stopped: Failure | None, *, is_chosen: bool) -> ExitCode:
         """Show the summary, and why the run stopped early."""
         if self._out.as_json:
             error = {"error": stopped.to_json()} if stopped else {}
@@ -100,7 +138,7 @@ class _Run:
         else:
             counts = Counter(row["outcome"] for row in self._rows)
             summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-            self._out.line(summary or "No event is waiting.")
+            self._out.line(summary or ("No such event is waiting." if is_chosen else "No event is waiting."))
             if self._dry_run and self._rows:
                 self._out.note("This was a dry run: nothing was sent or deleted.")
             if stopped:
@@ -130,8 +168,9 @@ class _Run:
 
 def _title(event: FailedEvent) -> str:
     if event.kind == "unreadable":
-        return f"Message {event.id}"
+        return f"Message, event {event.id}"
     subject = "Sweep" if event.kind == "sweep" else f"Order {event.fields.get('order_id')}"
+    subject += f", event {event.id}"
     addresses = [entry.get("email") for entry in _entries(event) if isinstance(entry, dict)]
     more = f" and {len(addresses) - _MAX_SHOWN} more" if len(addresses) > _MAX_SHOWN else ""
     to = f", to {', '.join(map(str, addresses[:_MAX_SHOWN]))}{more}" if addresses else ""
