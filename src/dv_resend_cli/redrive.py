@@ -43,6 +43,10 @@ _ASK = (
 _ASK_AGAIN = (
     "It was forced before. Ask the recipients. If the email did not arrive, use `dv-resend resend` with --force."
 )
+_ASKS_FOR_FORCE = (
+    "It asks for force, because recipients were mailed inside the cool-down. --force mails them again; --drop deletes "
+    "the event."
+)
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,8 @@ class Redriver:
         if plan["would_be"] == "OutcomeUnknown" and self._force and not force_id:
             force_id = forced_id(event.id)
             plan = self._invoke(event, force_id, dry_run=True)
+        if self._lacks_force(event) and (plan["would_be"] == "duplicate" or _skipped(plan, "already_mailed")):
+            return Redriven("refused", _ASKS_FOR_FORCE, ExitCode.ORDER)
         if plan["would_be"] != "sent":
             return _not_sent(plan, is_forced=force_id is not None)
         match outcome_of_attempts(self._session, self._stack.log_group_name, event.id, event.failed_at):
@@ -145,6 +151,9 @@ class Redriver:
         kept_days = int(self._stack.parameters.get("LogRetentionDays") or _DEFAULT_RETENTION_DAYS)
         return time.time() - event.failed_at + BEFORE_FAILURE_SECONDS > kept_days * 86400
 
+    def _lacks_force(self, event: FailedEvent) -> bool:
+        return event.asks_for_force and not self._force
+
     def _force_id(self, event: FailedEvent) -> str | None:
         """Return the id with which an event is forced, ``None`` if it is not."""
         if not self._force:
@@ -158,6 +167,8 @@ class Redriver:
             return Redriven("planned", f"to {mailed(plan['recipients'])}")
         result = self._invoke(event, force_id, dry_run=False)
         if result["outcome"] == "duplicate":
+            if self._lacks_force(event):
+                return Redriven("refused", _ASKS_FOR_FORCE, ExitCode.ORDER)
             return Redriven("done", f"Mailed already, at {result['sent_at']}.")
         return Redriven("sent", f"to {mailed(result['recipients'])}")
 
@@ -195,6 +206,11 @@ class Redriver:
         """Leave some of CertCentral's request limit to others."""
         time.sleep(max(0.0, self._next_turn - time.monotonic()))
         self._next_turn = time.monotonic() + _SECONDS_PER_EVENT
+
+
+def _skipped(answer: Mapping[str, Any], reason: str) -> bool:
+    """Whether anybody is left out for a reason."""
+    return any(entry["reason"] == reason for entry in answer.get("skipped", []))
 
 
 def _not_sent(plan: Mapping[str, Any], *, is_forced: bool) -> Redriven:

@@ -327,6 +327,25 @@ def test_force_of_the_event_counts_with_the_option_only(
     assert [(sent["id"], sent["detail"].get("force")) for sent in world.sends] == [(ID, force)]
 
 
+@pytest.mark.parametrize(
+    ("plan", "sent"),
+    [
+        (DUPLICATE, SENT),
+        (PLAN | {"skipped": [{"domain": "a.test", "email": "admin@a.test", "reason": "already_mailed"}]}, SENT),
+        (PLAN, SENT | {"outcome": "duplicate"}),
+    ],
+)
+def test_forced_event_that_would_mail_again_waits_for_force(world: World, run: Run, plan: Any, sent: Any) -> None:
+    world.fails({"order_id": 7, "force": True})
+    world.plan, world.sent = plan, sent
+
+    result = run("redrive", "failed-events")
+
+    assert (result.exit_code, len(world.waiting)) == (3, 1)
+    assert f"Order 7, event {ID}, forced: " in result.stdout
+    assert "It asks for force" in result.stdout
+
+
 # ---------------------------------------------------------------- sweeps
 
 

@@ -170,7 +170,7 @@ def _title(event: FailedEvent) -> str:
     if event.kind == "unreadable":
         return f"Message, event {event.id}"
     subject = "Sweep" if event.kind == "sweep" else f"Order {event.fields.get('order_id')}"
-    subject += f", event {event.id}"
+    subject += f", event {event.id}{', forced' if event.asks_for_force else ''}"
     addresses = [entry.get("email") for entry in _entries(event) if isinstance(entry, dict)]
     more = f" and {len(addresses) - _MAX_SHOWN} more" if len(addresses) > _MAX_SHOWN else ""
     to = f", to {', '.join(map(str, addresses[:_MAX_SHOWN]))}{more}" if addresses else ""
