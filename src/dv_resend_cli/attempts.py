@@ -52,7 +52,7 @@ def _lines(session: "AwsSession", log_group: str, event_id: str, failed_at: floa
     """Yield the lines `sending` and `audit` that may be of the event, each with its time (``at``, in milliseconds)."""
     query: dict[str, Any] = {
         "logGroupName": log_group,
-        "startTime": int((failed_at - BEFORE_FAILURE_SECONDS) * 1000),
+        "startTime": max(0, int((failed_at - BEFORE_FAILURE_SECONDS) * 1000)),
         # What would have to be escaped is found without a filter.
         "filterPattern": f'"{event_id}"' if re.fullmatch(r"[\w.:/-]+", event_id, re.ASCII) else "",
     }

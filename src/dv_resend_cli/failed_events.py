@@ -13,6 +13,7 @@ queue                        body of a message                                  
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from dv_resend_cli.functions import was_killed
@@ -93,13 +94,24 @@ def read_failed(message: Message) -> FailedEvent:
     response, context = _object(record.get("responsePayload")), _object(record.get("requestContext"))
     error = str(response.get("errorType") or context.get("condition") or "")
     text = str(response.get("errorMessage") or response.get("message") or "")
+    message = _dated(message, record.get("timestamp"))
     return _read(message, record["requestPayload"], context.get("requestId"), error, text)
 
 
 def read_undelivered(message: Message) -> FailedEvent:
     """Read a message of the queue of undelivered events."""
     error, text = (message.attributes.get(name, "") for name in ("ERROR_CODE", "ERROR_MESSAGE"))
-    return _read(message, _parsed(message.body), None, error, text)
+    event = _parsed(message.body)
+    return _read(_dated(message, _object(event).get("time")), event, None, error, text)
+
+
+def _dated(message: Message, written_at: object) -> Message:
+    """Return the message with the time in its body, if that is earlier: to move a message sends it anew."""
+    try:
+        at = datetime.fromisoformat(str(written_at)).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):
+        return message
+    return message._replace(sent_at=min(message.sent_at, max(at, 0)))
 
 
 def _read(message: Message, event: Any, request_id: object, error: str, text: str) -> FailedEvent:

@@ -4,6 +4,7 @@ import io
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -296,6 +297,24 @@ def test_event_is_unknown_when_its_log_has_expired(world: World, redrive: Redriv
 
     assert redrive() == (["unknown"], 5)
     assert redrive("--force") == (["sent"], 0)
+
+
+@pytest.mark.parametrize(
+    ("written_at", "outcome"), [("days ago", "unknown"), ("0001-01-01T00:00:00Z", "unknown"), ("x", "sent")]
+)
+@pytest.mark.parametrize("queue", ["failed-events", "undelivered"])
+def test_moved_message_is_as_old_as_its_event(
+    world: World, redrive: Redrive, written_at: str, outcome: str, queue: str
+) -> None:
+    """To move a message from queue to queue sends it anew."""
+    world.aws.has_stack(OUTPUTS, LogRetentionDays="3")
+    if written_at == "days ago":
+        written_at = datetime.fromtimestamp(time.time() - 3 * 86400, UTC).isoformat().replace("+00:00", "Z")
+    event = {"id": ID, "detail-type": "Resend DV Emails", "detail": {"order_id": 7}, "time": written_at}
+    record = {"timestamp": written_at, "requestPayload": event}
+    world.put(json.dumps(event if queue == "undelivered" else record))
+
+    assert redrive(queue=queue)[0] == [outcome]
 
 
 def test_lines_of_other_events_and_dry_runs_do_not_count(world: World, redrive: Redrive) -> None:
