@@ -23,6 +23,7 @@ type Kind = Literal["resend", "sweep", "question", "unreadable"]
 
 _DETAIL_TYPE = "Resend DV Emails"
 _SWEEP_DETAIL_TYPE = "Scheduled Event"
+_QUESTIONS = ("status", "pending")
 # Room for the mark of a forced redrive in the 256 characters of the function's event id.
 _MAX_ID = 200
 
@@ -65,11 +66,13 @@ class FailedEvent:
         The function records the id of a forced event, so that it never mails again for the same one. Without a
         ``force_id``, the event is not forced.
         """
-        changed = {name: value for name, value in self.fields.items() if (name, value) != ("force", True)}
-        changed |= {"requested_by": requested_by}
+        changed = dict(self.fields) | {"requested_by": requested_by}
+        if self.asks_for_force:
+            del changed["force"]
         if dry_run:
             changed["dry_run"] = True
-        if force_id:
+        # A wrong value stays, so that the function refuses it.
+        if force_id and isinstance(changed.get("force", False), bool):
             changed["force"] = True
         return {**self.event, "detail-type": _DETAIL_TYPE, "id": force_id or self.id, "detail": changed}
 
@@ -129,7 +132,7 @@ def _read(message: Message, event: Any, request_id: object, error: str, text: st
         request_id = event.get("id")
     else:
         return _unreadable(message, "The event asks for neither a resend nor a sweep.")
-    if fields.get("dry_run") is True or (kind == "resend" and "action" in fields):
+    if fields.get("dry_run") is True or fields.get("action") in _QUESTIONS:
         kind = "question"
     event_id = request_id if _is_id(request_id) else message.id
     return FailedEvent(kind, str(event_id), fields, error, text, message.sent_at, event)

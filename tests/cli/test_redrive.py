@@ -200,6 +200,7 @@ def test_event_that_a_resend_would_not_send_is_not_sent(
         ({"action": "sweep", "dry_run": True}, "not wanted"),
         # The function refuses it; without `dry_run`, it would send.
         ({"order_id": 7, "dry_run": "yes"}, "refused"),
+        ({"action": "pending"}, "not wanted"),
     ],
 )
 def test_event_that_asks_for_no_email_sends_none(
@@ -210,6 +211,18 @@ def test_event_that_asks_for_no_email_sends_none(
 
     assert redrive()[0] == [outcome]
     assert [event["detail"]["dry_run"] for event in world.aws.events] == ([True, "yes"] if outcome == "refused" else [])
+
+
+@pytest.mark.parametrize("fields", [{"action": "resend"}, {"action": ["status"]}, {"force": 1}, {"force": False}])
+def test_fields_of_a_request_reach_the_function(world: World, redrive: Redrive, fields: dict[str, Any]) -> None:
+    """Whether they are wrong is the function's to say."""
+    world.fails({"order_id": 7} | fields)
+    world.plan = ("InvalidRequest", "Wrong.")
+
+    assert redrive() == (["refused"], 3)
+    assert len(world.waiting) == 1
+    (event,) = world.aws.events
+    assert repr(event["detail"] | fields) == repr(event["detail"])
 
 
 @pytest.mark.parametrize(
@@ -246,7 +259,7 @@ def test_poisoned_message_is_shown_and_stays(world: World, redrive: Redrive, run
     ],
 )
 def test_event_that_may_have_been_sent_needs_force(world: World, redrive: Redrive, error: tuple[str, str]) -> None:
-    world.fails({"order_id": 7}, error)
+    world.fails({"order_id": 7, "force": False}, error)
 
     assert redrive() == (["unknown"], 5)
     assert world.sends == []
