@@ -96,11 +96,13 @@ class Redriver:
         self._force = force
         self._drop = drop
         self._note = note
+        self._hold: Callable[[], None] = lambda: None
         self._swept: set[str] = set()
         self._next_turn = 0.0
 
-    def redrive(self, event: FailedEvent) -> Redriven:
-        """Send the emails of one event if they are still wanted."""
+    def redrive(self, event: FailedEvent, hold: Callable[[], None] = lambda: None) -> Redriven:
+        """Send the emails of one event if they are still wanted. ``hold``, before each slow call, keeps its message."""
+        self._hold = hold
         try:
             redriven = self._decide(event)
         except Failure as failure:
@@ -193,6 +195,7 @@ class Redriver:
     def _patiently(self, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Call again after CertCentral's request limit, for three minutes. Nothing was sent then."""
         for seconds in _WAITS_FOR_LIMIT:
+            self._hold()
             try:
                 return call()
             except Failure as failure:
@@ -200,6 +203,7 @@ class Redriver:
                     raise
             self._note(f"CertCentral's request limit is reached. Waiting {seconds} seconds.")
             time.sleep(seconds)
+        self._hold()
         return call()
 
     def _wait_for_turn(self) -> None:

@@ -40,7 +40,8 @@ class World:
         self.hidden: set[str] = set()
         aws.answer("sqs", "receive_message", self._receive)
         aws.answer("sqs", "delete_message", lambda **of: self.waiting.pop(of["ReceiptHandle"]))
-        aws.answer("sqs", "change_message_visibility", lambda **of: self.hidden.discard(of["ReceiptHandle"]))
+        aws.answer("sqs", "change_message_visibility", self._change_visibility)
+        aws.answer("sqs", "get_queue_attributes", lambda **_: {"Attributes": self._counts()})
         aws.answer("logs", "filter_log_events", self._filter)
         aws.answer("lambda", "invoke", self._invoke)
 
@@ -68,6 +69,17 @@ class World:
     def sends(self) -> list[dict[str, Any]]:
         """The events that were sent to the functions, without dry runs."""
         return [event for event in self.aws.events if event.get("detail", event).get("dry_run") is not True]
+
+    def _change_visibility(self, **of: Any) -> None:
+        if not of["VisibilityTimeout"]:
+            self.hidden.discard(of["ReceiptHandle"])
+
+    def _counts(self) -> dict[str, str]:
+        hidden = len(self.hidden & self.waiting.keys())
+        return {
+            "ApproximateNumberOfMessages": f"{len(self.waiting) - hidden}",
+            "ApproximateNumberOfMessagesNotVisible": f"{hidden}",
+        }
 
     def _receive(self, **_: Any) -> Any:
         visible = [message for number, message in self.waiting.items() if number not in self.hidden][:1]
@@ -409,6 +421,32 @@ def test_sweeps_that_fail_again_stay(world: World, redrive: Redrive) -> None:
 @pytest.mark.usefixtures("world")
 def test_empty_queue_says_so(run: Run) -> None:
     assert run("redrive", "failed-events").stdout == "No event is waiting.\n"
+
+
+def test_events_in_other_hands_are_told(world: World, run: Run) -> None:
+    world.fails({"order_id": 7})
+    world.hidden.add("m-0")
+
+    alone = run("redrive", "failed-events")
+    world.fails({"order_id": 8}, ("OutcomeUnknown", "Unclear."))
+    report = run("redrive", "failed-events", "--json")
+
+    assert "Another redrive has 1 event in hand." in alone.stderr
+    assert (alone.exit_code, report.exit_code) == (4, 5)
+    assert json.loads(report.stdout)["held_by_others"] == 1
+
+
+def test_message_is_held_anew_before_each_slow_call(world: World, redrive: Redrive) -> None:
+    world.fails({"action": "sweep"})
+    swept = iter([("RateLimited", "Too many."), world.swept])
+    world.swept = lambda _: next(swept)
+
+    redrive()
+
+    wanted = ("change_message_visibility", "invoke")
+    assert [name for _, name, _ in world.aws.calls if name in wanted] == [*wanted, *wanted]
+    (held, *_) = [arguments for _, name, arguments in world.aws.calls if name == "change_message_visibility"]
+    assert held["VisibilityTimeout"] == 900
 
 
 @pytest.mark.parametrize("option", ["--force", "--drop"])

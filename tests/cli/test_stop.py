@@ -22,8 +22,13 @@ def aws() -> FakeAws:
     aws.answer("lambda", "get_event_source_mapping", {"State": "Enabled"})
     aws.answer("codedeploy", "list_deployments", {"deployments": []})
     aws.answer("codedeploy", "stop_deployment", {})
-    aws.answer("sqs", "get_queue_attributes", {"Attributes": {"ApproximateNumberOfMessages": "0"}})
+    queues_hold(aws, 0, 0)
     return aws
+
+
+def queues_hold(aws: FakeAws, waiting: int, invisible: int) -> None:
+    names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+    aws.answer("sqs", "get_queue_attributes", {"Attributes": {names[0]: f"{waiting}", names[1]: f"{invisible}"}})
 
 
 def changes(aws: FakeAws) -> list[tuple[str, Any]]:
@@ -142,13 +147,26 @@ def test_resume_keeps_a_concurrency_that_stops_nothing(aws: FakeAws, run: Run, r
 
 def test_resume_names_what_to_redrive_and_what_still_stops(aws: FakeAws, run: Run) -> None:
     aws.has_stack(OUTPUTS, Sending="off")
-    aws.answer("sqs", "get_queue_attributes", {"Attributes": {"ApproximateNumberOfMessages": "3"}})
+    queues_hold(aws, 3, 0)
 
     steps = json.loads(run("resume", "--json").stdout)["steps"]
 
     attention = {step["about"]: step["message"] for step in steps if step["result"] == "attention"}
     assert attention.keys() == {"Sending", "failed-events", "undelivered"}
     assert attention["undelivered"] == "3 events to redrive: `dv-resend redrive undelivered`"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "text"),
+    [
+        (0, "2 events in the hands of a redrive: if it was killed, they come back within 15 minutes"),
+        (1, "1 event to redrive: `dv-resend redrive undelivered`; 2 events in the hands of a redrive"),
+    ],
+)
+def test_resume_counts_what_a_redrive_has_in_hand(aws: FakeAws, run: Run, waiting: int, text: str) -> None:
+    queues_hold(aws, waiting, 2)
+
+    assert f"attention  undelivered: {text}\n" in run("resume").stdout
 
 
 def test_queue_that_cannot_be_counted_is_no_failure(aws: FakeAws, run: Run) -> None:

@@ -1,6 +1,8 @@
 """`dv-resend redrive`."""
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import click
@@ -10,6 +12,7 @@ from dv_resend_cli.aws import as_failure
 from dv_resend_cli.errors import ExitCode, Failure
 from dv_resend_cli.failed_events import FailedEvent, read_failed, read_undelivered
 from dv_resend_cli.options import subcommand
+from dv_resend_cli.output import counted
 from dv_resend_cli.queue import Queue
 from dv_resend_cli.redrive import Redriven, Redriver
 
@@ -68,10 +71,12 @@ def command(
         try:
             for message in waiting.messages():
                 event = read(message)
-                if choice.takes(event) and run.redrive(event) and not dry_run:
+                if choice.takes(event) and run.redrive(event, partial(waiting.hold, message)) and not dry_run:
                     waiting.delete(message)
                 if stopped := run.reason_to_stop:
                     break
+            else:
+                run.held_by_others = waiting.held_by_others()
         except KeyboardInterrupt:
             stopped = Failure("Interrupted", "Interrupted.", ExitCode.INTERRUPTED)
         except Exception as error:
@@ -111,6 +116,8 @@ class _Run:
         self._rows: list[dict[str, Any]] = []
         self._exit_code = ExitCode.OK
         self._troubles: list[Failure] = []
+        self.held_by_others = 0
+        """Messages that are in another redrive's hands, or that a killed one had."""
 
     @property
     def reason_to_stop(self) -> Failure | None:
@@ -119,12 +126,12 @@ class _Run:
         is_last = len(self._troubles) >= _TROUBLES_TO_STOP or (last and last.exit_code == ExitCode.INTERRUPTED)
         return last if is_last else None
 
-    def redrive(self, event: FailedEvent) -> bool:
+    def redrive(self, event: FailedEvent, hold: Callable[[], None]) -> bool:
         """Redrive an event, and return whether it may be deleted."""
         if not self._out.as_json:
             self._out.line(_title(event), style="bold")
         with self._out.waiting("Redriving"):
-            redriven = self._redriver.redrive(event)
+            redriven = self._redriver.redrive(event, hold)
         self._show(event, redriven)
         self._exit_code = max(self._exit_code, redriven.exit_code)
         self._troubles = [*self._troubles, redriven.trouble] if redriven.trouble else []
@@ -132,13 +139,19 @@ class _Run:
 
     def finish(self, queue: str, stopped: Failure | None, *, is_chosen: bool) -> ExitCode:
         """Show the summary, and why the run stopped early."""
+        if self.held_by_others and not self._rows:
+            self._exit_code = ExitCode.RETRYABLE
         if self._out.as_json:
             error = {"error": stopped.to_json()} if stopped else {}
-            self._out.document({"queue": queue, "dry_run": self._dry_run, "events": self._rows, **error})
+            held = {"held_by_others": self.held_by_others}
+            self._out.document({"queue": queue, "dry_run": self._dry_run, "events": self._rows, **held, **error})
         else:
             counts = Counter(row["outcome"] for row in self._rows)
             summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
             self._out.line(summary or ("No such event is waiting." if is_chosen else "No event is waiting."))
+            if self.held_by_others:
+                others = f"Another redrive has {counted(self.held_by_others, 'event')} in hand."
+                self._out.note(f"{others} If it was killed, they come back within 15 minutes.")
             if self._dry_run and self._rows:
                 self._out.note("This was a dry run: nothing was sent or deleted.")
             if stopped:
