@@ -10,7 +10,7 @@ whatever may succeed later, stays. The emails of an event are sent at most once:
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -40,6 +40,7 @@ _WAITS_FOR_LIMIT = (10, 60, 120)
 _ASK = (
     "Ask the recipients whether the email arrived. If not, --force sends it again; if it did, --drop deletes the event."
 )
+_SOME_MAYBE_MAILED = "Some recipients may have been mailed by another call."
 _ASK_AGAIN = (
     "It was forced before. Ask the recipients. If the email did not arrive, use `dv-resend resend` with --force."
 )
@@ -63,6 +64,8 @@ class Redriven:
     exit_code: ExitCode = ExitCode.OK
     trouble: Failure | None = None
     """An error that other events will meet, too."""
+    skipped: Sequence[Mapping[str, str]] = ()
+    """Named recipients who are left out, each with a reason."""
 
     @property
     def is_done(self) -> bool:
@@ -126,13 +129,16 @@ class Redriver:
         self._wait_for_turn()
         force_id = self._force_id(event)
         plan = self._invoke(event, force_id, dry_run=True)
-        if plan["would_be"] == "OutcomeUnknown" and self._force and not force_id:
+        is_unknown = plan["would_be"] == "OutcomeUnknown" or _skipped(plan, "maybe_mailed")
+        if is_unknown and self._force and not force_id:
             force_id = forced_id(event.id)
             plan = self._invoke(event, force_id, dry_run=True)
         if self._lacks_force(event) and (plan["would_be"] == "duplicate" or _skipped(plan, "already_mailed")):
-            return Redriven("refused", _ASKS_FOR_FORCE, ExitCode.ORDER)
+            return Redriven("refused", _ASKS_FOR_FORCE, ExitCode.ORDER, skipped=plan.get("skipped", []))
         if plan["would_be"] != "sent":
             return _not_sent(plan, is_forced=force_id is not None)
+        if _skipped(plan, "maybe_mailed"):
+            return Redriven("unknown", f"{_SOME_MAYBE_MAILED} {_ASK}", ExitCode.UNKNOWN, skipped=plan["skipped"])
         match outcome_of_attempts(self._session, self._stack.log_group_name, event.id, event.failed_at):
             case "sent":
                 return Redriven("done", "An earlier attempt of this event was sent.")
@@ -166,13 +172,17 @@ class Redriver:
 
     def _send(self, event: FailedEvent, plan: Mapping[str, Any], force_id: str | None) -> Redriven:
         if self._dry_run:
-            return Redriven("planned", f"to {mailed(plan['recipients'])}")
+            return Redriven("planned", f"to {mailed(plan['recipients'])}", skipped=plan.get("skipped", []))
         result = self._invoke(event, force_id, dry_run=False)
         if result["outcome"] == "duplicate":
             if self._lacks_force(event):
                 return Redriven("refused", _ASKS_FOR_FORCE, ExitCode.ORDER)
             return Redriven("done", f"Mailed already, at {result['sent_at']}.")
-        return Redriven("sent", f"to {mailed(result['recipients'])}")
+        text = f"to {mailed(result['recipients'])}"
+        if _skipped(result, "maybe_mailed"):
+            text = f"Sent {text}. {_SOME_MAYBE_MAILED} {_ASK}"
+            return Redriven("unknown", text, ExitCode.UNKNOWN, skipped=result["skipped"])
+        return Redriven("sent", text, skipped=result["skipped"])
 
     def _sweep(self, event: FailedEvent) -> Redriven:
         """Start a sweep, which does what all earlier ones would have done."""

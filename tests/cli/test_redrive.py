@@ -359,6 +359,25 @@ def test_person_who_may_have_been_mailed_by_another_call_needs_force(world: Worl
     assert world.sends[0]["detail"]["force"] is True
 
 
+@pytest.mark.parametrize("is_planned", [True, False])
+def test_event_stays_if_some_recipient_may_have_been_mailed(world: World, run: Run, is_planned: bool) -> None:
+    world.fails({"order_id": 7})
+    maybe = {"skipped": [{"domain": "b.test", "email": "admin@b.test", "reason": "maybe_mailed"}]}
+    world.plan = lambda event: PLAN if event["detail"].get("force") or not is_planned else PLAN | maybe
+    world.sent = lambda event: SENT if event["detail"].get("force") else SENT | maybe
+
+    text = run("redrive", "failed-events")
+    (row,) = json.loads(run("redrive", "failed-events", "--json").stdout)["events"]
+
+    assert "  Skipped: admin@b.test about b.test: may already have been mailed" in text.stdout
+    assert (row["outcome"], row["skipped"], text.exit_code) == ("unknown", maybe["skipped"], 5)
+    assert len(world.waiting) == 1
+    assert len(world.sends) == (0 if is_planned else 2)
+    if is_planned:
+        assert run("redrive", "failed-events", "--force", "--all").exit_code == 0
+        assert world.sends[0]["id"] == f"{ID} forced"
+
+
 @pytest.mark.parametrize(("options", "force"), [([], None), (["--force"], True)])
 def test_force_of_the_event_counts_with_the_option_only(
     world: World, redrive: Redrive, options: list[str], force: bool | None

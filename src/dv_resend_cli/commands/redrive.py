@@ -13,6 +13,7 @@ from dv_resend_cli.errors import ExitCode, Failure
 from dv_resend_cli.failed_events import FailedEvent, read_failed, read_undelivered
 from dv_resend_cli.options import subcommand
 from dv_resend_cli.output import counted
+from dv_resend_cli.plan import skipped_text
 from dv_resend_cli.queue import Queue
 from dv_resend_cli.redrive import Redriven, Redriver
 
@@ -170,6 +171,7 @@ class _Run:
                 "request": dict(event.fields),
                 "outcome": redriven.outcome,
                 "message": redriven.text,
+                "skipped": list(redriven.skipped),
                 "deleted": is_deleted,
             }
         )
@@ -177,6 +179,8 @@ class _Run:
             where = "deleted" if is_deleted else "left in the queue"
             style = "green" if redriven.is_done else "yellow"
             self._out.line(f"{redriven.outcome} ({where}): {redriven.text}", indent=2, style=style)
+            for entry in redriven.skipped:
+                self._out.line(skipped_text(entry), indent=2, style="yellow")
 
 
 def _title(event: FailedEvent) -> str:
