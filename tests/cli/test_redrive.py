@@ -13,6 +13,7 @@ from cli.conftest import CALLER, OUTPUTS, FakeAws, Run, refused
 from dv_resend import errors as function_errors
 from dv_resend_cli.redrive import LATER
 
+PLACE = "stack test, eu-west-1, account 123456789012"
 ID = "0f6a3a1e-9a55-4d3e-8f57-6c1d8f0e2b11"
 DOWN = ("CertCentralUnavailable", "No answer.")
 PLAN = {"outcome": "planned", "would_be": "sent", "recipients": "default", "order": {"status": "pending"}}
@@ -171,7 +172,7 @@ def test_undelivered_event_is_sent_and_shown_with_its_error(world: World, run: R
     assert result.stdout.splitlines() == [
         f"Order 7, event {ID}, to admin@a.test: failed with NO_PERMISSIONS: Not allowed.",
         "  sent (deleted): to admin@a.test",
-        "1 sent",
+        f"1 sent ({PLACE})",
     ]
 
 
@@ -439,7 +440,7 @@ def test_sweeps_that_fail_again_stay(world: World, redrive: Redrive) -> None:
 
 @pytest.mark.usefixtures("world")
 def test_empty_queue_says_so(run: Run) -> None:
-    assert run("redrive", "failed-events").stdout == "No event is waiting.\n"
+    assert run("redrive", "failed-events").stdout == f"No event is waiting ({PLACE})\n"
 
 
 def test_events_in_other_hands_are_told(world: World, run: Run) -> None:
@@ -491,7 +492,7 @@ def test_chosen_event_alone_is_redriven(world: World, redrive: Redrive, choice: 
 def test_choice_that_nothing_meets_says_so(world: World, run: Run) -> None:
     world.fails({"order_id": 7})
 
-    assert run("redrive", "failed-events", "--order", "8").stdout == "No such event is waiting.\n"
+    assert run("redrive", "failed-events", "--order", "8").stdout == f"No such event is waiting ({PLACE})\n"
 
 
 def test_dry_run_sends_and_deletes_nothing(world: World, redrive: Redrive) -> None:

@@ -46,6 +46,7 @@ def test_accepted_key_is_stored(
     result = run("set-key", input=f"{CANARY}\n")
 
     assert (result.exit_code, result.stderr) == (0, "")
+    assert "stored: stack test, eu-west-1, account 123456789012." in result.stdout
     assert stored(aws) == [{"SecretId": OUTPUTS["ApiKeySecretArn"], "SecretString": CANARY}]
     (call,) = certcentral.calls
     assert (call["method"], call["path"]) == ("GET", "/services/v2/order/certificate")

@@ -67,6 +67,28 @@ def test_stop_stops_invocations_reminders_and_deployments(aws: FakeAws, run: Run
     assert result.exit_code == 0
 
 
+@pytest.mark.parametrize(("command", "text"), [("stop", "All sending is stopped"), ("resume", "Sending goes on")])
+def test_conclusion_names_the_stack(run: Run, command: str, text: str) -> None:
+    wanted = f"{text}: stack test, eu-west-1, account 123456789012."
+
+    assert wanted in run(command).stdout.splitlines()
+    assert wanted in json.loads(run(command, "--json").stdout)["conclusion"]
+
+
+def test_interrupted_stop_shows_its_steps_and_what_is_missing(aws: FakeAws, run: Run) -> None:
+    aws.answer("lambda", "update_event_source_mapping", KeyboardInterrupt())
+
+    text = run("stop")
+    result = run("stop", "--json")
+
+    report = json.loads(result.stdout)
+    assert (text.exit_code, result.exit_code, report["ok"], report["error"]["name"]) == (130, 130, False, "Interrupted")
+    assert [step["about"] for step in report["steps"]] == ["resend", "sweep"]
+    for output in (text.stdout, *report["conclusion"]):
+        assert "NOT all sending is stopped: stack test" in output
+    assert text.stdout.startswith("ok         resend: ")
+
+
 def test_stop_without_codedeploy_calls_none(aws: FakeAws, run: Run) -> None:
     aws.has_stack(OUTPUTS)
 

@@ -88,7 +88,7 @@ def test_event_of_a_stop_is_sent_once_after_it(
     assert "SendingStopped" in kept.stdout
     assert "1 event to redrive: `dv-resend redrive failed-events`" in resumed.stdout
     assert (outcomes(sent), sent.returncode) == (["sent"], 0)
-    assert again.stdout == "No event is waiting.\n"
+    assert again.stdout.startswith("No event is waiting")
     assert resent(emulator) == [order_id]
 
 

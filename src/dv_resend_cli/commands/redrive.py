@@ -112,6 +112,7 @@ class _Run:
 
     def __init__(self, app: App, redriver: Redriver, *, dry_run: bool) -> None:
         self._out = app.output
+        self._stack = app.stack
         self._redriver = redriver
         self._dry_run = dry_run
         self._rows: list[dict[str, Any]] = []
@@ -144,12 +145,13 @@ class _Run:
             self._exit_code = ExitCode.RETRYABLE
         if self._out.as_json:
             error = {"error": stopped.to_json()} if stopped else {}
-            held = {"held_by_others": self.held_by_others}
-            self._out.document({"queue": queue, "dry_run": self._dry_run, "events": self._rows, **held, **error})
+            about = {"queue": queue, **self._stack.identity, "dry_run": self._dry_run}
+            self._out.document({**about, "events": self._rows, "held_by_others": self.held_by_others, **error})
         else:
             counts = Counter(row["outcome"] for row in self._rows)
             summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-            self._out.line(summary or ("No such event is waiting." if is_chosen else "No event is waiting."))
+            nothing = "No such event is waiting" if is_chosen else "No event is waiting"
+            self._out.line(f"{summary or nothing} ({self._stack})")
             if self.held_by_others:
                 others = f"Another redrive has {counted(self.held_by_others, 'event')} in hand."
                 self._out.note(f"{others} If it was killed, they come back within 15 minutes.")

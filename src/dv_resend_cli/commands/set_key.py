@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 
 import click
 
@@ -10,6 +11,7 @@ from dv_resend_cli.app import App
 from dv_resend_cli.errors import ExitCode, Failure
 from dv_resend_cli.options import subcommand
 from dv_resend_cli.output import Output
+from dv_resend_cli.stack import Stack
 
 # More than a key, so that a longer text is refused and not cut.
 _MAX_CHARACTERS = 4096
@@ -34,7 +36,7 @@ def command(app: App, *, no_check: bool) -> None:
         with app.output.waiting("Asking CertCentral about the key"):
             check_key(stack.parameters.get("CertCentralBaseUrl", ""), key)
     app.session.client("secretsmanager").put_secret_value(SecretId=stack.api_key_secret_arn, SecretString=key)
-    app.output.show({"stored": True, "checked": not no_check}, _write)
+    app.output.show({"stored": True, "checked": not no_check, **stack.identity}, partial(_write, stack))
 
 
 def _read() -> str:
@@ -51,6 +53,6 @@ def _is_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _write(answer: Mapping[str, bool], out: Output) -> None:
+def _write(stack: Stack, answer: Mapping[str, object], out: Output) -> None:
     checked = "CertCentral accepts it." if answer["checked"] else "It was not checked."
-    out.line(f"The key is stored. {checked} The functions use it within five minutes.")
+    out.line(f"The key is stored: {stack}. {checked} The functions use it within five minutes.")
