@@ -289,6 +289,8 @@ def test_event_that_may_have_been_sent_needs_force(world: World, redrive: Redriv
         # The first attempt was killed, and the second one met the outage.
         ([("sending", "sending", 0), ("audit", "CertCentralUnavailable", 1000)], "unknown"),
         ([("sending", "sending", 0)], "unknown"),
+        # A bug, perhaps after the response.
+        ([("sending", "sending", 0), ("audit", "KeyError", 9)], "unknown"),
         ([("sending", "sending", 0), ("audit", "CertCentralUnavailable", 9)], "sent"),
         ([("audit", "CertCentralUnavailable", 0)], "sent"),
         ([("sending", "sending", 0), ("audit", "sent", 9)], "done"),
