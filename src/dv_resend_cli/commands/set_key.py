@@ -8,6 +8,7 @@ import click
 
 from dv_resend_cli.api_key import check_key, require_key
 from dv_resend_cli.app import App
+from dv_resend_cli.aws import one_line
 from dv_resend_cli.errors import ExitCode, Failure
 from dv_resend_cli.options import subcommand
 from dv_resend_cli.output import Output
@@ -43,14 +44,18 @@ def _read() -> str:
     if _is_terminal():
         typed: str = click.prompt("CertCentral API key", hide_input=True, err=True)
         return typed
+    if sys.stdin is None:
+        raise Failure("UsageError", "The input is closed: type the key on a terminal, or pipe it.", ExitCode.USAGE)
     try:
-        return sys.stdin.read(_MAX_CHARACTERS)
+        return sys.stdin.read(_MAX_CHARACTERS).removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise Failure("UsageError", "The input is not text.", ExitCode.USAGE) from None
+    except OSError as error:
+        raise Failure("UsageError", f"The input cannot be read: {one_line(error)}", ExitCode.USAGE) from None
 
 
 def _is_terminal() -> bool:
-    return sys.stdin.isatty()
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _write(stack: Stack, answer: Mapping[str, object], out: Output) -> None:
