@@ -120,7 +120,7 @@ class Sending:
             to_redrive = f"{counted(waiting, 'event')} to redrive: `dv-resend redrive {queue}`"
             raise Attention("; ".join(filter(None, [to_redrive, held])))
         if held:
-            raise Attention(f"{held}: if it was killed, they come back within 15 minutes")
+            raise Attention(f"{held}; what a killed one had comes back within 15 minutes")
         return "no event is waiting"
 
     def _stop_deployments(self, group: str) -> str:

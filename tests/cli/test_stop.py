@@ -181,7 +181,7 @@ def test_resume_names_what_to_redrive_and_what_still_stops(aws: FakeAws, run: Ru
 @pytest.mark.parametrize(
     ("waiting", "text"),
     [
-        (0, "2 events in the hands of a redrive: if it was killed, they come back within 15 minutes"),
+        (0, "2 events in the hands of a redrive; what a killed one had comes back within 15 minutes"),
         (1, "1 event to redrive: `dv-resend redrive undelivered`; 2 events in the hands of a redrive"),
     ],
 )

@@ -154,7 +154,7 @@ class _Run:
             self._out.line(f"{summary or nothing} ({self._stack})")
             if self.held_by_others:
                 others = f"Another redrive has {counted(self.held_by_others, 'event')} in hand."
-                self._out.note(f"{others} If it was killed, they come back within 15 minutes.")
+                self._out.note(f"{others} What a killed one had comes back within 15 minutes.")
             if self._dry_run and self._rows:
                 self._out.note("This was a dry run: nothing was sent or deleted.")
             if stopped:
