@@ -43,6 +43,16 @@ class Stack:
     deployment_group_name: str | None = None
     sweep_deployment_group_name: str | None = None
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """Which stack it is, as `--json` shows it."""
+        region, account = self.function_alias_arn.split(":")[3:5]
+        return {"stack": self.name, "region": region, "account": account}
+
+    def __str__(self) -> str:
+        """Name the stack, its region and its account."""
+        return "stack {stack}, {region}, account {account}".format(**self.identity)
+
 
 def find_stack(session: "AwsSession", name: str) -> Stack:
     """Look a stack up; raise `Failure` if there is none of this name, or if it is not of DV Resend."""
