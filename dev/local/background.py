@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from dev.emulator.state import DEFAULT_KEYS
 from dev.local.processes import Children, Process, StartError, exit_code, signals_deferred, signals_end_the_block
 from dev.local.run import EXAMPLE_BODY, EXAMPLE_ORDER
 from dev.local.stack import COMMAND, FOLDER, RESEND_PATH, LocalStack, generate_key, start
@@ -62,7 +63,8 @@ The stack is running.
   Emulator   {stack.emulator_url}/  (orders, calls and emails, for a browser)
   Addresses  {STACK_FILE}
 
-To use it with `dv-resend` (docs/command.md), run this in your shell. It puts the command on the PATH, too:
+To use it with `dv-resend` (docs/command.md), run this in your shell. It puts the command on the PATH, too. It replaces
+the AWS credentials of that shell: to undo it, open a new shell. Each `make up` has other ports, and so another line:
 
 export PATH={shlex.quote(str(COMMAND.parent))}:"$PATH" {settings}
 
@@ -73,7 +75,8 @@ curl -i -X PUT {stack.api_url}{RESEND_PATH.format(EXAMPLE_ORDER)} \\
   -d '{json.dumps(EXAMPLE_BODY)}'
 
 `dv-resend pending` lists the orders, `dv-resend explain 100000001` shows why one is still waiting, `dv-resend sweep`
-reminds the due ones, and `dv-resend chase 100000001 --waits 10s,20s,30s` follows one. `make down` stops the stack.""")
+reminds the due ones, and `dv-resend chase 100000001 --waits 10s,20s,30s` follows one. `dv-resend set-key`
+accepts {next(iter(DEFAULT_KEYS))}, which is a key of the emulator and no secret. `make down` stops the stack.""")
 
 
 def _stop(processes: list[Process]) -> None:

@@ -115,7 +115,9 @@ class LocalStack:
             "AWS_ENDPOINT_URL": self.aws_endpoint,
             "AWS_ACCESS_KEY_ID": _ACCOUNT,
             "AWS_SECRET_ACCESS_KEY": "local",
+            # boto3 and version 1 of the AWS CLI read only the second.
             "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
             "DV_RESEND_STACK": self.stack_name,
         }
 

@@ -1,6 +1,6 @@
 """Chases: the executions of the stack's state machine, each of which follows one order until its certificate is issued.
 
-An execution is named after its order: ``order-123456789``, then ``order-123456789-2`` if that has ended, and so on.
+An execution is named after its order: ``order-123456789``, then ``order-123456789-2`` for the next, and so on.
 Step Functions gives each name once, so `dv-resend` runs one chase of an order at a time, also if two start at once.
 """
 
@@ -36,13 +36,24 @@ _RUNNING = ("RUNNING", "PENDING_REDRIVE")
 _FIRST_POLL_SECONDS = 0.5
 _MAX_POLL_SECONDS = 5.0
 
+# After these, the email may have been sent, and the workflow goes on as if it had been.
+UNKNOWN_SENDS = frozenset(
+    {
+        *("OutcomeUnknown", "Lambda.Unknown", "Lambda.ClientExecutionTimeoutException"),
+        *("Sandbox.Timedout", "Runtime.ExitError", "States.Timeout"),
+    }
+)
+
 # The errors with which the workflow itself ends a chase: what they say about the order, and what to do.
 ENDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "OrderRejected": ("has been rejected", "Look at the order in CertCentral."),
         "OrderCanceled": ("has been canceled", "There is nothing left to chase."),
         "OrderEnded": ("has a certificate that was revoked or has expired", "There is nothing left to chase."),
-        "NeedsApproval": ("needs an administrator's approval first", "Approve it in CertCentral, then chase it again."),
+        "NeedsApproval": (
+            "needs an administrator's approval first",
+            "Approve it in CertCentral, then chase it with --again.",
+        ),
         "NotApproved": (
             "is still not issued after the last wait",
             "`dv-resend explain` says what may help: another recipient, or another validation method.",
@@ -84,15 +95,16 @@ class Chases:
         self._state_machine = stack.chase_state_machine_arn
         self._states = session.client("stepfunctions")
 
-    def start(self, request: Mapping[str, Any]) -> tuple[Execution, bool]:
-        """Start a chase, unless one of this order is running; return the execution, and whether it is new.
+    def start(self, request: Mapping[str, Any], *, again: bool = False) -> tuple[Execution, bool]:
+        """Start a chase, unless this order has one; return the execution, and whether it is new.
 
-        `request` is the input of docs/chase.md. Safe to repeat, also at the same time.
+        `request` is the input of docs/chase.md. With `again`, a chase that has ended is followed by another. Safe to
+        repeat, also at the same time.
         """
         while True:
-            name, running = self._last(request["order_id"])
-            if running is not None:
-                return running, False
+            name, last = self._last(request["order_id"])
+            if last is not None and (is_running(last) or not again):
+                return last, False
             try:
                 self._states.start_execution(stateMachineArn=self._state_machine, name=name, input=json.dumps(request))
             except Exception as error:
@@ -107,19 +119,19 @@ class Chases:
 
     def stop(self, order_id: int) -> Execution:
         """Stop the running chase of an order; raise `Failure` if there is none."""
-        _, running = self._last(order_id)
-        if running is None:
+        _, last = self._last(order_id)
+        if last is None or not is_running(last):
             raise Failure("NoChase", f"No chase of order {order_id} is running.", ExitCode.ORDER)
-        self._states.stop_execution(executionArn=running["executionArn"])
-        return running
+        self._states.stop_execution(executionArn=last["executionArn"])
+        return last
 
     def next_events(self, execution: Execution, after: int) -> list[dict[str, Any]]:
         """Wait for events of the history with a higher id than `after`; return none when the execution has ended."""
         delay = _FIRST_POLL_SECONDS
         while True:
             # Checked before the history is read, so that the last events are not missed.
-            is_running = self.describe(execution)["status"] in _RUNNING
-            if (events := self._events(execution, after)) or not is_running:
+            goes_on = is_running(self.describe(execution))
+            if (events := self._events(execution, after)) or not goes_on:
                 return events
             time.sleep(delay)
             delay = min(delay * 1.5, _MAX_POLL_SECONDS)
@@ -142,12 +154,12 @@ class Chases:
             request["nextToken"] = page["nextToken"]
 
     def _last(self, order_id: int) -> tuple[str, Execution | None]:
-        """Return the name of the order's running chase and the chase; or a name that is free, and ``None``."""
-        name, number = f"order-{order_id}", 1
-        while (found := self._find(name)) is not None and found["status"] not in _RUNNING:
-            number += 1
+        """Return a name that is free, and the order's last chase, if there is one."""
+        name, number, last = f"order-{order_id}", 1, None
+        while (found := self._find(name)) is not None:
+            last, number = found, number + 1
             name = f"order-{order_id}-{number}"
-        return name, found
+        return name, last
 
     def _find(self, name: str) -> Execution | None:
         arn = f"{self._state_machine.replace(':stateMachine:', ':execution:')}:{name}"
@@ -159,13 +171,18 @@ class Chases:
             return None
 
 
+def is_running(execution: Execution) -> bool:
+    """Whether a chase has not ended, as far as it is described."""
+    return execution["status"] in _RUNNING
+
+
 def result_of(execution: Execution, order_id: int) -> dict[str, Any]:
     """Return the output of an execution that has succeeded; raise `Failure` if it has not."""
     if execution["status"] == "SUCCEEDED":
         output: dict[str, Any] = json.loads(execution["output"])
         return output
     if execution["status"] == "ABORTED":
-        message, advice = f"The chase of order {order_id} was stopped.", f"`dv-resend chase {order_id}` starts another."
+        message, advice = f"The chase of order {order_id} was stopped.", starts_another(order_id)
         raise Failure("ChaseStopped", message, ExitCode.RETRYABLE, advice)
     # An execution that timed out has no error.
     name, cause = str(execution.get("error") or "States.Timeout"), as_object(execution.get("cause"))
@@ -179,8 +196,13 @@ def result_of(execution: Execution, order_id: int) -> dict[str, Any]:
         exit_code, advice = FUNCTION_ERRORS[name]
         raise Failure(name, message, exit_code, advice)
     if name.startswith(("Lambda.", "Sandbox.")) or name == "States.Timeout":
-        raise Failure(name, message, ExitCode.RETRYABLE, f"`dv-resend chase {order_id}` starts another chase.")
+        raise Failure(name, message, ExitCode.RETRYABLE, starts_another(order_id))
     raise Failure("Bug", f"The chase failed with {name}: {message}", ExitCode.BUG)
+
+
+def starts_another(order_id: int) -> str:
+    """Say how to chase an order once more."""
+    return f"`dv-resend chase {order_id} --again` starts another chase."
 
 
 def as_object(text: object) -> dict[str, Any]:

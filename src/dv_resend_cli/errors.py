@@ -68,7 +68,10 @@ _AWS_IS_BUSY = "An AWS service is throttled or unavailable. Try again in a minut
 FUNCTION_ERRORS: Mapping[str, tuple[ExitCode, str]] = MappingProxyType(
     {
         "InvalidRequest": (ExitCode.USAGE, "Correct the field that the message names."),
-        "OrderNotFound": (ExitCode.ORDER, "Check the order id, and the CertCentral account of the stack's API key."),
+        "OrderNotFound": (
+            ExitCode.ORDER,
+            "`dv-resend pending` lists the pending orders of the stack's CertCentral account.",
+        ),
         "OrderNotEligible": (ExitCode.ORDER, _EXPLAIN),
         "RecipientNotAllowed": (ExitCode.ORDER, f"Name an accepted address: {_EXPLAIN}"),
         "RequestRejected": (ExitCode.ORDER, "CertCentral says why. Correct the request, or the order in CertCentral."),
@@ -78,8 +81,11 @@ FUNCTION_ERRORS: Mapping[str, tuple[ExitCode, str]] = MappingProxyType(
             ExitCode.UNKNOWN,
             "Ask the recipients whether the email arrived. Only then use --force, which may mail them twice.",
         ),
-        "ApiKeyRejected": (ExitCode.ACCOUNT, "An operator must store a valid CertCentral API key in the secret."),
-        "PermissionDenied": (ExitCode.ACCOUNT, "Check the role and the IP restrictions of the API key in CertCentral."),
+        "ApiKeyRejected": (ExitCode.ACCOUNT, "An operator runs `dv-resend set-key`, which checks the key first."),
+        "PermissionDenied": (
+            ExitCode.ACCOUNT,
+            "An administrator of the CertCentral account changes that, or an operator stores another key.",
+        ),
         "ConfigurationError": (ExitCode.ACCOUNT, "An operator must correct the deployment: see docs/operations.md."),
         "RateLimited": (ExitCode.RETRYABLE, "Nothing was sent. Try again in three minutes."),
         "CertCentralUnavailable": (ExitCode.RETRYABLE, "Nothing was sent. Try again in a few minutes."),

@@ -10,6 +10,11 @@ import click
 _DOMAIN = re.compile(r"[^\s@:=.]+(\.[^\s@:=.]+)+\.?")
 _LOCAL_PART = re.compile(r"[^\s@]+")
 _LOCALE = re.compile(r"[A-Za-z]{2}([_-][A-Za-z]{2})?")
+# How the functions name the fields of a recipient.
+_FIELDS = re.compile(
+    r"domain_approval_emails\[(?P<index>[0-9]+)\](?:\.[a-z_]+)?"
+    r'|add "email_domain": "(?P<parent>[^"]+)"|leave email_domain out'
+)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -24,6 +29,11 @@ class Recipient(NamedTuple):
     domain: str
     email: str
     email_domain: str | None = None
+
+    @property
+    def option(self) -> str:
+        """The value of ``--to``."""
+        return f"{self.domain}={self.email}" + (f":{self.email_domain}" if self.email_domain else "")
 
     def to_json(self) -> dict[str, str]:
         """Return an entry of ``domain_approval_emails``."""
@@ -107,3 +117,24 @@ def request_fields(order_id: int, recipients: Sequence[Recipient], locale: str |
     if locale:
         fields["locale"] = locale
     return fields
+
+
+def in_options(message: str, recipients: Sequence[Recipient]) -> str:
+    """Return what a function says about the fields of a request as it is said about the options of the command.
+
+    Example:
+        >>> in_options("domain_approval_emails[0].email: No.", [Recipient("a.test", "me@a.test")])
+        '--to a.test=me@a.test: No.'
+    """
+    about: Recipient | None = None
+
+    def reworded(found: re.Match[str]) -> str:
+        nonlocal about
+        if found["index"]:
+            about = recipients[int(found["index"])] if int(found["index"]) < len(recipients) else None
+            return found[0] if about is None else f"--to {about.option}"
+        if about is None:
+            return found[0]
+        return f"say --to {about._replace(email_domain=found['parent']).option}"
+
+    return _FIELDS.sub(reworded, message)

@@ -32,7 +32,7 @@ def write_plan(plan: Mapping[str, Any], out: Output) -> None:
         out.line(f"Would be mailed: {mailed(plan['recipients'])}")
     write_skipped(plan["skipped"], out)
     for name in plan["names"]:
-        _write_name(name, out)
+        _write_name(name, out, is_blocked=plan["would_be"] != "sent")
     if more := plan.get("more_names"):
         out.line(f"and {more} more names")
     if plan["advice"]:
@@ -58,7 +58,7 @@ def skipped_text(entry: Mapping[str, str]) -> str:
     return f"Skipped: {entry['email']} about {entry['domain']}: {_REASONS.get(entry['reason'], entry['reason'])}"
 
 
-def _write_name(name: Mapping[str, Any], out: Output) -> None:
+def _write_name(name: Mapping[str, Any], out: Output, *, is_blocked: bool) -> None:
     out.line()
     out.line(f"{name['name']} ({name['status'] or 'no status'})", style="bold")
     if name["accepted"]:
@@ -72,4 +72,5 @@ def _write_name(name: Mapping[str, Any], out: Output) -> None:
         if not has_mx:
             found = "has no MX record, so it receives no mail" if has_mx is False else "could not be looked up in DNS"
             out.line(f"{host} {found}", indent=2, style="yellow")
-    out.line(f"would be mailed: {mailed(name['mailed'])}", indent=2)
+    now = "nobody now, later " if is_blocked and name["mailed"] else ""
+    out.line(f"would be mailed: {now}{mailed(name['mailed'])}", indent=2)

@@ -128,6 +128,24 @@ def test_chase_without_options_leaves_the_waits_to_the_workflow(run: Run, states
     assert "Waiting 1 d, until" in result.stdout
 
 
+THROTTLED = '{"__type": "TooManyRequestsException", "message": "Rate Exceeded"}'
+
+
+def test_chase_while_sending_is_stopped_is_readable(aws: FakeAws, run: Run, states: StepFunctions) -> None:
+    aws.answer("lambda", "get_function_concurrency", {"ReservedConcurrentExecutions": 0})
+    states.enters(0, "Resend")
+    states.fails(1, "Lambda.Unknown", THROTTLED)
+    states.fails(2, "Lambda.Unknown", "Killed.")
+
+    result = run("chase", 7)
+
+    assert result.stderr.startswith("All sending is stopped: resend has a concurrency of 0. Nothing is sent while")
+    assert [line.partition("  ")[2] for line in result.stdout.splitlines()[2:4]] == [
+        "Resend: Lambda.Unknown: Rate Exceeded. Nothing is sent while that is so; the chase goes on all the same.",
+        "Resend: Lambda.Unknown: Killed. The email may have been sent, so the chase waits as after an email.",
+    ]
+
+
 OTHERS = "It was started with other options, which stay as they are.\n"
 
 
@@ -145,11 +163,35 @@ def test_running_chase_is_watched_and_not_doubled(
     assert (result.stderr, result.exit_code) == (note, 0)
 
 
-def test_ended_chase_is_followed_by_another(run: Run, states: StepFunctions) -> None:
+@pytest.mark.parametrize(
+    ("end", "output", "exit_code"),
+    [
+        ({"status": "SUCCEEDED", "output": json.dumps(ISSUED)}, "Order 7: issued\nResends: 1 sent, 1 duplicate\n", 0),
+        ({"status": "FAILED", "error": "NotApproved", "cause": "{}"}, "", 3),
+        ({"status": "ABORTED"}, "", 4),
+    ],
+    ids=str,
+)
+def test_ended_chase_says_how_and_starts_none(
+    run: Run, states: StepFunctions, end: dict[str, str], output: str, exit_code: int
+) -> None:
+    states.has("order-7", "FAILED")
+    states.has("order-7-2", "RUNNING")
+    states.executions["order-7-2"] |= end
+
+    result = run("chase", 7, "--waits", "10s")
+
+    assert list(states.executions) == ["order-7", "order-7-2"]
+    assert result.stderr.startswith(f"This chase has ended: {ARN}order-7-2. `dv-resend chase 7 --again` starts another")
+    assert (result.stdout, result.exit_code) == (output, exit_code)
+
+
+def test_ended_chase_is_followed_by_another_if_asked(run: Run, states: StepFunctions) -> None:
     states.has("order-7", "FAILED")
     states.has("order-7-2", "ABORTED")
 
-    run("chase", 7, "--no-watch")
+    for _ in range(2):
+        run("chase", 7, "--no-watch", "--again")
 
     assert list(states.executions) == ["order-7", "order-7-2", "order-7-3"]
 
@@ -294,6 +336,10 @@ def test_every_end_of_the_workflow_has_words() -> None:
     ends = {state["Error"] for state in WORKFLOW["States"].values() if state["Type"] == "Fail"}
 
     assert chase.ENDS.keys() == ends - {"InvalidRequest"}
+
+
+def test_unknown_sends_are_those_of_the_workflow() -> None:
+    assert set(WORKFLOW["States"]["Resend"]["Catch"][0]["ErrorEquals"]) == chase.UNKNOWN_SENDS
 
 
 def test_waits_are_those_of_the_workflow() -> None:

@@ -55,6 +55,28 @@ def test_resend_says_who_was_mailed_and_who_was_skipped(aws: FakeAws, run: Run) 
     ]
 
 
+REFUSED = (
+    'domain_approval_emails[1].email: admin@a.test is at a parent of b.a.test: add "email_domain": "a.test". '
+    "domain_approval_emails[2].email_domain: admin@c.test is at c.test itself: leave email_domain out."
+)
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"]], ids=str)
+def test_refusal_is_about_options(aws: FakeAws, run: Run, options: list[str]) -> None:
+    aws.function_fails("RecipientNotAllowed", REFUSED)
+    if options:
+        order = {"kind": "", "status": "pending", "dcv_method": None, "waiting_since": None}
+        aws.function_returns(SENT | {"would_be": "sent", "order": order, "names": [], "advice": [REFUSED]})
+
+    named = ["x.test=a@x.test", "b.a.test=admin@a.test", "c.test=admin@c.test:test.c"]
+    result = run("resend", 7, *options, *(part for option in named for part in ("--to", option)))
+
+    assert (
+        "--to b.a.test=admin@a.test: admin@a.test is at a parent of b.a.test: say --to b.a.test=admin@a.test:a.test. "
+        "--to c.test=admin@c.test:test.c: admin@c.test is at c.test itself: say --to c.test=admin@c.test."
+    ) in result.output
+
+
 @pytest.mark.parametrize(
     ("options", "exit_code", "advice"),
     [([], 0, "add --force"), (["--force"], 3, "Three forced calls inside a cool-down are sent")],
@@ -69,6 +91,25 @@ def test_duplicate_in_spite_of_force_is_an_error(
     assert "duplicate, nobody was mailed" in result.stdout
     assert advice in result.stdout.splitlines()[-1]
     assert result.exit_code == exit_code
+
+
+@pytest.mark.parametrize(
+    ("recipients", "line"),
+    [
+        (
+            "default",
+            "Mailed at 2026-11-23T15:04:05Z: DigiCert's default recipients, or somebody by name who may be one of",
+        ),
+        (
+            ["a@b.test"],
+            "Mailed, at the latest at 2026-11-23T15:04:05Z: a@b.test; or DigiCert's default recipients, who",
+        ),
+    ],
+)
+def test_duplicate_claims_no_more_than_is_known(aws: FakeAws, run: Run, recipients: Any, line: str) -> None:
+    aws.function_returns(SENT | {"outcome": "duplicate", "recipients": recipients})
+
+    assert run("resend", 7).stdout.splitlines()[1].startswith(line)
 
 
 @pytest.mark.parametrize("command", [["explain", 7], ["resend", 7, "--dry-run"]])
@@ -101,7 +142,7 @@ def test_dry_run_is_readable(aws: FakeAws, run: Run, command: list[object]) -> N
         "  accepted: admin@b.a.test",
         "  accepted with email domain a.test: admin@a.test",
         "  b.a.test has no MX record, so it receives no mail",
-        "  would be mailed: DigiCert's default recipients",
+        "  would be mailed: nobody now, later DigiCert's default recipients",
         "and 3 more names",
         "",
         "Advice",

@@ -230,7 +230,7 @@ OUT_OF_TIME = (
         (["--dry-run"], "CertCentralUnavailable", f"{OUT_OF_TIME}: 9}}.", "`dv-resend sweep --dry-run --offset 9`", 4),
         ([], "RateLimited", "Too many.", "What was queued before stays queued.", 4),
         ([], "SendingPaused", "Sending is switched off.", "SENDING=off", 4),
-        ([], "ApiKeyRejected", "No.", "must store a valid CertCentral API key", 6),
+        ([], "ApiKeyRejected", "No.", "runs `dv-resend set-key`", 6),
         ([], "Sandbox.Timedout", "Task timed out after 300.00 seconds", "may go on for up to five minutes", 4),
     ],
 )

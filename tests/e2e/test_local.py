@@ -14,7 +14,10 @@ def test_line_of_make_up_points_the_command_at_the_stack(
     stack: LocalStack, order_id: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     background.describe(stack)
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("export ")]
+    printed = capsys.readouterr().out
+    (line,) = [line for line in printed.splitlines() if line.startswith("export ")]
+    assert f" AWS_DEFAULT_REGION={stack.region} " in line
+    assert "\naccepts emulator-valid-key," in printed
 
     ran = subprocess.run(
         ["sh", "-c", f"{line}\ndv-resend status {order_id}"],

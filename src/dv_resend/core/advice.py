@@ -51,13 +51,7 @@ def _obstacles(plan: "ResendPlan") -> Iterator[str]:
     until = utc(plan.blocked_until) if plan.blocked_until is not None else ""
     match plan.would_be:
         case "duplicate":
-            if plan.request.recipients:
-                yield f"All of them were already mailed. Until {until}, a repeat sends nothing unless it is forced."
-            else:
-                yield (
-                    f"Somebody was already mailed about this order, perhaps not everybody. Until {until}, a resend to "
-                    "the default recipients sends nothing unless it is forced. Name those who are missing."
-                )
+            yield _repeated(plan, until)
         case "OutcomeUnknown":
             yield (
                 f"An earlier resend may or may not have been sent. Until {until}, it is not repeated unless it is "
@@ -67,6 +61,28 @@ def _obstacles(plan: "ResendPlan") -> Iterator[str]:
             yield "Emails of this order are being sent right now. Check again shortly."
         case "InvalidRequest":
             yield "Too many people were mailed about this order within two days. Leave the recipients out."
+
+
+def _repeated(plan: "ResendPlan", until: str) -> str:
+    """Say who was mailed as far as anybody knows: who DigiCert's default recipients are is not known."""
+    match bool(plan.request.recipients), plan.perhaps_mailed:
+        case True, False:
+            return f"All of them were already mailed. Until {until}, a repeat sends nothing unless it is forced."
+        case True, True:
+            return (
+                "DigiCert's default recipients were already mailed about this order; they may include those who are "
+                f"named. Until {until}, a resend to them sends nothing unless it is forced. Ask them first."
+            )
+        case False, True:
+            return (
+                f"Somebody was already mailed about this order, perhaps not everybody. Until {until}, a resend to "
+                "the default recipients sends nothing unless it is forced. Name those who are missing."
+            )
+        case _:
+            return (
+                f"DigiCert's default recipients were already mailed about this order. Until {until}, a further resend "
+                "sends nothing unless it is forced, not even to somebody who is named: that may be one of them."
+            )
 
 
 def _reasons(refusal: "Refusal | None") -> list[str]:

@@ -85,7 +85,7 @@ class DryRun:
         contacts = lookup.contacts(domains)
         objection = _objection(remaining.recipients, validation, contacts)
         refusal = objection if self._settings.check_recipients else None
-        planned, would_be, blocked_until = self._repeat(remaining, validation, invocation)
+        planned, would_be, blocked_until, perhaps = self._repeat(remaining, validation, invocation)
         reports = _report(planned if refusal is None else None, names, contacts, lookup)
         if refusal is not None:
             would_be, blocked_until = type(refusal).__name__, None
@@ -100,26 +100,30 @@ class DryRun:
             refusal,
             unenforced_refusal=None if self._settings.check_recipients else objection,
             blocked_until=blocked_until,
+            perhaps_mailed=perhaps,
             paused=paused,
         )
 
     def _repeat(
         self, request: "ResendRequest", validation: "OrderStatus", invocation: "Invocation"
-    ) -> "tuple[ResendRequest, str, int | None]":
-        """Return whom a resend would mail, what it would come to, and until when, as far as earlier ones matter."""
+    ) -> "tuple[ResendRequest, str, int | None, bool]":
+        """Return whom a resend would mail, what it would come to, and until when, as far as earlier ones matter.
+
+        The last value is true of a duplicate that may not have reached all of them.
+        """
         people = people_of(request.recipients, validation)
         attempt = attempt_of(request, people, invocation, owner="a dry run")
         match self._guard.decide(self._guard.load(request.order_id), attempt):
             case Send(people=mail, skipped=skip):
-                return narrowed(request, people, mail, skip), "sent", None
-            case Duplicate(until=until):
-                return request, "duplicate", until
+                return narrowed(request, people, mail, skip), "sent", None, False
+            case Duplicate(until=until, perhaps=perhaps):
+                return request, "duplicate", until, bool(perhaps)
             case Unknown(until=until):
-                return request, "OutcomeUnknown", until
+                return request, "OutcomeUnknown", until, False
             case InProgress(until=until):
-                return request, "ResendInProgress", until
+                return request, "ResendInProgress", until, False
             case _:  # too many people
-                return request, InvalidRequest.__name__, None
+                return request, InvalidRequest.__name__, None, False
 
 
 def _names(validation: OrderStatus) -> list[NameReport]:

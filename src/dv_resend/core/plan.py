@@ -81,7 +81,9 @@ class ResendPlan:
     ``would_be`` is the outcome, or the name of the error; ``refusal`` is that error if the order or a recipient is
     refused. ``unenforced_refusal`` is what the check of recipients would say if it were switched on. ``paused`` says
     that sending is switched off. ``at`` is the time of the dry run, ``blocked_until`` when a repeat may send again,
-    both in seconds since the epoch. ``advice`` are plain sentences, the most useful first.
+    both in seconds since the epoch. ``perhaps_mailed`` says of a duplicate that others may have been mailed: the
+    default recipients while these are named, or the other way round. ``advice`` are plain sentences, the most useful
+    first.
 
     Example:
         >>> from dv_resend.core.orders import Order
@@ -99,6 +101,7 @@ class ResendPlan:
     refusal: "Refusal | None" = None
     unenforced_refusal: "Refusal | None" = None
     blocked_until: int | None = None
+    perhaps_mailed: bool = False
     paused: bool = False
     advice: tuple[str, ...] = ()
     outcome: Literal["planned"] = "planned"

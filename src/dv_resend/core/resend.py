@@ -34,7 +34,8 @@ class ResendResult:
     """A resend that was sent now, or that mailed nobody because everybody was mailed inside the cool-down.
 
     ``sent_at`` is when the last of them was mailed, and before ``until`` a repeat sends nothing; both are in seconds
-    since the epoch. ``earlier`` says of a duplicate when each recipient was mailed.
+    since the epoch. ``earlier`` says of a duplicate when each recipient was mailed; ``perhaps`` says it of those who
+    may have been among DigiCert's default recipients.
 
     Example:
         >>> ResendResult(ResendRequest(7), "sent", sent_at=0, until=3720).to_json()["sent_at"]
@@ -46,6 +47,7 @@ class ResendResult:
     sent_at: int
     until: int
     earlier: "tuple[tuple[str, int], ...]" = ()
+    perhaps: "tuple[tuple[str, int], ...]" = ()
 
     def to_json(self) -> dict[str, object]:
         """Return the result as direct callers get it."""
@@ -181,8 +183,11 @@ class Resender:
             case Sent() as sent:
                 mailed = narrowed(request, people, sent.people, sent.skipped)
                 return ResendResult(mailed, "sent", sent.sent_at, sent.until)
-            case Duplicate(earlier=earlier, until=until, sent_at=sent_at):
-                return ResendResult(request, "duplicate", sent_at, until, _addresses(people, earlier))
+            case Duplicate(earlier=earlier, until=until, sent_at=sent_at, perhaps=doubtful):
+                surely = {person: mailed for person, mailed in earlier.items() if person not in doubtful}
+                perhaps = {person: mailed for person, mailed in earlier.items() if person in doubtful}
+                when = _addresses(people, surely), _addresses(people, perhaps)
+                return ResendResult(request, "duplicate", sent_at, until, *when)
             case NoReminder():
                 raise AssertionError("only a reminder is answered so")
 

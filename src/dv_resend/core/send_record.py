@@ -36,9 +36,6 @@ EXPIRATION_SECONDS = 30 * 24 * 3600
 type Mark = Literal["attempted", "done"]
 
 
-# ---------------------------------------------------------------- the record
-
-
 @dataclass(frozen=True)
 class Mailed:
     """An email to a person: when it was sent. If the outcome is unknown, when it may have been sent at the latest.
@@ -161,6 +158,8 @@ class Duplicate:
 
     earlier: Mapping[str, Mailed]
     until: int
+    # Nobody knows whether these were among those mailed: either they or the others are DigiCert's default recipients.
+    perhaps: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def sent_at(self) -> int:
@@ -253,7 +252,8 @@ def _answer_repeat(mailed: Mapping[str, Mailed], attempt: Attempt, now: int, coo
     again_at = [max(each.again_at(cool_down) for each in _emails_to(person, attempt, mailed)) for person in earlier]
     until = min(again_at, default=now)
     if len(earlier) == len(attempt.people) and all(each.outcome == "sent" for each in earlier.values()):
-        return Duplicate(earlier, until)
+        perhaps = frozenset(each for each in earlier if mailed.keys().isdisjoint(attempt.keys_of(each)))
+        return Duplicate(earlier, until, perhaps)
     return Unknown(earlier, until)
 
 

@@ -69,9 +69,16 @@ def http_answer(result: "Result") -> HttpResponse:
 
 def _duplicate_message(result: ResendResult) -> str:
     mailed = [f"{mask_address(email)} at {utc(sent_at)}" for email, sent_at in result.earlier]
-    # The caller of a default send named nobody, and an earlier send to anybody is enough to make it a duplicate.
-    who = f"Already mailed: {shortened(mailed)}." if mailed else f"Emails were already sent at {utc(result.sent_at)}."
-    return f"{who} Until {utc(result.until)}, a repeat sends nothing; ?force=true sends again."
+    who = [f"Already mailed: {shortened(mailed)}."] if mailed else []
+    if result.perhaps:
+        at = utc(max(sent_at for _email, sent_at in result.perhaps))
+        others = shortened([mask_address(email) for email, _sent_at in result.perhaps])
+        who.append(f"DigiCert's default recipients were mailed at {at}; they may include {others}.")
+    if not who:
+        # The caller named nobody, and an earlier send to anybody is enough to make a default send a duplicate.
+        at = utc(result.sent_at)
+        who.append(f"Emails of this order were sent at {at}; the default recipients may be the same people.")
+    return f"{' '.join(who)} Until {utc(result.until)}, a repeat sends nothing; ?force=true sends again."
 
 
 def http_error(error: Exception) -> HttpResponse:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,18 @@ import click
 
 from dv_resend_cli.app import App
 from dv_resend_cli.aws import goes_on_after_errors, one_line
-from dv_resend_cli.chase import DEFAULT_WAITS_HOURS, WAITS, Chases, Execution, as_object, resends, result_of
+from dv_resend_cli.chase import (
+    DEFAULT_WAITS_HOURS,
+    UNKNOWN_SENDS,
+    WAITS,
+    Chases,
+    Execution,
+    as_object,
+    is_running,
+    resends,
+    result_of,
+    starts_another,
+)
 from dv_resend_cli.errors import FUNCTION_ERRORS, ExitCode, Failure
 from dv_resend_cli.options import subcommand
 from dv_resend_cli.output import Output
@@ -20,7 +32,10 @@ from dv_resend_cli.parameters import (
     recipients_option,
     request_fields,
 )
+from dv_resend_cli.sending import Sending
 
+_NOT_RUN = "Nothing is sent while that is so; the chase goes on all the same."
+_THROTTLED = "Lambda.TooManyRequestsException"
 _UNITS = {"d": 86400, "h": 3600, "min": 60, "s": 1}
 
 
@@ -30,6 +45,7 @@ _UNITS = {"d": 86400, "h": 3600, "min": 60, "s": 1}
 @recipients_option
 @locale_option
 @click.option("--no-watch", is_flag=True, help="End when the chase has started.")
+@click.option("--again", is_flag=True, help="Start another chase if the last one of this order has ended.")
 @click.option("--stop", is_flag=True, help="Stop the chase of this order.")
 def command(
     app: App,
@@ -39,20 +55,23 @@ def command(
     locale: str | None,
     *,
     no_watch: bool,
+    again: bool,
     stop: bool,
 ) -> ExitCode:
     """Chase ORDER_ID: resend, wait, look whether the certificate is issued, and so on, until it is.
 
     This starts an execution of the stack's workflow, and watches it. Ctrl-C stops watching only; the same command
-    watches again. Without --waits, they are 1, 2, 4 and 7 days.
+    watches again. If the chase has ended, it says how, and starts none without --again. Without --waits, they are 1,
+    2, 4 and 7 days.
 
     \b
     Examples:
       dv-resend chase 123456789
       dv-resend chase 123456789 --waits 24,72 --to example.com=admin@example.com
+      dv-resend chase 123456789 --again
       dv-resend chase 123456789 --stop
     """
-    if stop and (waits or recipients or locale or no_watch):
+    if stop and (waits or recipients or locale or no_watch or again):
         raise click.UsageError("--stop excludes the other options.")
     chases = Chases(app.session, app.stack)
     if stop:
@@ -60,27 +79,30 @@ def command(
         app.output.show(stopped, lambda _, out: out.line(f"The chase of order {order_id} is stopped."))
         return ExitCode.OK
     request = request_fields(order_id, recipients, locale) | ({"waits_hours": waits} if waits else {})
-    again = f"`dv-resend chase {order_id}` watches it, `dv-resend chase {order_id} --stop` stops it."
+    how = f"`dv-resend chase {order_id}` watches it, `dv-resend chase {order_id} --stop` stops it."
     try:
-        execution, is_new = chases.start(request)
+        execution, is_new = chases.start(request, again=again)
     except KeyboardInterrupt:
-        message = f"stopped by Ctrl-C, but the chase may have started: {again}"
+        message = f"stopped by Ctrl-C, but the chase may have started: {how}"
         raise Failure("Interrupted", message, ExitCode.INTERRUPTED) from None
     chase = {"order_id": order_id, "execution": execution["executionArn"], "started": is_new, "status": "running"}
+    if not is_new and not is_running(execution):
+        app.output.note(f"This chase has ended: {execution['executionArn']}. {starts_another(order_id)}")
+        app.output.show(chase | {"status": "succeeded", "output": result_of(execution, order_id)}, _write_result)
+        return ExitCode.OK
     try:
-        if not app.as_json:
-            _write_start(chase, app.output)
-        if not is_new and len(request) > 1 and as_object(execution["input"]) != as_object(json.dumps(request)):
-            app.output.note("It was started with other options, which stay as they are.")
+        _introduce(
+            app, chase, is_other=len(request) > 1 and as_object(execution["input"]) != as_object(json.dumps(request))
+        )
         if not no_watch:
-            with goes_on_after_errors(f"The chase itself goes on: {again}"):
+            with goes_on_after_errors(f"The chase itself goes on: {how}"):
                 _watch(chases, execution, app.output)
                 ended = chases.describe(execution)
             chase["status"] = ended["status"].lower()
             chase["output"] = result_of(ended, order_id)
     except KeyboardInterrupt:
         app.output.show(chase, _write_nothing)
-        app.output.note(f"Stopped watching. The chase goes on: {again}")
+        app.output.note(f"Stopped watching. The chase goes on: {how}")
         return ExitCode.INTERRUPTED
     except Failure as failure:
         if not app.as_json:
@@ -89,6 +111,23 @@ def command(
         return failure.exit_code
     app.output.show(chase, _write_nothing if no_watch else _write_result)
     return ExitCode.OK
+
+
+def _introduce(app: App, chase: Mapping[str, Any], *, is_other: bool) -> None:
+    """Say which chase this is; `is_other` if it was asked for with other options than it was started with."""
+    if chase["started"]:
+        _warn_if_stopped(app)
+    if not app.as_json:
+        _write_start(chase, app.output)
+    if is_other and not chase["started"]:
+        app.output.note("It was started with other options, which stay as they are.")
+
+
+def _warn_if_stopped(app: App) -> None:
+    """Say so if all sending is stopped. Without the permission to see that, the story of the chase tells it."""
+    with suppress(Exception):
+        if Sending(app.session, app.stack).is_stopped(app.stack.function_name):
+            app.output.note(f"All sending is stopped: {app.stack.function_name} has a concurrency of 0. {_NOT_RUN}")
 
 
 def _watch(chases: Chases, execution: Execution, out: Output) -> None:
@@ -122,7 +161,7 @@ class _Story:
         elif succeeded := event.get("taskSucceededEventDetails"):
             text = _answered(as_object(succeeded["output"]).get("Payload", {}))
         elif failed := event.get("taskFailedEventDetails") or event.get("taskTimedOutEventDetails"):
-            text = f"{'Status' if self._state == 'CheckStatus' else self._state}: {_error(failed)}"
+            text = f"{'Status' if self._state == 'CheckStatus' else self._state}: {_error(failed, self._state)}"
         return text and f"{_utc(event['timestamp'])}  {text}"
 
     def _entered(self, moment: datetime) -> str | None:
@@ -142,11 +181,16 @@ def _answered(result: Mapping[str, Any]) -> str | None:
     return f"Resend: {result['outcome']}"
 
 
-def _error(failed: Mapping[str, Any]) -> str:
-    name = failed.get("error", "")
-    message = as_object(failed.get("cause")).get("errorMessage") or failed.get("cause") or "no reason is given"
-    is_retried = FUNCTION_ERRORS.get(name, ("",))[0] == ExitCode.RETRYABLE or name == "Lambda.TooManyRequestsException"
-    return f"{name}: {one_line(message)} It is tried again." if is_retried else f"{name}: {message}"
+def _error(failed: Mapping[str, Any], state: str) -> str:
+    name, cause = failed.get("error", ""), as_object(failed.get("cause"))
+    message = cause.get("errorMessage") or cause.get("message") or failed.get("cause") or "no reason is given"
+    if FUNCTION_ERRORS.get(name, ("",))[0] == ExitCode.RETRYABLE or name == _THROTTLED:
+        return f"{name}: {one_line(message)} It is tried again."
+    if state != "Resend" or name not in UNKNOWN_SENDS:
+        return f"{name}: {message}"
+    if cause.get("__type") == _THROTTLED.removeprefix("Lambda."):
+        return f"{name}: {one_line(message)} {_NOT_RUN}"
+    return f"{name}: {one_line(message)} The email may have been sent, so the chase waits as after an email."
 
 
 def _duration(hours: float) -> str:

@@ -7,10 +7,17 @@ from typing import Any
 import click
 
 from dv_resend_cli.app import App
-from dv_resend_cli.errors import ExitCode
+from dv_resend_cli.errors import ExitCode, Failure
 from dv_resend_cli.options import subcommand
 from dv_resend_cli.output import Output
-from dv_resend_cli.parameters import Recipient, locale_option, order_id_argument, recipients_option, request_fields
+from dv_resend_cli.parameters import (
+    Recipient,
+    in_options,
+    locale_option,
+    order_id_argument,
+    recipients_option,
+    request_fields,
+)
 from dv_resend_cli.plan import mailed, write_plan, write_skipped
 
 
@@ -37,22 +44,35 @@ def command(
     """
     request = request_fields(order_id, recipients, locale) | {"dry_run": dry_run, "force": force}
     with app.output.waiting(f"Resending order {order_id}" if not dry_run else f"Looking at order {order_id}"):
-        result = app.functions.resend(request)
+        try:
+            result = app.functions.resend(request)
+        except Failure as failure:
+            message = in_options(failure.message, recipients)
+            raise Failure(failure.name, message, failure.exit_code, failure.advice) from failure
+    if dry_run and not app.as_json:
+        result["advice"] = [in_options(sentence, recipients) for sentence in result["advice"]]
     app.output.show(result, write_plan if dry_run else partial(_write, force=force))
     return ExitCode.ORDER if force and result["outcome"] == "duplicate" else ExitCode.OK
 
 
 def _write(result: Mapping[str, Any], out: Output, *, force: bool) -> None:
-    recipients = mailed(result["recipients"])
     if result["outcome"] == "duplicate":
         out.line(f"Order {result['order_id']}: duplicate, nobody was mailed", style="bold")
-        out.line(f"Already mailed, last at {result['sent_at']}: {recipients}")
+        out.line(_earlier(result))
     else:
         out.line(f"Order {result['order_id']}: {result['outcome']} at {result['sent_at']}", style="bold green")
-        out.line(f"Mailed: {recipients}")
+        out.line(f"Mailed: {mailed(result['recipients'])}")
     write_skipped(result["skipped"], out)
     if result["outcome"] == "duplicate":
         if force:
             out.line("Three forced calls inside a cool-down are sent; this one was treated as an ordinary call.")
         else:
             out.line("To mail them again inside the cool-down, add --force.")
+
+
+def _earlier(result: Mapping[str, Any]) -> str:
+    """Say who was mailed, as far as that is known: nobody knows who DigiCert's default recipients are."""
+    if result["recipients"] == "default":
+        return f"Mailed at {result['sent_at']}: {mailed('default')}, or somebody by name who may be one of them"
+    who = mailed(result["recipients"])
+    return f"Mailed, at the latest at {result['sent_at']}: {who}; or {mailed('default')}, who may include them"

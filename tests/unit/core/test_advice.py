@@ -30,6 +30,7 @@ NO_MX = "There is no MX record at"
 NO_ANSWER = "DNS did not answer in time for"
 WAITING = "This order has been waiting for"
 CHECK_IS_OFF = "The check of recipients is switched off (RECIPIENT_CHECK=off). It would say:"
+DEFAULT_MAILED = "DigiCert's default recipients were already mailed about this order"
 PAUSED = "Sending is switched off (SENDING=off)"
 
 NEEDS_APPROVAL = OrderNotEligible("needs_approval", "Order 7 is waiting for an administrator's approval.")
@@ -132,7 +133,7 @@ def test_paused_sending_is_mentioned() -> None:
 @pytest.mark.parametrize(
     ("would_be", "beginning", "essentials"),
     [
-        ("duplicate", "Somebody was already mailed about this order", ["2026-11-24T12:34:56Z", "forced"]),
+        ("duplicate", DEFAULT_MAILED, ["2026-11-24T12:34:56Z", "forced", "not even to somebody who is named"]),
         (
             "OutcomeUnknown",
             "An earlier resend may or may not have been sent",
@@ -147,6 +148,23 @@ def test_earlier_resend_comes_before_all_about_the_email(would_be: str, beginnin
 
     assert_sentences(advice, beginning, NO_MX, WAITING, CHOOSES, DELIVERY, ENDS)
     assert all(essential in advice[0] for essential in essentials)
+
+
+def test_default_resend_after_a_named_one_is_to_name_the_others() -> None:
+    advice = advice_on(would_be="duplicate", blocked_until=UNTIL, perhaps_mailed=True)
+
+    assert advice[0].startswith("Somebody was already mailed about this order, perhaps not everybody. Until 2026")
+    assert advice[0].endswith("Name those who are missing.")
+
+
+@pytest.mark.parametrize(
+    ("perhaps", "beginning"),
+    [(False, "All of them were already mailed."), (True, f"{DEFAULT_MAILED}; they may include")],
+)
+def test_named_repeat_tells_who_was_mailed_for_sure(perhaps: bool, beginning: str) -> None:
+    advice = advice_on(request=NAMED, would_be="duplicate", blocked_until=UNTIL, perhaps_mailed=perhaps)
+
+    assert advice[0].startswith(beginning)
 
 
 def test_unenforced_refusal_is_explained_for_each_recipient() -> None:
@@ -402,6 +420,7 @@ BEGINNINGS = [
     (PAUSED,),
     (
         "All of them were already",
+        DEFAULT_MAILED,
         "Somebody was already",
         "An earlier resend",
         "Emails of this order",

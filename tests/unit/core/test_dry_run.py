@@ -333,6 +333,16 @@ def test_earlier_resend_is_considered(
     assert "code" not in answer
 
 
+@pytest.mark.parametrize("first", [(), (ADMIN,)], ids=["default", "named"])
+@pytest.mark.parametrize("second", [(), (ADMIN,)], ids=["default", "named"])
+def test_default_recipients_and_named_ones_may_be_others(fakes: Fakes, first: Any, second: Any) -> None:
+    resend(fakes, *first)
+
+    plan = dry_run(fakes, *second)
+
+    assert (plan.would_be, plan.perhaps_mailed) == ("duplicate", first != second)
+
+
 def test_more_people_than_the_record_holds_are_refused(fakes: Fakes) -> None:
     people = {f"person {number}": Mailed(NOW, "sent") for number in range(MAX_PEOPLE)}
     fakes.records.records["order#7"] = SendRecord("order#7", "a revision", mailed=people)

@@ -422,6 +422,16 @@ def test_repeat_of_a_default_send_names_nobody(fakes: Fakes) -> None:
     assert resend(fakes, DEFAULT, at=600) == ResendResult(DEFAULT, "duplicate", NOW, NOW + AGAIN)
 
 
+def test_named_repeat_of_a_default_send_is_only_perhaps_mailed(fakes: Fakes) -> None:
+    """Only DigiCert knows whether jane is one of its default recipients."""
+    resend(fakes, resend_request(ADMIN))
+    resend(fakes, replace(DEFAULT, force=True), at=60)
+
+    repeat = resend(fakes, resend_request(ADMIN, ("example.com", "jane@example.com")), at=600)
+
+    assert (repeat.earlier, repeat.perhaps) == (((ADMIN[1], NOW),), (("jane@example.com", NOW + 60),))
+
+
 def test_cool_down_is_that_of_the_settings(fakes: Fakes) -> None:
     resend(fakes, cool_down_seconds=7200)
 

@@ -369,7 +369,7 @@ def test_sent_resend_counts_those_who_were_skipped():
 @pytest.mark.parametrize(
     ("earlier", "who"),
     [
-        ((), " at 2026-11-23T15:04:05Z"),
+        ((), " at 2026-11-23T15:04:05Z; the default recipients may be the same people"),
         (
             (("jane@example.com", SENT_AT - 60), ("admin@example.com", SENT_AT)),
             "j***@example.com at 2026-11-23T15:03:05Z, admin@example.com at 2026-11-23T15:04:05Z",
@@ -389,6 +389,17 @@ def test_duplicate_is_answered_409_with_who_was_mailed_when(earlier, who):
     (error,) = json.loads(response["body"])["errors"]
     assert error["code"] == "cool_down"
     assert f"{who}. Until 2026-11-23T16:06:05Z, a repeat sends nothing; ?force=true sends again." in error["message"]
+
+
+def test_duplicate_does_not_say_who_the_default_recipients_are():
+    mailed, perhaps = (("admin@example.com", SENT_AT - 60),), (("jane@example.com", SENT_AT),)
+
+    response = http.http_answer(ResendResult(EXAMPLE, "duplicate", SENT_AT, UNTIL, mailed, perhaps))
+
+    assert json.loads(response["body"])["errors"][0]["message"].startswith(
+        "Already mailed: admin@example.com at 2026-11-23T15:03:05Z. DigiCert's default recipients were mailed at "
+        "2026-11-23T15:04:05Z; they may include j***@example.com. Until "
+    )
 
 
 def test_dry_run_is_answered_200_with_the_plan():
