@@ -3,11 +3,11 @@
 The error that Lambda keeps of a failed event is that of its last attempt. An earlier one may have mailed.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
+from dv_resend_cli.audit_log import line_of, log_events
 from dv_resend_cli.errors import FUNCTION_ERRORS
 from dv_resend_cli.failed_events import forced_id
 
@@ -56,22 +56,10 @@ def _may_have_sent(lines: list[dict[str, Any]]) -> bool:
 
 def _lines(session: "AwsSession", log_group: str, event_id: str, failed_at: float) -> Iterator[dict[str, Any]]:
     """Yield the lines `sending` and `audit` that may be of the event, each with its time (``at``, in milliseconds)."""
-    query: dict[str, Any] = {
-        "logGroupName": log_group,
-        "startTime": max(0, int((failed_at - BEFORE_FAILURE_SECONDS) * 1000)),
-        # What would have to be escaped is found without a filter.
-        "filterPattern": f'"{event_id}"' if re.fullmatch(r"[\w.:/-]+", event_id, re.ASCII) else "",
-    }
-    client = session.client("logs")
-    while True:
-        page = client.filter_log_events(**query)
-        for event in page["events"]:
-            try:
-                line = json.loads(event["message"])
-            except ValueError:
-                continue
-            if isinstance(line, dict) and line.get("message") in ("sending", "audit"):
-                yield line | {"at": event["timestamp"]}
-        if "nextToken" not in page:
-            return
-        query["nextToken"] = page["nextToken"]
+    # What would have to be escaped is found without a filter.
+    pattern = f'"{event_id}"' if re.fullmatch(r"[\w.:/-]+", event_id, re.ASCII) else ""
+    since = int((failed_at - BEFORE_FAILURE_SECONDS) * 1000)
+    for event in log_events(session.client("logs"), log_group, pattern, since):
+        line = line_of(event)
+        if line.get("message") in ("sending", "audit"):
+            yield line | {"at": event["timestamp"]}
