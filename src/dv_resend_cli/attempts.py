@@ -3,11 +3,12 @@
 The error that Lambda keeps of a failed event is that of its last attempt. An earlier one may have mailed.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
+from dv_resend_cli.audit_log import line_of, log_events
+from dv_resend_cli.errors import FUNCTION_ERRORS
 from dv_resend_cli.failed_events import forced_id
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _ROUNDING_MS = 10
 # An event fails at the latest an hour after it was sent: 30 minutes at EventBridge, 30 at Lambda.
 BEFORE_FAILURE_SECONDS = 90 * 60
+# Errors after which an email may have been sent are not among them: `OutcomeUnknown`, and any bug.
+_NOT_SENT = FUNCTION_ERRORS.keys() - {"OutcomeUnknown"}
 
 
 def outcome_of_attempts(
@@ -34,38 +37,29 @@ def outcome_of_attempts(
     outcomes = {line.get("outcome") for lines in attempts.values() for line in lines if not line.get("dry_run")}
     if "sent" in outcomes:
         return "sent"
-    return "unknown" if "OutcomeUnknown" in outcomes or any(map(_was_killed, attempts.values())) else None
+    return "unknown" if "OutcomeUnknown" in outcomes or any(map(_may_have_sent, attempts.values())) else None
 
 
-def _was_killed(lines: list[dict[str, Any]]) -> bool:
-    """Whether a line `sending` has no audit line. That of a retry has the same id, but the retry began later."""
-    ended = [
+def _may_have_sent(lines: list[dict[str, Any]]) -> bool:
+    """Whether a line `sending` has no audit line that says that nothing was sent.
+
+    That of a retry has the same id, but the retry began later.
+    """
+    not_sent = [
         (line["at"] - line.get("duration_ms", 0) - _ROUNDING_MS, line["at"])
         for line in lines
-        if line["message"] == "audit"
+        if line["message"] == "audit" and line.get("outcome") in _NOT_SENT
     ]
     sending = [line["at"] for line in lines if line["message"] == "sending"]
-    return any(not any(began <= at <= end for began, end in ended) for at in sending)
+    return any(not any(began <= at <= end for began, end in not_sent) for at in sending)
 
 
 def _lines(session: "AwsSession", log_group: str, event_id: str, failed_at: float) -> Iterator[dict[str, Any]]:
     """Yield the lines `sending` and `audit` that may be of the event, each with its time (``at``, in milliseconds)."""
-    query: dict[str, Any] = {
-        "logGroupName": log_group,
-        "startTime": int((failed_at - BEFORE_FAILURE_SECONDS) * 1000),
-        # What would have to be escaped is found without a filter.
-        "filterPattern": f'"{event_id}"' if re.fullmatch(r"[\w.:/-]+", event_id, re.ASCII) else "",
-    }
-    client = session.client("logs")
-    while True:
-        page = client.filter_log_events(**query)
-        for event in page["events"]:
-            try:
-                line = json.loads(event["message"])
-            except ValueError:
-                continue
-            if isinstance(line, dict) and line.get("message") in ("sending", "audit"):
-                yield line | {"at": event["timestamp"]}
-        if "nextToken" not in page:
-            return
-        query["nextToken"] = page["nextToken"]
+    # What would have to be escaped is found without a filter.
+    pattern = f'"{event_id}"' if re.fullmatch(r"[\w.:/-]+", event_id, re.ASCII) else ""
+    since = int((failed_at - BEFORE_FAILURE_SECONDS) * 1000)
+    for event in log_events(session.client("logs"), log_group, pattern, since):
+        line = line_of(event)
+        if line.get("message") in ("sending", "audit"):
+            yield line | {"at": event["timestamp"]}

@@ -1,7 +1,7 @@
 """What the functions logged about one order: who was mailed, when, and by whom."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,17 +25,33 @@ def read_lines(
 
     # AWS searches long logs in many short pages, and allows few calls a second.
     client = session.client("logs", config=Config(retries={"mode": "standard", "total_max_attempts": 10}))
-    found = []
-    for log_group in log_groups:
-        search = {"logGroupName": log_group, "filterPattern": f'"{order_id}"', "startTime": _milliseconds(since)}
-        while True:
-            page = client.filter_log_events(**search)
-            found += [_line(event["message"]) for event in page["events"]]
-            if not page.get("nextToken"):
-                break
-            search["nextToken"] = page["nextToken"]
+    found = [
+        line_of(event)
+        for log_group in log_groups
+        for event in log_events(client, log_group, f'"{order_id}"', int(since.timestamp() * 1000))
+    ]
     # The number may also be that of another order, of a certificate, or in a name.
     return [line for line in found if line.get("order_id") == order_id and line.get("message") in ("audit", SENDING)]
+
+
+def log_events(client: Any, log_group: str, pattern: str, since: int) -> Iterator[dict[str, Any]]:
+    """Yield the events of a log since a time in milliseconds, as far as they match a filter pattern of AWS's."""
+    search: dict[str, Any] = {"logGroupName": log_group, "filterPattern": pattern, "startTime": max(0, since)}
+    while True:
+        page = client.filter_log_events(**search)
+        yield from page["events"]
+        if not page.get("nextToken"):
+            return
+        search["nextToken"] = page["nextToken"]
+
+
+def line_of(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the line of a log event; an empty one if it is no JSON object."""
+    try:
+        line = json.loads(event["message"])
+    except ValueError:
+        return {}
+    return line if isinstance(line, dict) else {}
 
 
 def history(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -60,21 +76,9 @@ def _ends(audit: Mapping[str, Any], sending: Mapping[str, Any]) -> bool:
     return is_same and began <= _time(sending) <= _time(audit)
 
 
-def _line(message: str) -> dict[str, Any]:
-    try:
-        line = json.loads(message)
-    except ValueError:
-        return {}
-    return line if isinstance(line, dict) else {}
-
-
 def _time(line: Mapping[str, Any]) -> datetime:
     return datetime.strptime(line["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z").astimezone(UTC)
 
 
 def _utc(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _milliseconds(moment: datetime) -> int:
-    return max(0, int(moment.timestamp() * 1000))

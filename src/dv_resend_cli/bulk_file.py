@@ -88,7 +88,8 @@ def _rows(path: "Path", reader: Iterator[list[str]]) -> Iterator[_Row]:
         if header is None:
             header = _header(path, number, cells)
             continue
-        if any(cells[len(header) :]):
+        # Programs pad their rows. A short one may have been cut off, and would mail the default recipients.
+        if len(cells) < len(header) or any(cells[len(header) :]):
             _refuse(path, f"row {number} has {len(cells)} cells, but the header has {len(header)}.")
         yield _row(path, number, dict(zip(header, cells, strict=False)))
     if header is None:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dv_resend_cli.errors import ExitCode, Failure
-from dv_resend_cli.output import printable
+from dv_resend_cli.output import spreadsheet_cell
 
 STARTED = "started"
 SETTLED = ("sent", "duplicate", "OutcomeUnknown")
@@ -30,7 +30,7 @@ class Result:
     """What became of a request: a line of the file. Times are in UTC.
 
     ``unresolved_since`` is when the first call began that may have mailed without anybody knowing; empty if there is
-    none.
+    none. ``stack`` is the stack's ARN: a trial in another account or region may have a stack of the same name.
 
     Example:
         >>> Result(7, "default", "", "sent", 0, "2026-11-23T15:04:05Z").key
@@ -65,11 +65,11 @@ class Results:
     """The last result of each request, by `BulkRequest.key`; in memory only, as a dry run needs it.
 
     Example:
-        ``Results(stack.name, read_results(path, stack.name)).write(result)``
+        ``Results(stack.arn, read_results(path, stack.arn)).write(result)``
     """
 
     def __init__(self, stack: str, known: Iterable[Result] = ()) -> None:
-        """Start with what is known about requests to a stack."""
+        """Start with what is known about requests to a stack, which is named by its ARN."""
         self._stack = stack
         self.by_key = {result.key: result for result in known}
 
@@ -86,7 +86,7 @@ class ResultsFile(Results):
     """The results in a file that is open and locked (`open_results`).
 
     Example:
-        ``with open_results(path, stack.name) as results: results.write(result)``
+        ``with open_results(path, stack.arn) as results: results.write(result)``
     """
 
     def __init__(self, path: Path, descriptor: int, stack: str, known: Iterable[Result]) -> None:
@@ -262,16 +262,10 @@ def _result(line: bytes) -> Result:
 
 def _line(cells: Iterable[object]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(map(_cell, cells))
+    csv.writer(text, lineterminator="\n").writerow(map(spreadsheet_cell, cells))
     return text.getvalue().encode()
-
-
-def _cell(value: object) -> str:
-    """Return a cell that no spreadsheet takes for a formula, in one line."""
-    text = printable(str(value))
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def _cells(key: Key) -> Key:
     """Return a key as it is in the file."""
-    return key[0], _cell(key[1]), _cell(key[2])
+    return key[0], spreadsheet_cell(key[1]), spreadsheet_cell(key[2])

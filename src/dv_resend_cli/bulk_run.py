@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dv_resend_cli.bulk_results import SETTLED, STARTED, Result, Results, seconds_of, utc
-from dv_resend_cli.errors import ExitCode, Failure
+from dv_resend_cli.errors import FUNCTION_ERRORS, ExitCode, Failure
 from dv_resend_cli.plan import skipped_text
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class BulkRun:
             return
         self._pauses = 0
         outcome = str(answer["would_be"] if self._dry_run else answer["outcome"])
-        self._record(request, outcome, ExitCode.OK, _message(answer))
+        self._record(request, outcome, _exit_code(outcome, answer), _message(answer))
 
     def _is_inside_cool_down(self, since: str) -> bool:
         """Whether the answer to a call that is made now comes inside the cool-down of a call at that time."""
@@ -199,6 +199,14 @@ class BulkRun:
         at = utc(self._clock.time())
         result = Result(*request.key, outcome, int(exit_code), at, unresolved_since, message=message)
         self._results.write(result)
+
+
+def _exit_code(outcome: str, answer: Mapping[str, Any]) -> ExitCode:
+    """Return what an answer means for its order; of a dry run, what the real call would end with."""
+    if outcome in FUNCTION_ERRORS:
+        return FUNCTION_ERRORS[outcome][0]
+    maybe_mailed = any(entry["reason"] == "maybe_mailed" for entry in answer["skipped"])
+    return ExitCode.UNKNOWN if maybe_mailed else ExitCode.OK
 
 
 def _message(answer: Mapping[str, Any]) -> str:

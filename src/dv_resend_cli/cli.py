@@ -55,7 +55,7 @@ class DvResend(click.Group):
             failure = _failure(error)
             app.output.failure(failure)
             exit_code = failure.exit_code
-        sys.exit(exit_code)
+        sys.exit(app.output.end(exit_code))
 
 
 def _failure(error: Exception) -> Failure:

@@ -13,6 +13,7 @@ queue                        body of a message                                  
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from dv_resend_cli.functions import was_killed
@@ -22,6 +23,7 @@ type Kind = Literal["resend", "sweep", "question", "unreadable"]
 
 _DETAIL_TYPE = "Resend DV Emails"
 _SWEEP_DETAIL_TYPE = "Scheduled Event"
+_QUESTIONS = ("status", "pending")
 # Room for the mark of a forced redrive in the 256 characters of the function's event id.
 _MAX_ID = 200
 
@@ -64,11 +66,13 @@ class FailedEvent:
         The function records the id of a forced event, so that it never mails again for the same one. Without a
         ``force_id``, the event is not forced.
         """
-        changed = {name: value for name, value in self.fields.items() if (name, value) != ("force", True)}
-        changed |= {"requested_by": requested_by}
+        changed = dict(self.fields) | {"requested_by": requested_by}
+        if self.asks_for_force:
+            del changed["force"]
         if dry_run:
             changed["dry_run"] = True
-        if force_id:
+        # A wrong value stays, so that the function refuses it.
+        if force_id and isinstance(changed.get("force", False), bool):
             changed["force"] = True
         return {**self.event, "detail-type": _DETAIL_TYPE, "id": force_id or self.id, "detail": changed}
 
@@ -93,13 +97,24 @@ def read_failed(message: Message) -> FailedEvent:
     response, context = _object(record.get("responsePayload")), _object(record.get("requestContext"))
     error = str(response.get("errorType") or context.get("condition") or "")
     text = str(response.get("errorMessage") or response.get("message") or "")
+    message = _dated(message, record.get("timestamp"))
     return _read(message, record["requestPayload"], context.get("requestId"), error, text)
 
 
 def read_undelivered(message: Message) -> FailedEvent:
     """Read a message of the queue of undelivered events."""
     error, text = (message.attributes.get(name, "") for name in ("ERROR_CODE", "ERROR_MESSAGE"))
-    return _read(message, _parsed(message.body), None, error, text)
+    event = _parsed(message.body)
+    return _read(_dated(message, _object(event).get("time")), event, None, error, text)
+
+
+def _dated(message: Message, written_at: object) -> Message:
+    """Return the message with the time in its body, if that is earlier: to move a message sends it anew."""
+    try:
+        at = datetime.fromisoformat(str(written_at)).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):
+        return message
+    return message._replace(sent_at=min(message.sent_at, max(at, 0)))
 
 
 def _read(message: Message, event: Any, request_id: object, error: str, text: str) -> FailedEvent:
@@ -117,7 +132,7 @@ def _read(message: Message, event: Any, request_id: object, error: str, text: st
         request_id = event.get("id")
     else:
         return _unreadable(message, "The event asks for neither a resend nor a sweep.")
-    if fields.get("dry_run") is True or (kind == "resend" and "action" in fields):
+    if fields.get("dry_run") is True or fields.get("action") in _QUESTIONS:
         kind = "question"
     event_id = request_id if _is_id(request_id) else message.id
     return FailedEvent(kind, str(event_id), fields, error, text, message.sent_at, event)

@@ -134,7 +134,10 @@ class Functions:
         stack = self._stack
         log = stack.log_group_name if alias_arn == stack.function_alias_arn else stack.sweep_log_group_name
         text = f"The function failed with {name}: {message}"
-        return Failure("Bug", text, ExitCode.BUG, f"This is a bug of DV Resend. Its log group {log} has the details.")
+        advice = f"This is a bug of DV Resend. Its log group {log} has the details."
+        if sends and name not in _NEVER_CALLED:
+            advice = f"{advice} {_MAYBE_SENT}"
+        return Failure("Bug", text, ExitCode.BUG, advice)
 
 
 def was_killed(name: str, message: str) -> bool:
@@ -158,6 +161,18 @@ def _surely_not_started(error: Exception) -> bool:
         return (400 <= status < 500 and status not in (408, 425, 499)) or error_code(error) in _NOT_STARTED
     if isinstance(error, exceptions.SSLError):
         return "CERTIFICATE_VERIFY_FAILED" in str(error)
+    if isinstance(error, exceptions.ProxyConnectionError):
+        return _was_never_tunnelled(error)
     if isinstance(error, exceptions.ConnectionError):
         return True  # no connection was made
     return isinstance(error, exceptions.BotoCoreError) and not isinstance(error, exceptions.HTTPClientError)
+
+
+def _was_never_tunnelled(error: Any) -> bool:
+    """Whether a proxy let nothing through. urllib3 has the same error for a tunnel that broke after the request."""
+    from urllib3 import exceptions
+
+    cause = getattr(error.kwargs.get("error"), "original_error", None)
+    if isinstance(cause, exceptions.NewConnectionError | exceptions.ConnectTimeoutError):
+        return True
+    return str(cause).startswith("Tunnel connection failed") or "CERTIFICATE_VERIFY_FAILED" in str(cause)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 if TYPE_CHECKING:
     from dv_resend_cli.aws import AwsSession
 
-# Longer than everything that is done about one message: a sweep, or a dry run and a resend that wait for the limit.
+# Longer than any one call about a message takes; `hold` starts it anew.
 VISIBILITY_SECONDS = 900
 # Any waiting makes SQS ask all of its servers, so that no answer is empty by mistake.
 _WAIT_SECONDS = 1
@@ -25,6 +25,24 @@ class Message(NamedTuple):
     body: str
     attributes: Mapping[str, str]
     sent_at: float
+
+
+class Counts(NamedTuple):
+    """About how many messages a queue has: those that wait, and those that somebody has received.
+
+    Example:
+        ``counts(sqs, url).waiting``
+    """
+
+    waiting: int
+    invisible: int
+
+
+def counts(sqs: Any, url: str) -> Counts:
+    """Count a queue's messages."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return Counts(*(int(found[name]) for name in names))
 
 
 class Queue:
@@ -66,6 +84,16 @@ class Queue:
             }
             sent_at = int(found["Attributes"]["SentTimestamp"]) / 1000
             yield Message(found["MessageId"], found["Body"], attributes, sent_at)
+
+    def hold(self, message: Message) -> None:
+        """Keep a message from everybody else for another `VISIBILITY_SECONDS`."""
+        self._sqs.change_message_visibility(
+            QueueUrl=self._url, ReceiptHandle=self._receipts[message.id], VisibilityTimeout=VISIBILITY_SECONDS
+        )
+
+    def held_by_others(self) -> int:
+        """Return about how many messages are invisible, apart from those of this run."""
+        return max(0, counts(self._sqs, self._url).invisible - len(self._receipts))
 
     def delete(self, message: Message) -> None:
         """Delete a message."""

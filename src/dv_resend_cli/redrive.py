@@ -10,7 +10,7 @@ whatever may succeed later, stays. The emails of an event are sent at most once:
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -40,8 +40,13 @@ _WAITS_FOR_LIMIT = (10, 60, 120)
 _ASK = (
     "Ask the recipients whether the email arrived. If not, --force sends it again; if it did, --drop deletes the event."
 )
+_SOME_MAYBE_MAILED = "Some recipients may have been mailed by another call."
 _ASK_AGAIN = (
     "It was forced before. Ask the recipients. If the email did not arrive, use `dv-resend resend` with --force."
+)
+_ASKS_FOR_FORCE = (
+    "It asks for force, because recipients were mailed inside the cool-down. --force mails them again; --drop deletes "
+    "the event."
 )
 
 
@@ -59,6 +64,8 @@ class Redriven:
     exit_code: ExitCode = ExitCode.OK
     trouble: Failure | None = None
     """An error that other events will meet, too."""
+    skipped: Sequence[Mapping[str, str]] = ()
+    """Named recipients who are left out, each with a reason."""
 
     @property
     def is_done(self) -> bool:
@@ -92,11 +99,13 @@ class Redriver:
         self._force = force
         self._drop = drop
         self._note = note
+        self._hold: Callable[[], None] = lambda: None
         self._swept: set[str] = set()
         self._next_turn = 0.0
 
-    def redrive(self, event: FailedEvent) -> Redriven:
-        """Send the emails of one event if they are still wanted."""
+    def redrive(self, event: FailedEvent, hold: Callable[[], None] = lambda: None) -> Redriven:
+        """Send the emails of one event if they are still wanted. ``hold``, before each slow call, keeps its message."""
+        self._hold = hold
         try:
             redriven = self._decide(event)
         except Failure as failure:
@@ -120,11 +129,16 @@ class Redriver:
         self._wait_for_turn()
         force_id = self._force_id(event)
         plan = self._invoke(event, force_id, dry_run=True)
-        if plan["would_be"] == "OutcomeUnknown" and self._force and not force_id:
+        is_unknown = plan["would_be"] == "OutcomeUnknown" or _skipped(plan, "maybe_mailed")
+        if is_unknown and self._force and not force_id:
             force_id = forced_id(event.id)
             plan = self._invoke(event, force_id, dry_run=True)
+        if self._lacks_force(event) and (plan["would_be"] == "duplicate" or _skipped(plan, "already_mailed")):
+            return Redriven("refused", _ASKS_FOR_FORCE, ExitCode.ORDER, skipped=plan.get("skipped", []))
         if plan["would_be"] != "sent":
             return _not_sent(plan, is_forced=force_id is not None)
+        if _skipped(plan, "maybe_mailed"):
+            return Redriven("unknown", f"{_SOME_MAYBE_MAILED} {_ASK}", ExitCode.UNKNOWN, skipped=plan["skipped"])
         match outcome_of_attempts(self._session, self._stack.log_group_name, event.id, event.failed_at):
             case "sent":
                 return Redriven("done", "An earlier attempt of this event was sent.")
@@ -145,6 +159,9 @@ class Redriver:
         kept_days = int(self._stack.parameters.get("LogRetentionDays") or _DEFAULT_RETENTION_DAYS)
         return time.time() - event.failed_at + BEFORE_FAILURE_SECONDS > kept_days * 86400
 
+    def _lacks_force(self, event: FailedEvent) -> bool:
+        return event.asks_for_force and not self._force
+
     def _force_id(self, event: FailedEvent) -> str | None:
         """Return the id with which an event is forced, ``None`` if it is not."""
         if not self._force:
@@ -155,11 +172,17 @@ class Redriver:
 
     def _send(self, event: FailedEvent, plan: Mapping[str, Any], force_id: str | None) -> Redriven:
         if self._dry_run:
-            return Redriven("planned", f"to {mailed(plan['recipients'])}")
+            return Redriven("planned", f"to {mailed(plan['recipients'])}", skipped=plan.get("skipped", []))
         result = self._invoke(event, force_id, dry_run=False)
         if result["outcome"] == "duplicate":
+            if self._lacks_force(event):
+                return Redriven("refused", _ASKS_FOR_FORCE, ExitCode.ORDER)
             return Redriven("done", f"Mailed already, at {result['sent_at']}.")
-        return Redriven("sent", f"to {mailed(result['recipients'])}")
+        text = f"to {mailed(result['recipients'])}"
+        if _skipped(result, "maybe_mailed"):
+            text = f"Sent {text}. {_SOME_MAYBE_MAILED} {_ASK}"
+            return Redriven("unknown", text, ExitCode.UNKNOWN, skipped=result["skipped"])
+        return Redriven("sent", text, skipped=result["skipped"])
 
     def _sweep(self, event: FailedEvent) -> Redriven:
         """Start a sweep, which does what all earlier ones would have done."""
@@ -182,6 +205,7 @@ class Redriver:
     def _patiently(self, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Call again after CertCentral's request limit, for three minutes. Nothing was sent then."""
         for seconds in _WAITS_FOR_LIMIT:
+            self._hold()
             try:
                 return call()
             except Failure as failure:
@@ -189,12 +213,18 @@ class Redriver:
                     raise
             self._note(f"CertCentral's request limit is reached. Waiting {seconds} seconds.")
             time.sleep(seconds)
+        self._hold()
         return call()
 
     def _wait_for_turn(self) -> None:
         """Leave some of CertCentral's request limit to others."""
         time.sleep(max(0.0, self._next_turn - time.monotonic()))
         self._next_turn = time.monotonic() + _SECONDS_PER_EVENT
+
+
+def _skipped(answer: Mapping[str, Any], reason: str) -> bool:
+    """Whether anybody is left out for a reason."""
+    return any(entry["reason"] == reason for entry in answer.get("skipped", []))
 
 
 def _not_sent(plan: Mapping[str, Any], *, is_forced: bool) -> Redriven:

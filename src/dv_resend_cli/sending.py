@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dv_resend_cli.aws import error_code, one_line
 from dv_resend_cli.output import counted
+from dv_resend_cli.queue import counts
 from dv_resend_cli.steps import Attention, Step, take
 
 if TYPE_CHECKING:
@@ -111,13 +112,15 @@ class Sending:
 
     def _count(self, queue: str, url: str) -> str:
         try:
-            names = ["ApproximateNumberOfMessages"]
-            found = self._session.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)
-            count = int(found["Attributes"]["ApproximateNumberOfMessages"])
+            waiting, invisible = counts(self._session.client("sqs"), url)
         except Exception as error:
             raise Attention(f"`dv-resend redrive {queue}` shows what is waiting ({one_line(error)})") from error
-        if count:
-            raise Attention(f"{counted(count, 'event')} to redrive: `dv-resend redrive {queue}`")
+        held = f"{counted(invisible, 'event')} in the hands of a redrive" if invisible else ""
+        if waiting:
+            to_redrive = f"{counted(waiting, 'event')} to redrive: `dv-resend redrive {queue}`"
+            raise Attention("; ".join(filter(None, [to_redrive, held])))
+        if held:
+            raise Attention(f"{held}; what a killed one had comes back within 15 minutes")
         return "no event is waiting"
 
     def _stop_deployments(self, group: str) -> str:

@@ -22,6 +22,7 @@ class Stack:
     """
 
     name: str
+    arn: str
     parameters: Mapping[str, str]
     api_url: str
     function_alias_arn: str
@@ -41,6 +42,16 @@ class Stack:
     deployment_application_name: str | None = None
     deployment_group_name: str | None = None
     sweep_deployment_group_name: str | None = None
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Which stack it is, as `--json` shows it."""
+        region, account = self.function_alias_arn.split(":")[3:5]
+        return {"stack": self.name, "region": region, "account": account}
+
+    def __str__(self) -> str:
+        """Name the stack, its region and its account."""
+        return "stack {stack}, {region}, account {account}".format(**self.identity)
 
 
 def find_stack(session: "AwsSession", name: str) -> Stack:
@@ -64,7 +75,7 @@ def find_stack(session: "AwsSession", name: str) -> Stack:
         parameter["ParameterKey"]: parameter.get("ParameterValue", "") for parameter in found.get("Parameters", [])
     }
     try:
-        return Stack(**known | {"name": name, "parameters": parameters})
+        return Stack(**known | {"name": name, "arn": found["StackId"], "parameters": parameters})
     except TypeError:
         message = f"The stack {name} is not of DV Resend, its deployment has failed, or it has another version."
         raise Failure("NotDvResend", message, ExitCode.ACCOUNT) from None

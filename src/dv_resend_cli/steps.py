@@ -62,20 +62,30 @@ def take(about: str, act: Callable[[], str]) -> Step:
 
 
 def show_steps(out: "Output", steps: Iterator[Step], conclusion: Callable[[bool], Sequence[str]]) -> ExitCode:
-    """Take the steps and show each as soon as it is done; then the ``conclusion``, given whether none failed."""
+    """Take the steps and show each as soon as it is done; then the ``conclusion``, given whether all succeeded."""
     taken: list[Step] = []
-    while step := _next(out, steps):
-        taken.append(step)
-        if not out.as_json:
-            word = step.result.upper() if step.failure else step.result
-            out.line(f"{word:<9}  {step.about}: {step.text}", style=_STYLES[step.result])
-    failures = [step.failure for step in taken if step.failure]
+    interrupted: Failure | None = None
+    try:
+        while step := _next(out, steps):
+            taken.append(step)
+            if not out.as_json:
+                word = step.result.upper() if step.failure else step.result
+                out.line(f"{word:<9}  {step.about}: {step.text}", style=_STYLES[step.result])
+    except KeyboardInterrupt:
+        interrupted = Failure("Interrupted", "stopped by Ctrl-C.", ExitCode.INTERRUPTED)
+    failures = [failure for failure in (*(step.failure for step in taken), interrupted) if failure]
+    sentences = list(conclusion(not failures))
     if out.as_json:
-        out.document({"ok": not failures, "steps": [step.to_json() for step in taken]})
-    elif sentences := conclusion(not failures):
+        error = {"error": interrupted.to_json()} if interrupted else {}
+        shown = [step.to_json() for step in taken]
+        out.document({"ok": not failures, "steps": shown, "conclusion": sentences, **error})
+        return max((failure.exit_code for failure in failures), default=ExitCode.OK)
+    if interrupted:
+        out.failure(interrupted)
+    if sentences:
         out.line()
-        for sentence in sentences:
-            out.line(sentence)
+    for sentence in sentences:
+        out.line(sentence)
     return max((failure.exit_code for failure in failures), default=ExitCode.OK)
 
 

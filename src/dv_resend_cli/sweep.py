@@ -4,13 +4,13 @@ Whether a reminder was sent is known from the audit line of the worker that took
 whose last line it is back in the queue (an account-wide error, for example) has no outcome yet.
 """
 
-import json
 import re
 import time
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from dv_resend_cli.audit_log import line_of, log_events
 from dv_resend_cli.errors import FUNCTION_ERRORS, ExitCode, Failure
 
 if TYPE_CHECKING:
@@ -110,6 +110,14 @@ def is_final(line: AuditLine) -> bool:
     return outcome in OUTCOMES or FUNCTION_ERRORS.get(str(outcome), ("",))[0] == ExitCode.ORDER
 
 
+def exit_code(line: AuditLine) -> ExitCode:
+    """Return what became of a reminder: an order that no longer needs one is no error."""
+    outcome = str(line.get("outcome"))
+    if outcome in FUNCTION_ERRORS and outcome != "OrderNotEligible":
+        return FUNCTION_ERRORS[outcome][0]
+    return ExitCode.OK if outcome in (*OUTCOMES, "OrderNotEligible") else ExitCode.BUG
+
+
 class Reminders:
     """The reminders of one sweep. Make it before the sweep: what the logs hold then, an earlier sweep has queued.
 
@@ -169,19 +177,13 @@ class Reminders:
 
     def _new_lines(self) -> Iterator[AuditLine]:
         """Yield the audit lines of reminders that were not yielded before."""
-        request: dict[str, Any] = {"logGroupName": self._stack.sweep_log_group_name, "filterPattern": _PATTERN}
-        request["startTime"] = int(self._since * 1000)
-        while True:
-            page = self._logs.filter_log_events(**request)
-            for event in page["events"]:
-                self._since = max(self._since, event["timestamp"] / 1000 - _LATE_SECONDS)
-                # With its time and request id, no two lines are alike.
-                if event["message"] not in self._seen:
-                    self._seen.add(event["message"])
-                    yield from _reminder_in(event["message"])
-            if not page.get("nextToken"):
-                return
-            request["nextToken"] = page["nextToken"]
+        since = int(self._since * 1000)
+        for event in log_events(self._logs, self._stack.sweep_log_group_name, _PATTERN, since):
+            self._since = max(self._since, event["timestamp"] / 1000 - _LATE_SECONDS)
+            # With its time and request id, no two lines are alike.
+            if event["message"] not in self._seen:
+                self._seen.add(event["message"])
+                yield from _reminder_in(line_of(event))
 
     def _check_mapping(self) -> None:
         """Raise if the worker gets no reminders. The permission to see that may be missing."""
@@ -197,10 +199,6 @@ class Reminders:
             raise Failure("SendingStopped", message, ExitCode.RETRYABLE, "Ask an operator to resume sending.")
 
 
-def _reminder_in(message: str) -> Iterator[AuditLine]:
-    try:
-        line = json.loads(message)
-    except ValueError:
-        return
+def _reminder_in(line: AuditLine) -> Iterator[AuditLine]:
     if line.get("message") == "audit" and line.get("event_source") == "queue" and "order_id" in line:
         yield line

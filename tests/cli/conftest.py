@@ -22,6 +22,7 @@ type Run = Callable[..., Result]
 
 _ALIAS = "arn:aws:lambda:eu-west-1:123456789012:function:{}:live"
 CALLER = "arn:aws:iam::123456789012:user/ops"
+STACK = "arn:aws:cloudformation:eu-west-1:123456789012:stack/test/5f0c2b7e"
 OUTPUTS = {
     "ApiUrl": "https://api.test",
     "FunctionAliasArn": _ALIAS.format("resend"),
@@ -56,6 +57,7 @@ class FakeAws:
 
     def has_stack(self, outputs: dict[str, str], **parameters: str) -> None:
         stack = {
+            "StackId": STACK,
             "Outputs": [{"OutputKey": name, "OutputValue": value} for name, value in outputs.items()],
             "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
         }

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cli.conftest import CALLER, FakeAws, Run
+from cli.conftest import CALLER, STACK, FakeAws, Run
 from dv_resend_cli.bulk_results import HEADER, open_results
 
 SENT_AT = "2026-11-23T15:04:05Z"
@@ -103,9 +103,10 @@ def test_second_run_calls_nobody(aws: FakeAws, bulk: Any, results: Path) -> None
     bulk()
     before = results.read_bytes(), results.stat().st_mtime_ns
 
-    assert bulk().exit_code == 0
+    again = bulk()
 
-    assert len(aws.events) == 3
+    assert again.stdout.splitlines()[0] == "3 orders: left alone: 3 sent earlier"
+    assert (again.exit_code, len(aws.events)) == (0, 3)
     assert (results.read_bytes(), results.stat().st_mtime_ns) == before
 
 
@@ -140,7 +141,9 @@ def test_exit_code_is_the_highest_of_the_orders(aws: FakeAws, bulk: Any, results
     # No spreadsheet takes it for a formula.
     assert [row["message"] for row in rows(results)] == ["", "'=No?[31m. No.", "'=No?[31m. No."]
     errors.clear()
-    assert bulk().exit_code == 5
+    again = bulk()
+    assert again.exit_code == 5
+    assert "3 orders: 1 sent; left alone: 1 sent earlier, 1 OutcomeUnknown earlier" in again.stdout
     assert [event["order_id"] for event in aws.events] == [1, 2, 3, 3]
 
 
@@ -156,19 +159,24 @@ def test_error_of_the_account_stops_and_is_the_last_line(aws: FakeAws, bulk: Any
     assert len(aws.events) == 2
 
 
-def test_json_is_one_document_with_the_error(aws: FakeAws, bulk: Any, results: Path) -> None:
-    sends(aws, lambda event: {"errorType": "ApiKeyRejected", "errorMessage": "No."} if event["order_id"] == 2 else None)
+def test_json_is_one_document_with_the_error(aws: FakeAws, bulk: Any, file: Path, results: Path) -> None:
+    bulk()
+    file.write_text("order_id\n0002\n4\n5\n6\n")
+    sends(aws, lambda event: {"errorType": "ApiKeyRejected", "errorMessage": "No."} if event["order_id"] == 5 else None)
 
     result = bulk("--json")
 
     report = json.loads(result.stdout)
-    assert [(order["order_id"], order["outcome"], order["exit_code"]) for order in report.pop("orders")] == [
-        (1, "sent", 0),
-        (2, "ApiKeyRejected", 6),
+    facts = ("order_id", "outcome", "exit_code", "left_alone")
+    assert [tuple(order[fact] for fact in facts) for order in report.pop("orders")] == [
+        (2, "sent", 0, True),
+        (4, "sent", 0, False),
+        (5, "ApiKeyRejected", 6, False),
     ]
     assert report.pop("error")["name"] == "ApiKeyRejected"
     counted = {"sent": 1, "ApiKeyRejected": 1, "not called": 1}
-    assert report == {"outcomes": counted, "left": 2, "dry_run": False, "results": str(results)}
+    rest = {"left": 2, "dry_run": False, "results": str(results)}
+    assert report == {"outcomes": counted, "left_alone": {"sent": 1}} | rest
     assert result.stderr == ""
 
 
@@ -183,11 +191,33 @@ def test_dry_run_is_a_table_and_leaves_no_results(aws: FakeAws, bulk: Any, resul
         "1      default     sent              -",
         "2      default     OrderNotEligible  It is issued.",
         "3      default     sent              -",
-        "3 orders: 2 sent, 1 OrderNotEligible",
+        "3 orders would be: 2 sent, 1 OrderNotEligible",
         "This was a dry run: nobody was mailed.",
     ]
     assert all(event["dry_run"] for event in aws.events)
-    assert (result.exit_code, results.exists()) == (0, False)
+    assert (result.exit_code, results.exists()) == (3, False)
+
+
+def test_dry_run_in_json_says_what_would_be(bulk: Any) -> None:
+    report = json.loads(bulk("--dry-run", "--json").stdout)
+
+    assert report["would_be"] == {"sent": 3}
+    assert [(order["would_be"], order["exit_code"]) for order in report["orders"]] == [("sent", 0)] * 3
+    assert not {"outcome", "outcomes"} & {*report, *report["orders"][0]}
+
+
+@pytest.mark.parametrize(("options", "outcome"), [([], "sent"), (["--dry-run"], "duplicate")])
+def test_maybe_mailed_recipient_is_listed_and_unknown(
+    aws: FakeAws, bulk: Any, options: list[str], outcome: str
+) -> None:
+    skipped = [{"domain": "a.test", "email": "admin@a.test", "reason": "maybe_mailed"}]
+    answer = {"outcome": outcome, "would_be": outcome, "sent_at": SENT_AT, "skipped": skipped, "advice": []}
+    sends(aws, lambda event: answer if event["order_id"] == 2 else None)
+
+    result = bulk(*options)
+
+    assert "Skipped: admin@a.test about a.test: may already have been mailed" in result.stdout
+    assert result.exit_code == 5
 
 
 def test_wrong_file_calls_nothing(aws: FakeAws, bulk: Any, file: Path, results: Path) -> None:
@@ -204,7 +234,7 @@ def test_cool_down_is_that_of_the_stack(aws: FakeAws, bulk: Any, results: Path) 
         {"ParameterKey": "CoolDownMinutes", "ParameterValue": "240"}
     ]
     results.write_text(
-        HEAD + f"1,default,,started,5,{ago(200)},{ago(200)},test,\n2,default,,started,5,,{ago(230)},test,\n"
+        HEAD + f"1,default,,started,5,{ago(200)},{ago(200)},{STACK},\n2,default,,started,5,,{ago(230)},{STACK},\n"
     )
 
     result = bulk()
@@ -285,8 +315,8 @@ def test_interrupt_says_what_is_left(
 
 @pytest.mark.parametrize("cut", range(2, 60, 7))
 def test_line_that_was_cut_off_does_not_count(aws: FakeAws, bulk: Any, results: Path, cut: int) -> None:
-    started = f"1,default,,started,5,{ago(1)},{ago(1)},test,\n"
-    sent = f'1,default,,sent,0,{ago(1)},,test,"a, b"\n'
+    started = f"1,default,,started,5,{ago(1)},{ago(1)},{STACK},\n"
+    sent = f'1,default,,sent,0,{ago(1)},,{STACK},"a, b"\n'
     results.write_text(HEAD + started + sent[:-cut])
 
     bulk()
@@ -305,7 +335,7 @@ def test_header_that_was_cut_off_is_written_again(bulk: Any, results: Path, cont
 
 
 def test_last_line_without_a_line_break_counts(aws: FakeAws, bulk: Any, results: Path) -> None:
-    results.write_text(HEAD + f"1,default,,sent,0,{SENT_AT},,test,")
+    results.write_text(HEAD + f"1,default,,sent,0,{SENT_AT},,{STACK},")
 
     bulk()
 
@@ -314,7 +344,7 @@ def test_last_line_without_a_line_break_counts(aws: FakeAws, bulk: Any, results:
 
 
 def test_order_may_have_long_recipients(bulk: Any, results: Path) -> None:
-    results.write_text(HEAD + f"9,{'x' * 200_000},,sent,0,{SENT_AT},,test,\n")
+    results.write_text(HEAD + f"9,{'x' * 200_000},,sent,0,{SENT_AT},,{STACK},\n")
 
     assert bulk().exit_code == 0
 
@@ -324,11 +354,11 @@ def test_order_may_have_long_recipients(bulk: Any, results: Path) -> None:
     [
         "order_id,outcome\n1,sent\n",
         HEAD.replace(",", ";") + "1;default\n",
-        HEAD + f"1,default,,sent\n2,default,,sent,0,{SENT_AT},,test,\n",
-        HEAD + f"1,default,,sent,0,yesterday,,test,\n2,default,,sent,0,{SENT_AT},,test,\n",
+        HEAD + f"1,default,,sent\n2,default,,sent,0,{SENT_AT},,{STACK},\n",
+        HEAD + f"1,default,,sent,0,yesterday,,{STACK},\n2,default,,sent,0,{SENT_AT},,{STACK},\n",
         HEAD + "1,default,,sent,0\n",
         HEAD + "\xff\n",
-        HEAD + f"1,default,,sent,0,{SENT_AT},,other,\n",
+        HEAD + f"1,default,,sent,0,{SENT_AT},,{STACK.replace('123456789012', '999999999999')},\n",
     ],
 )
 @pytest.mark.parametrize("options", [[], ["--dry-run"]])
@@ -346,7 +376,7 @@ def test_results_that_cannot_be_read_are_not_ignored(
 
 
 def test_second_bulk_of_a_file_is_refused(aws: FakeAws, bulk: Any, results: Path) -> None:
-    with open_results(results, "test"):
+    with open_results(results, STACK):
         result = bulk()
 
     assert (result.exit_code, result.stderr.partition(":")[0]) == (4, "ResultsInUse")
@@ -365,7 +395,7 @@ def test_lock_is_of_the_file_that_has_the_name(results: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, "open", replaced_meanwhile)
 
-    with open_results(results, "test") as opened_results:
+    with open_results(results, STACK) as opened_results:
         assert os.path.samestat(os.fstat(opened_results._descriptor), results.stat())
 
 

@@ -248,6 +248,17 @@ def test_chase_that_fails_has_a_name_and_an_exit_code(
     assert result.exit_code == exit_code
 
 
+def test_json_of_a_chase_that_fails_has_execution_and_error(run: Run, states: StepFunctions) -> None:
+    states.enters(1, "Resend")
+    states.end = {"status": "FAILED", "error": "NotApproved", "cause": json.dumps(SENT)}
+
+    result = run("chase", 7, "--json")
+
+    answer = json.loads(result.stdout)
+    assert (answer["execution"], answer["status"]) == (f"{ARN}order-7", "failed")
+    assert (answer["error"]["name"], result.exit_code) == ("NotApproved", 3)
+
+
 @pytest.mark.parametrize("waits", ["", "x", "24,", "0", "0.4s", "-1", "1401", "70d", ",".join("1" * 51)])
 def test_wrong_waits_are_a_usage_error(aws: FakeAws, run: Run, waits: str) -> None:
     result = run("chase", 7, "--waits", waits)
@@ -312,6 +323,10 @@ def test_lost_network_while_watching_says_that_the_chase_goes_on(
 
     assert result.stderr.splitlines()[1].startswith("The chase itself goes on")
     assert result.exit_code == 4
+
+    answer = json.loads(run("chase", 7, "--json").stdout)
+    assert (answer["execution"], answer["status"]) == (f"{ARN}order-7", "running")
+    assert answer["error"]["name"] == "NetworkUnavailable"
 
 
 # ---------------------------------------------------------------- the workflow's words

@@ -1,6 +1,5 @@
 """`check`: what is ok, what needs attention, and what failed."""
 
-import io
 import json
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from cli.conftest import OUTPUTS, FakeAws, Run, refused
 
 SETTINGS = {"Sending": "on", "SweepEnabled": "on", "AlarmTopicArn": "arn:alarms", "ReportTopicArn": "arn:reports"}
-SWEPT = {"pending_dv": 2, "plan": [{"order_id": 7}, {"order_id": 8}]}
+UNKNOWN_ORDER = ("OrderNotFound", "No such order.")
 
 
 @pytest.fixture
@@ -17,30 +16,18 @@ def aws() -> FakeAws:
     """A stack with which all is well."""
     aws = FakeAws()
     aws.has_stack(OUTPUTS, **SETTINGS)
-    functions_answer(aws)
+    aws.function_fails(*UNKNOWN_ORDER)
     aws.answer("lambda", "get_function_concurrency", {})
     aws.answer("lambda", "get_event_source_mapping", {"State": "Enabled", "LastProcessingResult": "OK"})
     return aws
 
 
-def functions_answer(aws: FakeAws, swept: Any = None, plan: Any = None) -> None:
-    """Set what the functions answer; an error is a pair of name and message."""
-    answers = {"sweep": swept or SWEPT, "resend": plan or {"would_be": "sent"}}
-
-    def invoke(**arguments: Any) -> Any:
-        answer = answers[arguments["FunctionName"].split(":")[6]]
-        if isinstance(answer, tuple):
-            body = {"errorType": answer[0], "errorMessage": answer[1]}
-            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(json.dumps(body).encode())}
-        return {"Payload": io.BytesIO(json.dumps(answer).encode())}
-
-    aws.answer("lambda", "invoke", invoke)
-
-
 def results(run: Run) -> tuple[dict[str, str], int]:
     """By check: its result, unless it is ok; and the exit code."""
     ran = run("check", "--json")
-    steps = json.loads(ran.stdout)["steps"]
+    report = json.loads(ran.stdout)
+    steps = report["steps"]
+    assert report["ok"] == (ran.exit_code == 0)
     assert [step["about"] for step in steps] == [
         *("API key", "dry run", "sending", "sweep", "alarm topic", "report topic"),
     ]
@@ -49,10 +36,10 @@ def results(run: Run) -> tuple[dict[str, str], int]:
 
 def test_stack_with_which_all_is_well_passes(aws: FakeAws, run: Run) -> None:
     assert results(run) == ({}, 0)
-    assert [(event.get("action"), event.get("order_id"), event["dry_run"]) for event in aws.events] == [
-        ("sweep", None, True),
-        (None, 8, True),
-    ]
+    invoked = [arguments["FunctionName"] for _, name, arguments in aws.calls if name == "invoke"]
+    assert invoked == [OUTPUTS["SweepFunctionAliasArn"], OUTPUTS["FunctionAliasArn"]]
+    # Nothing that takes longer in a large account.
+    assert [(event.get("action"), event.get("dry_run")) for event in aws.events] == [("status", None), (None, True)]
 
 
 @pytest.mark.parametrize(
@@ -87,11 +74,15 @@ def test_stopped_sending_needs_attention(aws: FakeAws, run: Run, operation: str,
     assert results(run) == ({"sending": "attention"}, 0)
 
 
-def test_stopped_functions_leave_the_key_unchecked(aws: FakeAws, run: Run) -> None:
+@pytest.mark.parametrize(("reserved", "sending"), [({"ReservedConcurrentExecutions": 0}, "attention"), ({}, "ok")])
+def test_what_cannot_be_asked_is_a_failure(aws: FakeAws, run: Run, reserved: Any, sending: str) -> None:
     aws.answer("lambda", "invoke", refused("TooManyRequestsException", 429, Reason="ReservedFunction"))
-    aws.answer("lambda", "get_function_concurrency", {"ReservedConcurrentExecutions": 0})
+    aws.answer("lambda", "get_function_concurrency", reserved)
 
-    assert results(run) == (dict.fromkeys(["API key", "dry run", "sending"], "attention"), 0)
+    found, exit_code = results(run)
+
+    assert (found.pop("sending", "ok"), exit_code) == (sending, 4)
+    assert found == {"API key": "failed", "dry run": "failed"}
 
 
 @pytest.mark.parametrize(
@@ -106,17 +97,10 @@ def test_stopped_functions_leave_the_key_unchecked(aws: FakeAws, run: Run) -> No
 def test_error_of_the_functions_fails_and_is_named(
     aws: FakeAws, run: Run, error: tuple[str, str], exit_code: int
 ) -> None:
-    functions_answer(aws, swept=error, plan=error)
+    aws.function_fails(*error)
 
     assert results(run) == ({"API key": "failed", "dry run": "failed"}, exit_code)
     assert f"FAILED     API key: {error[0]}: {error[1]} " in run("check").stdout
-
-
-@pytest.mark.parametrize(("due", "found"), [([], {}), ([{"order_id": 7}], {"dry run": "failed"})])
-def test_without_due_orders_an_unknown_one_is_asked_for(aws: FakeAws, run: Run, due: Any, found: Any) -> None:
-    functions_answer(aws, swept=SWEPT | {"plan": due}, plan=("OrderNotFound", "No such order."))
-
-    assert results(run)[0] == found
 
 
 def test_missing_permission_fails_one_check(aws: FakeAws, run: Run) -> None:

@@ -1,7 +1,12 @@
 """What all commands share: options, output, errors and exit codes."""
 
+import io
 import json
+import os
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -10,6 +15,7 @@ from click.testing import Result
 
 from cli.conftest import OUTPUTS, FakeAws, Run, refused
 from dv_resend import errors as function_errors
+from dv_resend_cli.app import App
 from dv_resend_cli.cli import cli
 from dv_resend_cli.errors import FUNCTION_ERRORS, ExitCode
 from dv_resend_cli.output import Output, printable
@@ -78,6 +84,71 @@ def test_terminal_shows_an_empty_line(monkeypatch: pytest.MonkeyPatch, capsys: p
 
 def test_control_characters_of_others_are_replaced() -> None:
     assert printable("a\x1b[31m\nb\u202e é") == "a?[31m b? é"
+
+
+@pytest.fixture
+def run_into(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ExitCode]:
+    """Run the command in this process, with a stdout of our own."""
+
+    def run_into(stdout: Any, *arguments: str) -> ExitCode:
+        monkeypatch.setattr("sys.stdout", stdout)
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["--stack", "test", "status", "7", *arguments], obj=App(aws))
+        return ExitCode(int(ended.value.code or 0))
+
+    return run_into
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_closed_pipe_is_no_error(
+    aws: FakeAws, run_into: Any, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    aws.function_returns(STATUS)
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    with os.fdopen(writer, "w") as stdout:
+        assert run_into(stdout, *options) == 0
+
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_unwritable_output_is_one_line(
+    aws: FakeAws, run_into: Any, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    aws.function_returns(STATUS)
+
+    with Path("/dev/full").open("w") as stdout:
+        assert run_into(stdout, *options) == 6
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("OutputUnusable: The output cannot be written: No space left on device.")
+    assert line.endswith("of what was done is 0.")
+
+
+def test_unwritable_stderr_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sys.stderr", Full())
+
+    Output().note("A pause.")
+
+
+def test_what_a_terminal_cannot_show_is_escaped(aws: FakeAws, run_into: Any) -> None:
+    aws.function_returns(STATUS | {"status": "b\u00fccher.\u4f8b"})
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+
+    assert run_into(stdout) == 0
+    assert stdout.buffer.getvalue().startswith(b"Order 7: b\xfccher.\\u4f8b")
+
+
+def test_closed_stdout_is_no_error(aws: FakeAws, run_into: Any) -> None:
+    aws.function_returns(STATUS)
+
+    assert run_into(None) == 0
 
 
 # ---------------------------------------------------------------- errors

@@ -77,13 +77,19 @@ def test_refusal_is_about_options(aws: FakeAws, run: Run, options: list[str]) ->
     ) in result.output
 
 
-@pytest.mark.parametrize(("options", "exit_code"), [([], 0), (["--force"], 3)])
-def test_duplicate_in_spite_of_force_is_an_error(aws: FakeAws, run: Run, options: list[str], exit_code: int) -> None:
+@pytest.mark.parametrize(
+    ("options", "exit_code", "advice"),
+    [([], 0, "add --force"), (["--force"], 3, "Three forced calls inside a cool-down are sent")],
+)
+def test_duplicate_in_spite_of_force_is_an_error(
+    aws: FakeAws, run: Run, options: list[str], exit_code: int, advice: str
+) -> None:
     aws.function_returns(SENT | {"outcome": "duplicate"})
 
     result = run("resend", 7, *options)
 
     assert "duplicate, nobody was mailed" in result.stdout
+    assert advice in result.stdout.splitlines()[-1]
     assert result.exit_code == exit_code
 
 
@@ -182,6 +188,15 @@ def test_pending_orders_are_csv_for_a_spreadsheet(aws: FakeAws, run: Run) -> Non
     assert run("pending", "--csv").stdout == CSV
 
 
+def test_names_in_csv_are_no_formulas(aws: FakeAws, run: Run) -> None:
+    order = PENDING["orders"][0] | {"name": '=HYPERLINK("x")\x1b]0;x'}
+    aws.function_returns(PENDING | {"orders": [order]})
+
+    line = run("pending", "--csv").stdout.splitlines()[1]
+
+    assert line == '7,"\'=HYPERLINK(""x"")?]0;x",pending,40,stuck'
+
+
 def test_stuck_orders_alone_are_listed(aws: FakeAws, run: Run) -> None:
     aws.function_returns(PENDING)
 
@@ -191,13 +206,14 @@ def test_stuck_orders_alone_are_listed(aws: FakeAws, run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cut", "note"),
-    [({"complete": False}, "The list is incomplete"), ({"more": 3}, "3 more pending orders are not in it")],
+    ("cut", "note", "exit_code"),
+    [({"complete": False}, "The list is incomplete", 4), ({"more": 3}, "3 more pending orders are not in it", 0)],
 )
-def test_list_that_is_not_whole_says_so(aws: FakeAws, run: Run, cut: dict[str, Any], note: str) -> None:
+def test_list_that_is_not_whole_says_so(aws: FakeAws, run: Run, cut: dict[str, Any], note: str, exit_code: int) -> None:
     aws.function_returns(PENDING | cut)
 
     result = run("pending", "--csv")
 
     assert result.stdout == CSV
     assert note in result.stderr
+    assert result.exit_code == exit_code

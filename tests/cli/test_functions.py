@@ -1,14 +1,20 @@
 """One invocation: its attempts, and what a refused, lost or killed one means."""
 
 import io
+import socket
+import ssl
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from botocore import exceptions
 from botocore.stub import Stubber
 
-from cli.conftest import CALLER, FakeAws, Run, refused
+from cli.conftest import CALLER, OUTPUTS, FakeAws, Run, refused
 from dv_resend_cli.aws import Boto3Session
+from dv_resend_cli.errors import Failure
 from dv_resend_cli.functions import Functions
 from dv_resend_cli.stack import find_stack
 
@@ -132,10 +138,67 @@ def test_stopped_sending_is_named(aws: FakeAws, run: Run, concurrency: Any, name
     assert (result.stderr.partition(":")[0], result.exit_code) == (name, 4)
 
 
-def test_bug_of_the_function_names_its_log(aws: FakeAws, run: Run) -> None:
-    aws.function_fails("KeyError", "'x'")
+@pytest.mark.parametrize(
+    ("command", "error", "maybe_sent"),
+    [("status", "KeyError", False), ("resend", "MemoryError", True), ("resend", "Runtime.ImportModuleError", False)],
+)
+def test_bug_of_the_function_names_its_log(aws: FakeAws, run: Run, command: str, error: str, maybe_sent: bool) -> None:
+    aws.function_fails(error, "'x'")
 
-    result = run("status", 7)
+    result = run(command, 7)
 
     assert "Its log group /resend has the details" in result.stderr
-    assert result.exit_code == 1
+    assert ("may have been sent" in result.stderr, result.exit_code) == (maybe_sent, 1)
+
+
+# ---------------------------------------------------------------- behind a proxy
+
+
+class Proxy(threading.Thread):
+    """A proxy that lets one connection through, or does not; behind it AWS, which reads the request and hangs up."""
+
+    def __init__(self, context: ssl.SSLContext, answer: bytes) -> None:
+        super().__init__(daemon=True)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.request = b""
+        self._context, self._answer = context, answer
+
+    def run(self) -> None:
+        with self._listener, self._listener.accept()[0] as connection:
+            connection.recv(65536)
+            connection.sendall(self._answer + b"\r\n\r\n")
+            if b"200" in self._answer:
+                with self._context.wrap_socket(connection, server_side=True) as tunnel:
+                    while not self.request.endswith(b"}"):
+                        self.request += tunnel.recv(65536)
+
+
+@pytest.mark.parametrize(
+    ("answer", "name", "exit_code"),
+    [
+        (b"HTTP/1.1 200 OK", "ResponseLost", 5),
+        (b"HTTP/1.1 407 Proxy Authentication Required", "NetworkUnavailable", 4),
+    ],
+)
+def test_tunnel_that_breaks_after_the_request_is_unknown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: bytes, name: str, exit_code: int
+) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("lambda.test").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    proxy = Proxy(context, answer)
+    proxy.start()
+    for variable in ("NO_PROXY", "no_proxy", "https_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", "https://lambda.test")
+    functions = Functions(Boto3Session(None, "eu-west-1"), find_stack(FakeAws(), "test"))
+
+    with pytest.raises(Failure) as failure:
+        functions.invoke(OUTPUTS["FunctionAliasArn"], {"order_id": 7}, sends=True)
+
+    proxy.join()
+    assert proxy.request.endswith(b'{"order_id": 7}' if exit_code == 5 else b"")
+    assert (failure.value.name, failure.value.exit_code) == (name, exit_code)

@@ -4,6 +4,7 @@ import io
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from cli.conftest import CALLER, OUTPUTS, FakeAws, Run, refused
 from dv_resend import errors as function_errors
 from dv_resend_cli.redrive import LATER
 
+PLACE = "stack test, eu-west-1, account 123456789012"
 ID = "0f6a3a1e-9a55-4d3e-8f57-6c1d8f0e2b11"
 DOWN = ("CertCentralUnavailable", "No answer.")
 PLAN = {"outcome": "planned", "would_be": "sent", "recipients": "default", "order": {"status": "pending"}}
@@ -39,7 +41,8 @@ class World:
         self.hidden: set[str] = set()
         aws.answer("sqs", "receive_message", self._receive)
         aws.answer("sqs", "delete_message", lambda **of: self.waiting.pop(of["ReceiptHandle"]))
-        aws.answer("sqs", "change_message_visibility", lambda **of: self.hidden.discard(of["ReceiptHandle"]))
+        aws.answer("sqs", "change_message_visibility", self._change_visibility)
+        aws.answer("sqs", "get_queue_attributes", lambda **_: {"Attributes": self._counts()})
         aws.answer("logs", "filter_log_events", self._filter)
         aws.answer("lambda", "invoke", self._invoke)
 
@@ -67,6 +70,17 @@ class World:
     def sends(self) -> list[dict[str, Any]]:
         """The events that were sent to the functions, without dry runs."""
         return [event for event in self.aws.events if event.get("detail", event).get("dry_run") is not True]
+
+    def _change_visibility(self, **of: Any) -> None:
+        if not of["VisibilityTimeout"]:
+            self.hidden.discard(of["ReceiptHandle"])
+
+    def _counts(self) -> dict[str, str]:
+        hidden = len(self.hidden & self.waiting.keys())
+        return {
+            "ApproximateNumberOfMessages": f"{len(self.waiting) - hidden}",
+            "ApproximateNumberOfMessagesNotVisible": f"{hidden}",
+        }
 
     def _receive(self, **_: Any) -> Any:
         visible = [message for number, message in self.waiting.items() if number not in self.hidden][:1]
@@ -112,7 +126,8 @@ def redrive(world: World, run: Run) -> Callable[..., tuple[list[str], int]]:
     """Redrive a queue; return the outcomes and the exit code. What stays is visible again."""
 
     def redrive(*options: str, queue: str = "failed-events") -> tuple[list[str], int]:
-        result = run("redrive", queue, "--json", *options)
+        chosen = ["--all"] if {"--force", "--drop"} & {*options} and not {"--order", "--event"} & {*options} else []
+        result = run("redrive", queue, "--json", *options, *chosen)
         report = json.loads(result.stdout)
         assert not world.hidden & world.waiting.keys()
         return [event["outcome"] for event in report["events"]], result.exit_code
@@ -155,9 +170,9 @@ def test_undelivered_event_is_sent_and_shown_with_its_error(world: World, run: R
     result = run("redrive", "undelivered")
 
     assert result.stdout.splitlines() == [
-        "Order 7, to admin@a.test: failed with NO_PERMISSIONS: Not allowed.",
+        f"Order 7, event {ID}, to admin@a.test: failed with NO_PERMISSIONS: Not allowed.",
         "  sent (deleted): to admin@a.test",
-        "1 sent",
+        f"1 sent ({PLACE})",
     ]
 
 
@@ -198,6 +213,7 @@ def test_event_that_a_resend_would_not_send_is_not_sent(
         ({"action": "sweep", "dry_run": True}, "not wanted"),
         # The function refuses it; without `dry_run`, it would send.
         ({"order_id": 7, "dry_run": "yes"}, "refused"),
+        ({"action": "pending"}, "not wanted"),
     ],
 )
 def test_event_that_asks_for_no_email_sends_none(
@@ -208,6 +224,18 @@ def test_event_that_asks_for_no_email_sends_none(
 
     assert redrive()[0] == [outcome]
     assert [event["detail"]["dry_run"] for event in world.aws.events] == ([True, "yes"] if outcome == "refused" else [])
+
+
+@pytest.mark.parametrize("fields", [{"action": "resend"}, {"action": ["status"]}, {"force": 1}, {"force": False}])
+def test_fields_of_a_request_reach_the_function(world: World, redrive: Redrive, fields: dict[str, Any]) -> None:
+    """Whether they are wrong is the function's to say."""
+    world.fails({"order_id": 7} | fields)
+    world.plan = ("InvalidRequest", "Wrong.")
+
+    assert redrive() == (["refused"], 3)
+    assert len(world.waiting) == 1
+    (event,) = world.aws.events
+    assert repr(event["detail"] | fields) == repr(event["detail"])
 
 
 @pytest.mark.parametrize(
@@ -225,7 +253,7 @@ def test_poisoned_message_is_shown_and_stays(world: World, redrive: Redrive, run
 
     assert redrive() == (["refused", "sent"], 3)
     assert len(world.waiting) == 1
-    report = json.loads(run("redrive", "failed-events", "--drop", "--json").stdout)
+    report = json.loads(run("redrive", "failed-events", "--drop", "--all", "--json").stdout)
     # It is the last that anybody sees of it.
     assert [(event["outcome"], event["request"]) for event in report["events"]] == [("dropped", {"body": body})]
     assert world.waiting == {}
@@ -244,7 +272,7 @@ def test_poisoned_message_is_shown_and_stays(world: World, redrive: Redrive, run
     ],
 )
 def test_event_that_may_have_been_sent_needs_force(world: World, redrive: Redrive, error: tuple[str, str]) -> None:
-    world.fails({"order_id": 7}, error)
+    world.fails({"order_id": 7, "force": False}, error)
 
     assert redrive() == (["unknown"], 5)
     assert world.sends == []
@@ -261,6 +289,8 @@ def test_event_that_may_have_been_sent_needs_force(world: World, redrive: Redriv
         # The first attempt was killed, and the second one met the outage.
         ([("sending", "sending", 0), ("audit", "CertCentralUnavailable", 1000)], "unknown"),
         ([("sending", "sending", 0)], "unknown"),
+        # A bug, perhaps after the response.
+        ([("sending", "sending", 0), ("audit", "KeyError", 9)], "unknown"),
         ([("sending", "sending", 0), ("audit", "CertCentralUnavailable", 9)], "sent"),
         ([("audit", "CertCentralUnavailable", 0)], "sent"),
         ([("sending", "sending", 0), ("audit", "sent", 9)], "done"),
@@ -297,6 +327,24 @@ def test_event_is_unknown_when_its_log_has_expired(world: World, redrive: Redriv
     assert redrive("--force") == (["sent"], 0)
 
 
+@pytest.mark.parametrize(
+    ("written_at", "outcome"), [("days ago", "unknown"), ("0001-01-01T00:00:00Z", "unknown"), ("x", "sent")]
+)
+@pytest.mark.parametrize("queue", ["failed-events", "undelivered"])
+def test_moved_message_is_as_old_as_its_event(
+    world: World, redrive: Redrive, written_at: str, outcome: str, queue: str
+) -> None:
+    """To move a message from queue to queue sends it anew."""
+    world.aws.has_stack(OUTPUTS, LogRetentionDays="3")
+    if written_at == "days ago":
+        written_at = datetime.fromtimestamp(time.time() - 3 * 86400, UTC).isoformat().replace("+00:00", "Z")
+    event = {"id": ID, "detail-type": "Resend DV Emails", "detail": {"order_id": 7}, "time": written_at}
+    record = {"timestamp": written_at, "requestPayload": event}
+    world.put(json.dumps(event if queue == "undelivered" else record))
+
+    assert redrive(queue=queue)[0] == [outcome]
+
+
 def test_lines_of_other_events_and_dry_runs_do_not_count(world: World, redrive: Redrive) -> None:
     world.fails({"order_id": 7})
     world.logs("audit", "sent", function_request_id="another", requested_by=ID)
@@ -314,6 +362,25 @@ def test_person_who_may_have_been_mailed_by_another_call_needs_force(world: Worl
     assert world.sends[0]["detail"]["force"] is True
 
 
+@pytest.mark.parametrize("is_planned", [True, False])
+def test_event_stays_if_some_recipient_may_have_been_mailed(world: World, run: Run, is_planned: bool) -> None:
+    world.fails({"order_id": 7})
+    maybe = {"skipped": [{"domain": "b.test", "email": "admin@b.test", "reason": "maybe_mailed"}]}
+    world.plan = lambda event: PLAN if event["detail"].get("force") or not is_planned else PLAN | maybe
+    world.sent = lambda event: SENT if event["detail"].get("force") else SENT | maybe
+
+    text = run("redrive", "failed-events")
+    (row,) = json.loads(run("redrive", "failed-events", "--json").stdout)["events"]
+
+    assert "  Skipped: admin@b.test about b.test: may already have been mailed" in text.stdout
+    assert (row["outcome"], row["skipped"], text.exit_code) == ("unknown", maybe["skipped"], 5)
+    assert len(world.waiting) == 1
+    assert len(world.sends) == (0 if is_planned else 2)
+    if is_planned:
+        assert run("redrive", "failed-events", "--force", "--all").exit_code == 0
+        assert world.sends[0]["id"] == f"{ID} forced"
+
+
 @pytest.mark.parametrize(("options", "force"), [([], None), (["--force"], True)])
 def test_force_of_the_event_counts_with_the_option_only(
     world: World, redrive: Redrive, options: list[str], force: bool | None
@@ -324,6 +391,25 @@ def test_force_of_the_event_counts_with_the_option_only(
 
     # The id of the attempt, so that the function does not mail if it already did.
     assert [(sent["id"], sent["detail"].get("force")) for sent in world.sends] == [(ID, force)]
+
+
+@pytest.mark.parametrize(
+    ("plan", "sent"),
+    [
+        (DUPLICATE, SENT),
+        (PLAN | {"skipped": [{"domain": "a.test", "email": "admin@a.test", "reason": "already_mailed"}]}, SENT),
+        (PLAN, SENT | {"outcome": "duplicate"}),
+    ],
+)
+def test_forced_event_that_would_mail_again_waits_for_force(world: World, run: Run, plan: Any, sent: Any) -> None:
+    world.fails({"order_id": 7, "force": True})
+    world.plan, world.sent = plan, sent
+
+    result = run("redrive", "failed-events")
+
+    assert (result.exit_code, len(world.waiting)) == (3, 1)
+    assert f"Order 7, event {ID}, forced: " in result.stdout
+    assert "It asks for force" in result.stdout
 
 
 # ---------------------------------------------------------------- sweeps
@@ -356,7 +442,59 @@ def test_sweeps_that_fail_again_stay(world: World, redrive: Redrive) -> None:
 
 @pytest.mark.usefixtures("world")
 def test_empty_queue_says_so(run: Run) -> None:
-    assert run("redrive", "failed-events").stdout == "No event is waiting.\n"
+    assert run("redrive", "failed-events").stdout == f"No event is waiting ({PLACE})\n"
+
+
+def test_events_in_other_hands_are_told(world: World, run: Run) -> None:
+    world.fails({"order_id": 7})
+    world.hidden.add("m-0")
+
+    alone = run("redrive", "failed-events")
+    world.fails({"order_id": 8}, ("OutcomeUnknown", "Unclear."))
+    report = run("redrive", "failed-events", "--json")
+
+    assert "Another redrive has 1 event in hand." in alone.stderr
+    assert (alone.exit_code, report.exit_code) == (4, 5)
+    assert json.loads(report.stdout)["held_by_others"] == 1
+
+
+def test_message_is_held_anew_before_each_slow_call(world: World, redrive: Redrive) -> None:
+    world.fails({"action": "sweep"})
+    swept = iter([("RateLimited", "Too many."), world.swept])
+    world.swept = lambda _: next(swept)
+
+    redrive()
+
+    wanted = ("change_message_visibility", "invoke")
+    assert [name for _, name, _ in world.aws.calls if name in wanted] == [*wanted, *wanted]
+    (held, *_) = [arguments for _, name, arguments in world.aws.calls if name == "change_message_visibility"]
+    assert held["VisibilityTimeout"] == 900
+
+
+@pytest.mark.parametrize("option", ["--force", "--drop"])
+def test_force_and_drop_need_a_choice_of_events(world: World, run: Run, option: str) -> None:
+    world.fails({"order_id": 7}, ("OutcomeUnknown", "Unclear."))
+
+    assert run("redrive", "failed-events", option).exit_code == 2
+    assert run("redrive", "failed-events", option, "--all", "--order", "7").exit_code == 2
+    assert (world.aws.events, len(world.waiting)) == ([], 1)
+
+
+@pytest.mark.parametrize("choice", [["--order", "8"], ["--event", "e-1"], ["--order", "8", "--event", "e-1"]])
+def test_chosen_event_alone_is_redriven(world: World, redrive: Redrive, choice: list[str]) -> None:
+    unclear = ("OutcomeUnknown", "Unclear.")
+    world.fails({"order_id": 7}, unclear)
+    world.fails({"id": "e-1", "detail-type": "Resend DV Emails", "detail": {"order_id": 8}}, unclear)
+    world.fails({"action": "sweep"})
+
+    assert redrive("--force", *choice) == (["sent"], 0)
+    assert world.waiting.keys() == {"m-0", "m-2"}
+
+
+def test_choice_that_nothing_meets_says_so(world: World, run: Run) -> None:
+    world.fails({"order_id": 7})
+
+    assert run("redrive", "failed-events", "--order", "8").stdout == f"No such event is waiting ({PLACE})\n"
 
 
 def test_dry_run_sends_and_deletes_nothing(world: World, redrive: Redrive) -> None:

@@ -46,6 +46,7 @@ def test_accepted_key_is_stored(
     result = run("set-key", input=f"{CANARY}\n")
 
     assert (result.exit_code, result.stderr) == (0, "")
+    assert "stored: stack test, eu-west-1, account 123456789012." in result.stdout
     assert stored(aws) == [{"SecretId": OUTPUTS["ApiKeySecretArn"], "SecretString": CANARY}]
     (call,) = certcentral.calls
     assert (call["method"], call["path"]) == ("GET", "/services/v2/order/certificate")
@@ -134,6 +135,23 @@ def test_text_that_is_no_key_goes_nowhere(aws: FakeAws, run: Run, certcentral: C
     assert CANARY not in result.output
     assert result.exit_code == 2
     assert stored(aws) == certcentral.calls == []
+
+
+def test_byte_order_mark_of_a_pipe_is_dropped(aws: FakeAws, run: Run) -> None:
+    run("set-key", input=f"\ufeff{CANARY}\r\n")
+
+    assert stored(aws)[0]["SecretString"] == CANARY
+
+
+@pytest.mark.parametrize("stdin", [None, Mock(**{"isatty.return_value": False, "read.side_effect": OSError(9, "Bad")})])
+def test_input_that_cannot_be_read_is_one_line(monkeypatch: pytest.MonkeyPatch, run: Run, stdin: Any) -> None:
+    """`set-key <&-` leaves no input at all."""
+    monkeypatch.setattr("dv_resend_cli.commands.set_key.sys", Mock(stdin=stdin))
+
+    result = run("set-key")
+
+    assert (result.stderr.partition(":")[0], len(result.stderr.splitlines())) == ("UsageError", 1)
+    assert (result.stdout, result.exit_code) == ("", 2)
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,13 @@ def aws() -> FakeAws:
     aws.answer("lambda", "get_event_source_mapping", {"State": "Enabled"})
     aws.answer("codedeploy", "list_deployments", {"deployments": []})
     aws.answer("codedeploy", "stop_deployment", {})
-    aws.answer("sqs", "get_queue_attributes", {"Attributes": {"ApproximateNumberOfMessages": "0"}})
+    queues_hold(aws, 0, 0)
     return aws
+
+
+def queues_hold(aws: FakeAws, waiting: int, invisible: int) -> None:
+    names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+    aws.answer("sqs", "get_queue_attributes", {"Attributes": {names[0]: f"{waiting}", names[1]: f"{invisible}"}})
 
 
 def changes(aws: FakeAws) -> list[tuple[str, Any]]:
@@ -60,6 +65,28 @@ def test_stop_stops_invocations_reminders_and_deployments(aws: FakeAws, run: Run
     }
     assert "may still send, for up to 5 minutes" in result.stdout
     assert result.exit_code == 0
+
+
+@pytest.mark.parametrize(("command", "text"), [("stop", "All sending is stopped"), ("resume", "Sending goes on")])
+def test_conclusion_names_the_stack(run: Run, command: str, text: str) -> None:
+    wanted = f"{text}: stack test, eu-west-1, account 123456789012."
+
+    assert wanted in run(command).stdout.splitlines()
+    assert wanted in json.loads(run(command, "--json").stdout)["conclusion"]
+
+
+def test_interrupted_stop_shows_its_steps_and_what_is_missing(aws: FakeAws, run: Run) -> None:
+    aws.answer("lambda", "update_event_source_mapping", KeyboardInterrupt())
+
+    text = run("stop")
+    result = run("stop", "--json")
+
+    report = json.loads(result.stdout)
+    assert (text.exit_code, result.exit_code, report["ok"], report["error"]["name"]) == (130, 130, False, "Interrupted")
+    assert [step["about"] for step in report["steps"]] == ["resend", "sweep"]
+    for output in (text.stdout, *report["conclusion"]):
+        assert "NOT all sending is stopped: stack test" in output
+    assert text.stdout.startswith("ok         resend: ")
 
 
 def test_stop_without_codedeploy_calls_none(aws: FakeAws, run: Run) -> None:
@@ -142,13 +169,26 @@ def test_resume_keeps_a_concurrency_that_stops_nothing(aws: FakeAws, run: Run, r
 
 def test_resume_names_what_to_redrive_and_what_still_stops(aws: FakeAws, run: Run) -> None:
     aws.has_stack(OUTPUTS, Sending="off")
-    aws.answer("sqs", "get_queue_attributes", {"Attributes": {"ApproximateNumberOfMessages": "3"}})
+    queues_hold(aws, 3, 0)
 
     steps = json.loads(run("resume", "--json").stdout)["steps"]
 
     attention = {step["about"]: step["message"] for step in steps if step["result"] == "attention"}
     assert attention.keys() == {"Sending", "failed-events", "undelivered"}
     assert attention["undelivered"] == "3 events to redrive: `dv-resend redrive undelivered`"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "text"),
+    [
+        (0, "2 events in the hands of a redrive; what a killed one had comes back within 15 minutes"),
+        (1, "1 event to redrive: `dv-resend redrive undelivered`; 2 events in the hands of a redrive"),
+    ],
+)
+def test_resume_counts_what_a_redrive_has_in_hand(aws: FakeAws, run: Run, waiting: int, text: str) -> None:
+    queues_hold(aws, waiting, 2)
+
+    assert f"attention  undelivered: {text}\n" in run("resume").stdout
 
 
 def test_queue_that_cannot_be_counted_is_no_failure(aws: FakeAws, run: Run) -> None:

@@ -162,14 +162,23 @@ def test_reminder_without_an_outcome_is_counted(run: Run, worker: Worker) -> Non
     assert "The log does not say what became of 1 reminder." in result.stdout
 
 
-def test_unknown_outcome_of_a_reminder_has_its_exit_code(run: Run, worker: Worker) -> None:
-    worker.does(1, 7, "OutcomeUnknown")
+@pytest.mark.parametrize(
+    ("outcome", "end", "code"),
+    [
+        ("OutcomeUnknown", "1 unknown", 5),
+        ("RequestRejected", "1 not sent", 3),
+        ("RateLimited", "1 not sent yet", 4),
+        ("InternalError", "1 not sent yet", 1),
+    ],
+)
+def test_exit_code_is_the_highest_of_the_reminders(run: Run, worker: Worker, outcome: str, end: str, code: int) -> None:
+    worker.does(1, 7, outcome)
     worker.does(1, 8, "sent")
 
     result = run("sweep")
 
-    assert result.stdout.splitlines()[-1] == "The queue is empty: 1 sent, 1 unknown"
-    assert result.exit_code == 5
+    assert result.stdout.splitlines()[-1] == f"The queue is empty: 1 sent, {end}"
+    assert result.exit_code == code
 
 
 def test_json_has_summary_and_reminders(run: Run, worker: Worker, clock: Clock) -> None:
@@ -221,7 +230,7 @@ OUT_OF_TIME = (
         (["--dry-run"], "CertCentralUnavailable", f"{OUT_OF_TIME}: 9}}.", "`dv-resend sweep --dry-run --offset 9`", 4),
         ([], "RateLimited", "Too many.", "What was queued before stays queued.", 4),
         ([], "SendingPaused", "Sending is switched off.", "SENDING=off", 4),
-        ([], "ApiKeyRejected", "No.", "must store a valid CertCentral API key", 6),
+        ([], "ApiKeyRejected", "No.", "runs `dv-resend set-key`", 6),
         ([], "Sandbox.Timedout", "Task timed out after 300.00 seconds", "may go on for up to five minutes", 4),
     ],
 )
@@ -265,16 +274,25 @@ def test_interrupt_stops_watching_only(run: Run, worker: Worker, clock: Clock, o
         assert result.stdout.splitlines() == [*HEAD, "7  day 3    sent"]
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
 def test_lost_network_while_watching_says_that_the_sweep_is_done(
-    aws: FakeAws, run: Run, worker: Worker, clock: Clock
+    aws: FakeAws, run: Run, worker: Worker, clock: Clock, options: list[str]
 ) -> None:
+    worker.does(1, 8, "sent")
     worker.does(9, 7, "sent")
     clock.at(5, lambda: aws.answer("sqs", "get_queue_attributes", exceptions.EndpointConnectionError(endpoint_url="x")))
 
-    result = run("sweep")
+    result = run("sweep", *options)
 
-    assert result.stderr.startswith("NetworkUnavailable: ")
-    assert "The sweep itself is done" in result.stderr
+    if options:
+        answer = json.loads(result.stdout)
+        error = answer["error"]
+        assert (answer["enqueued"], [line["order_id"] for line in answer["reminders"]]) == (2, [8])
+    else:
+        name, advice = result.stderr.splitlines()
+        error = {"name": name.partition(":")[0], "advice": advice}
+    assert error["name"] == "NetworkUnavailable"
+    assert "The sweep itself is done" in error["advice"]
     assert result.exit_code == 4
 
 

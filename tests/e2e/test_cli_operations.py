@@ -83,12 +83,12 @@ def test_event_of_a_stop_is_sent_once_after_it(
     sent = dv_resend("redrive", "failed-events", "--json")
     again = dv_resend("redrive", "failed-events")
 
-    assert (stops, refused.returncode, checked.returncode, kept.returncode) == ([0, 0], 4, 0, 4)
+    assert (stops, refused.returncode, checked.returncode, kept.returncode) == ([0, 0], 4, 4, 4)
     assert "attention  sending: stopped" in checked.stdout
     assert "SendingStopped" in kept.stdout
     assert "1 event to redrive: `dv-resend redrive failed-events`" in resumed.stdout
     assert (outcomes(sent), sent.returncode) == (["sent"], 0)
-    assert again.stdout == "No event is waiting.\n"
+    assert again.stdout.startswith("No event is waiting")
     assert resent(emulator) == [order_id]
 
 
@@ -121,7 +121,7 @@ def test_two_operators_at_once_send_each_event_once(
         queues.put_undelivered(event(order, force=True))
 
     with ThreadPoolExecutor() as pool:
-        runs = list(pool.map(lambda _: dv_resend("redrive", "undelivered", "--force", "--json"), range(2)))
+        runs = list(pool.map(lambda _: dv_resend("redrive", "undelivered", "--force", "--all", "--json"), range(2)))
 
     assert [outcome for ran in runs for outcome in outcomes(ran)] == ["sent"] * 6
     assert sorted(resent(emulator)) == orders
@@ -135,7 +135,7 @@ def test_event_of_unknown_outcome_is_sent_again_by_force_once(
     emulator("DELETE", "faults")
 
     kept = dv_resend("redrive", "failed-events", "--json")
-    forced = dv_resend("redrive", "failed-events", "--json", "--force")
+    forced = dv_resend("redrive", "failed-events", "--json", "--force", "--order", order_id)
 
     assert (outcomes(kept), kept.returncode) == (["unknown"], 5)
     assert (outcomes(forced), forced.returncode, queues.failed) == (["sent"], 0, 0)

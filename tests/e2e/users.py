@@ -21,7 +21,13 @@ def create_users(stack: LocalStack) -> Users:
     with closing(stack.client("cloudformation")) as cloudformation:
         (found,) = cloudformation.describe_stacks(StackName=stack.stack_name)["Stacks"]
     known = {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
-    known |= {"region": stack.region, "account": "123456789012", "stack": stack.stack_name}
+    # An ARN or URL ends in the name.
+    known |= {
+        f"{output.removesuffix('Arn').removesuffix('Url')}Name": re.split("[:/]", value)[-1]
+        for output, value in known.items()
+        if output.endswith(("StateMachineArn", "QueueUrl"))
+    }
+    known |= {"partition": "aws", "region": stack.region, "account": "123456789012", "stack": stack.stack_name}
     # The local stack has no CodeDeploy.
     known["DeploymentApplicationName"] = "none"
     users = {}

@@ -1,7 +1,7 @@
 """`dv-resend bulk`."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +11,7 @@ import click
 
 from dv_resend_cli.app import App
 from dv_resend_cli.bulk_file import BulkRequest, read_requests
-from dv_resend_cli.bulk_results import Result, Results, ResultsFile, open_results, read_results, results_path
+from dv_resend_cli.bulk_results import SETTLED, Results, ResultsFile, open_results, read_results, results_path
 from dv_resend_cli.bulk_run import BulkRun
 from dv_resend_cli.errors import ExitCode, Failure
 from dv_resend_cli.options import subcommand
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 _MAX_SHOWN = 20
+_PLANNED = {"outcome": "would_be", "outcomes": "would_be"}
 _AGAIN = "Run the same command again: it goes on with what is left, and mails nobody twice."
 
 
@@ -51,7 +52,7 @@ def command(app: App, file: Path, *, dry_run: bool, orders_per_second: float) ->
     """
     requests = read_requests(file)
     path = results_path(file)
-    stack = app.stack.name
+    stack = app.stack.arn
     _ = app.functions.caller  # what is wrong with the credentials shows before the first order
     if dry_run:
         return _run(app, requests, Results(stack, read_results(path, stack)), None, orders_per_second)
@@ -64,6 +65,7 @@ def _run(
 ) -> int:
     """Run, and show what became of each request; return the exit code. Without a `path`, it is a dry run."""
     keys = [request.key for request in requests]
+    before = [results.of(key) for key in keys]
     failure = None
     with _progress(app.output, len(requests)) as advanced:
         run = BulkRun(
@@ -85,14 +87,30 @@ def _run(
                 failure = Failure("Interrupted", "Interrupted while an order was sent.", error.exit_code, _AGAIN)
     if isinstance(results, ResultsFile):
         results.compact(keys)
+    left_alone = [result if result and result.outcome in SETTLED else None for result in before]
     known = [results.of(key) for key in keys]
+    # An order that this run has not reached may have the result of an earlier one.
+    called = [None if now is then else now for now, then in zip(known, before, strict=True)]
     report = {
-        "orders": [asdict(result) for result in known if result],
-        "outcomes": _outcomes(known),
-        "left": sum(result is None or result.is_left for result in known),
+        "orders": [
+            asdict(result) | {"left_alone": bool(alone)}
+            for result, alone in zip(known, left_alone, strict=True)
+            if result
+        ],
+        "outcomes": _counts(
+            result.outcome if result else "not called"
+            for result, alone in zip(called, left_alone, strict=True)
+            if not alone
+        ),
+        "left_alone": _counts(result.outcome for result in left_alone if result),
+        "left": sum(
+            result is None or result.is_left for result, alone in zip(called, left_alone, strict=True) if not alone
+        ),
         "dry_run": path is None,
         "results": None if path is None else str(path),
     }
+    if path is None:
+        report = _as_plan(report)
     app.output.show(report | ({"error": failure.to_json()} if failure else {}), _write)
     if failure and not app.as_json:
         app.output.failure(failure)
@@ -100,16 +118,22 @@ def _run(
     return max([*codes, failure.exit_code if failure else ExitCode.OK])
 
 
-def _outcomes(known: Sequence[Result | None]) -> dict[str, int]:
-    """Count the outcomes, the most frequent first."""
-    return dict(Counter(result.outcome if result else "not called" for result in known).most_common())
+def _counts(outcomes: Iterable[str]) -> dict[str, int]:
+    """Count outcomes, the most frequent first."""
+    return dict(Counter(outcomes).most_common())
+
+
+def _as_plan(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the report of a dry run: as in a plan, what nobody did is in ``would_be``."""
+    orders = [{_PLANNED.get(name, name): value for name, value in order.items()} for order in report["orders"]]
+    return {_PLANNED.get(name, name): value for name, value in report.items()} | {"orders": orders}
 
 
 def _write(report: Mapping[str, Any], out: Output) -> None:
     orders = report["orders"]
     if report["dry_run"]:
         rows = [
-            [order["order_id"], order["recipients"], order["outcome"], order["message"] or None] for order in orders
+            [order["order_id"], order["recipients"], order["would_be"], order["message"] or None] for order in orders
         ]
         out.table(["ORDER", "RECIPIENTS", "WOULD BE", "WHY"], rows)
     else:
@@ -119,9 +143,13 @@ def _write(report: Mapping[str, Any], out: Output) -> None:
             out.line(f"Order {order['order_id']}: {order['outcome']}: {why}", style="yellow")
         if len(wrong) > _MAX_SHOWN:
             out.line(f"and {len(wrong) - _MAX_SHOWN} more")
-    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in report["outcomes"].items())
-    total = sum(report["outcomes"].values())
-    out.line(f"{counted(total, 'order')}: {outcomes}", style="bold")
+    outcomes = report["would_be" if report["dry_run"] else "outcomes"]
+    now = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+    earlier = ", ".join(f"{count} {outcome} earlier" for outcome, count in report["left_alone"].items())
+    total = sum(outcomes.values()) + sum(report["left_alone"].values())
+    facts = filter(None, [now, earlier and f"left alone: {earlier}"])
+    orders_would_be = counted(total, "order") + (" would be" if report["dry_run"] else "")
+    out.line(f"{orders_would_be}: {'; '.join(facts)}", style="bold")
     if report["dry_run"]:
         out.line("This was a dry run: nobody was mailed.")
         return

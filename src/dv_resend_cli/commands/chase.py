@@ -90,24 +90,37 @@ def command(
         app.output.note(f"This chase has ended: {execution['executionArn']}. {starts_another(order_id)}")
         app.output.show(chase | {"status": "succeeded", "output": result_of(execution, order_id)}, _write_result)
         return ExitCode.OK
-    if is_new:
-        _warn_if_stopped(app)
     try:
-        if not app.as_json:
-            _write_start(chase, app.output)
-        if not is_new and len(request) > 1 and as_object(execution["input"]) != as_object(json.dumps(request)):
-            app.output.note("It was started with other options, which stay as they are.")
+        _introduce(
+            app, chase, is_other=len(request) > 1 and as_object(execution["input"]) != as_object(json.dumps(request))
+        )
         if not no_watch:
             with goes_on_after_errors(f"The chase itself goes on: {how}"):
                 _watch(chases, execution, app.output)
                 ended = chases.describe(execution)
-            chase |= {"status": "succeeded", "output": result_of(ended, order_id)}
+            chase["status"] = ended["status"].lower()
+            chase["output"] = result_of(ended, order_id)
     except KeyboardInterrupt:
         app.output.show(chase, _write_nothing)
         app.output.note(f"Stopped watching. The chase goes on: {how}")
         return ExitCode.INTERRUPTED
+    except Failure as failure:
+        if not app.as_json:
+            raise
+        app.output.document(chase | {"error": failure.to_json()})
+        return failure.exit_code
     app.output.show(chase, _write_nothing if no_watch else _write_result)
     return ExitCode.OK
+
+
+def _introduce(app: App, chase: Mapping[str, Any], *, is_other: bool) -> None:
+    """Say which chase this is; `is_other` if it was asked for with other options than it was started with."""
+    if chase["started"]:
+        _warn_if_stopped(app)
+    if not app.as_json:
+        _write_start(chase, app.output)
+    if is_other and not chase["started"]:
+        app.output.note("It was started with other options, which stay as they are.")
 
 
 def _warn_if_stopped(app: App) -> None:

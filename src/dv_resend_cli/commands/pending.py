@@ -1,13 +1,12 @@
 """`dv-resend pending`."""
 
-import csv
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from dv_resend_cli.app import App
+from dv_resend_cli.errors import ExitCode
 from dv_resend_cli.options import subcommand
 from dv_resend_cli.output import Output, counted
 
@@ -17,8 +16,10 @@ _COLUMNS = ("order_id", "name", "status", "age_days", "reminder")
 @subcommand
 @click.option("--stuck", is_flag=True, help="Only orders that reminders no longer help.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
-def command(app: App, *, stuck: bool, as_csv: bool) -> None:
+def command(app: App, *, stuck: bool, as_csv: bool) -> ExitCode:
     """List the pending DV orders, oldest first, with what the next sweep does about each. Sends nothing.
+
+    If the function runs out of time, the list is incomplete, and the exit code 4.
 
     \b
     Examples:
@@ -32,10 +33,12 @@ def command(app: App, *, stuck: bool, as_csv: bool) -> None:
     if stuck:
         answer = answer | {"orders": [order for order in answer["orders"] if order["reminder"] == "stuck"]}
     app.output.show(answer, _write_csv if as_csv else _write)
-    if not answer["complete"]:
-        app.output.note("The list is incomplete: the function ran out of time.")
     if answer["more"]:
         app.output.note(f"The list is cut: {answer['more']} more pending orders are not in it.")
+    if not answer["complete"]:
+        app.output.note("The list is incomplete: the function ran out of time.")
+        return ExitCode.RETRYABLE
+    return ExitCode.OK
 
 
 def _write(answer: Mapping[str, Any], out: Output) -> None:
@@ -50,7 +53,5 @@ def _age(order: Mapping[str, Any]) -> str | None:
     return None if order["age_days"] is None else f"{order['age_days']} d"
 
 
-def _write_csv(answer: Mapping[str, Any], _out: Output) -> None:
-    rows = csv.DictWriter(sys.stdout, _COLUMNS, extrasaction="ignore", lineterminator="\n")
-    rows.writeheader()
-    rows.writerows(answer["orders"])
+def _write_csv(answer: Mapping[str, Any], out: Output) -> None:
+    out.csv([_COLUMNS, *([order[name] for name in _COLUMNS] for order in answer["orders"])])

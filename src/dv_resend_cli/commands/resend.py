@@ -1,6 +1,7 @@
 """`dv-resend resend`."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import click
@@ -50,11 +51,11 @@ def command(
             raise Failure(failure.name, message, failure.exit_code, failure.advice) from failure
     if dry_run and not app.as_json:
         result["advice"] = [in_options(sentence, recipients) for sentence in result["advice"]]
-    app.output.show(result, write_plan if dry_run else _write)
+    app.output.show(result, write_plan if dry_run else partial(_write, force=force))
     return ExitCode.ORDER if force and result["outcome"] == "duplicate" else ExitCode.OK
 
 
-def _write(result: Mapping[str, Any], out: Output) -> None:
+def _write(result: Mapping[str, Any], out: Output, *, force: bool) -> None:
     if result["outcome"] == "duplicate":
         out.line(f"Order {result['order_id']}: duplicate, nobody was mailed", style="bold")
         out.line(_earlier(result))
@@ -63,7 +64,10 @@ def _write(result: Mapping[str, Any], out: Output) -> None:
         out.line(f"Mailed: {mailed(result['recipients'])}")
     write_skipped(result["skipped"], out)
     if result["outcome"] == "duplicate":
-        out.line("To mail them again inside the cool-down, add --force.")
+        if force:
+            out.line("Three forced calls inside a cool-down are sent; this one was treated as an ordinary call.")
+        else:
+            out.line("To mail them again inside the cool-down, add --force.")
 
 
 def _earlier(result: Mapping[str, Any]) -> str:

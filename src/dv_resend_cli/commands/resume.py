@@ -1,9 +1,12 @@
 """`dv-resend resume`."""
 
+from functools import partial
+
 from dv_resend_cli.app import App
 from dv_resend_cli.errors import ExitCode
 from dv_resend_cli.options import subcommand
 from dv_resend_cli.sending import Sending
+from dv_resend_cli.stack import Stack
 from dv_resend_cli.steps import show_steps
 
 
@@ -18,12 +21,13 @@ def command(app: App) -> ExitCode:
     Example:
       dv-resend resume
     """
-    return show_steps(app.output, Sending(app.session, app.stack).resume(), _conclusion)
+    return show_steps(app.output, Sending(app.session, app.stack).resume(), partial(_conclusion, app.stack))
 
 
-def _conclusion(is_resumed: bool) -> tuple[str, ...]:
+def _conclusion(stack: Stack, is_resumed: bool) -> tuple[str, ...]:
     if is_resumed:
         return (
-            "Sending goes on. Events that failed meanwhile may still arrive in the queues, for up to half an hour.",
+            f"Sending goes on: {stack}.",
+            "Events that failed meanwhile may still arrive in the queues, for up to half an hour.",
         )
-    return ("NOT everything runs again. Remove the cause, and run this again.",)
+    return (f"NOT everything runs again: {stack}. Remove the cause, and run this again.",)

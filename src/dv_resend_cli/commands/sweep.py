@@ -8,10 +8,10 @@ import click
 
 from dv_resend_cli.app import App
 from dv_resend_cli.aws import goes_on_after_errors
-from dv_resend_cli.errors import ExitCode
+from dv_resend_cli.errors import ExitCode, Failure
 from dv_resend_cli.options import subcommand
 from dv_resend_cli.output import Output, counted
-from dv_resend_cli.sweep import AuditLine, Reminders, describe, sweep
+from dv_resend_cli.sweep import AuditLine, Reminders, describe, exit_code, sweep
 
 
 @subcommand
@@ -28,7 +28,8 @@ def command(app: App, *, dry_run: bool, offset: int, no_watch: bool) -> ExitCode
     """Remind all pending orders that are due, and watch what becomes of each reminder.
 
     It shows stuck orders, too: those that reminders no longer help. Ctrl-C stops watching only; the reminders are sent
-    all the same. A sweep may be repeated at any time: no reminder is sent twice.
+    all the same. A sweep may be repeated at any time: no reminder is sent twice. The exit code is the highest of the
+    reminders.
 
     \b
     Examples:
@@ -54,13 +55,17 @@ def command(app: App, *, dry_run: bool, offset: int, no_watch: bool) -> ExitCode
             out.document(summary | _to_json(reminders, []))
         out.note("Stopped watching. The sweep goes on: the reminders that wait are sent one by one.")
         return ExitCode.INTERRUPTED
+    except Failure as failure:
+        if not app.as_json:
+            raise
+        out.document(summary | _to_json(reminders, []) | {"error": failure.to_json()})
+        return failure.exit_code
     repeats = reminders.repeats(queued)
     if app.as_json:
         out.document(summary | _to_json(reminders, repeats))
     elif queued:
         _write_end(reminders, repeats, queued, out)
-    is_unknown = any(line["outcome"] == "OutcomeUnknown" for line in reminders.outcomes.values())
-    return ExitCode.UNKNOWN if is_unknown else ExitCode.OK
+    return max(map(exit_code, reminders.outcomes.values()), default=ExitCode.OK)
 
 
 def _watch(reminders: Reminders, queued: int, out: Output) -> None:
