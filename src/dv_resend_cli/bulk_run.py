@@ -213,7 +213,7 @@ def _message(answer: Mapping[str, Any]) -> str:
     """Return what is worth knowing about an answer, or a dry run's plan, beside its outcome."""
     facts = [skipped_text(entry) for entry in answer["skipped"]]
     if answer["outcome"] == "duplicate":
-        facts.insert(0, f"Already mailed, last at {answer['sent_at']}.")
+        facts.insert(0, f"Emails were sent at {answer['sent_at']}, perhaps to others.")
     elif answer.get("would_be", "sent") != "sent":
         facts += answer["advice"][:1]
     return " ".join(facts)
