@@ -118,7 +118,7 @@ class Functions:
                 reserved = {}
             if reserved.get("ReservedConcurrentExecutions") == 0:
                 message = f"All sending is stopped: {function} has a reserved concurrency of 0. Nothing was sent."
-                return Failure("SendingStopped", message, ExitCode.RETRYABLE, "Ask an operator to resume sending.")
+                return Failure("SendingStopped", message, ExitCode.RETRYABLE, "An operator runs `dv-resend resume`.")
         message = f"{function} has no concurrency left. Nothing was sent."
         advice = "Try again in a minute. If it persists, ask an operator whether all sending is stopped."
         return Failure("Throttled", message, ExitCode.RETRYABLE, advice)

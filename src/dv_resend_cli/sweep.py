@@ -196,7 +196,7 @@ class Reminders:
             return
         if found.get("State") in ("Disabled", "Disabling"):
             message = f"All sending is stopped: the reminders wait, {self.waiting} in all, until it is resumed."
-            raise Failure("SendingStopped", message, ExitCode.RETRYABLE, "Ask an operator to resume sending.")
+            raise Failure("SendingStopped", message, ExitCode.RETRYABLE, "An operator runs `dv-resend resume`.")
 
 
 def _reminder_in(line: AuditLine) -> Iterator[AuditLine]:

@@ -102,7 +102,7 @@ def test_duplicate_in_spite_of_force_is_an_error(
         ),
         (
             ["a@b.test"],
-            "Mailed, at the latest at 2026-11-23T15:04:05Z: a@b.test; or DigiCert's default recipients, who",
+            "Mailed at 2026-11-23T15:04:05Z or before: a@b.test, or DigiCert's default recipients, who",
         ),
     ],
 )

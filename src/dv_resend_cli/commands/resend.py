@@ -75,4 +75,4 @@ def _earlier(result: Mapping[str, Any]) -> str:
     if result["recipients"] == "default":
         return f"Mailed at {result['sent_at']}: {mailed('default')}, or somebody by name who may be one of them"
     who = mailed(result["recipients"])
-    return f"Mailed, at the latest at {result['sent_at']}: {who}; or {mailed('default')}, who may include them"
+    return f"Mailed at {result['sent_at']} or before: {who}, or {mailed('default')}, who may include them"
