@@ -17,6 +17,8 @@ class Proxy:
         self._to_port = to_port
         self._round_trip = round_trip
         self._waits: list[_Wait] = []
+        # The event loop refers to tasks weakly: one that waits for a closed connection would be collected, noisily.
+        self._serving: set[asyncio.Task[None] | None] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -60,6 +62,13 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wait = _Wait()
         self._waits.append(wait)
+        self._serving.add(task := asyncio.current_task())
+        try:
+            await self._connect(reader, writer, wait)
+        finally:
+            self._serving.discard(task)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wait: "_Wait") -> None:
         to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._to_port)
         try:
             async with asyncio.TaskGroup() as both:
