@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 type AuditLine = Mapping[str, Any]
 
-_MAX_REQUESTED_BY = 256
 _TO_GO_ON = re.compile(r'"offset": ([0-9]+)')
 _AGAIN = "No reminder is sent twice."
 _GOES_ON = f"the sweep may go on for up to five minutes. {_AGAIN}"
@@ -67,8 +66,7 @@ def sweep(app: "App", *, dry_run: bool, offset: int) -> dict[str, Any]:
     Raises `Failure`, which says how to go on.
     """
     functions = app.functions
-    event = {"action": "sweep", "dry_run": dry_run, "offset": offset}
-    event["requested_by"] = functions.caller[:_MAX_REQUESTED_BY]
+    event = {"action": "sweep", "dry_run": dry_run, "offset": offset, "requested_by": functions.caller}
     try:
         return functions.invoke(app.stack.sweep_function_alias_arn, event, sends=False)
     except KeyboardInterrupt:
