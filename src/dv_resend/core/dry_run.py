@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from dv_resend.core.addresses import (
     MAX_EMAIL,
@@ -85,14 +85,15 @@ class DryRun:
         contacts = lookup.contacts(domains)
         objection = _objection(remaining.recipients, validation, contacts)
         refusal = objection if self._settings.check_recipients else None
-        planned, would_be, blocked_until, perhaps = self._repeat(remaining, validation, invocation)
-        reports = _report(planned if refusal is None else None, names, contacts, lookup)
+        repeat = self._repeat(remaining, validation, invocation)
+        would_be, blocked_until = repeat.would_be, repeat.blocked_until
+        reports = _report(repeat.request if refusal is None else None, names, contacts, lookup)
         if refusal is not None:
             would_be, blocked_until = type(refusal).__name__, None
         elif paused and would_be == "sent":
             would_be = SendingPaused.__name__
         return ResendPlan(
-            planned,
+            repeat.request,
             order,
             reports,
             self._clock(),
@@ -100,30 +101,37 @@ class DryRun:
             refusal,
             unenforced_refusal=None if self._settings.check_recipients else objection,
             blocked_until=blocked_until,
-            perhaps_mailed=perhaps,
+            perhaps_mailed=repeat.perhaps_mailed,
             paused=paused,
         )
 
-    def _repeat(
-        self, request: "ResendRequest", validation: "OrderStatus", invocation: "Invocation"
-    ) -> "tuple[ResendRequest, str, int | None, bool]":
-        """Return whom a resend would mail, what it would come to, and until when, as far as earlier ones matter.
-
-        The last value is true of a duplicate that may not have reached all of them.
-        """
+    def _repeat(self, request: "ResendRequest", validation: "OrderStatus", invocation: "Invocation") -> "_Repeat":
+        """Return what a resend would come to as far as earlier ones matter."""
         people = people_of(request.recipients, validation)
         attempt = attempt_of(request, people, invocation, owner="a dry run")
         match self._guard.decide(self._guard.load(request.order_id), attempt):
             case Send(people=mail, skipped=skip):
-                return narrowed(request, people, mail, skip), "sent", None, False
+                return _Repeat(narrowed(request, people, mail, skip), "sent")
             case Duplicate(until=until, perhaps=perhaps):
-                return request, "duplicate", until, bool(perhaps)
+                return _Repeat(request, "duplicate", until, bool(perhaps))
             case Unknown(until=until):
-                return request, "OutcomeUnknown", until, False
+                return _Repeat(request, "OutcomeUnknown", until)
             case InProgress(until=until):
-                return request, "ResendInProgress", until, False
+                return _Repeat(request, "ResendInProgress", until)
             case _:  # too many people
-                return request, InvalidRequest.__name__, None, False
+                return _Repeat(request, InvalidRequest.__name__)
+
+
+class _Repeat(NamedTuple):
+    """Whom a resend would mail, and what it would come to.
+
+    ``blocked_until`` is in seconds since the epoch. ``perhaps_mailed`` is as in `ResendPlan`.
+    """
+
+    request: "ResendRequest"
+    would_be: str
+    blocked_until: int | None = None
+    perhaps_mailed: bool = False
 
 
 def _names(validation: OrderStatus) -> list[NameReport]:
