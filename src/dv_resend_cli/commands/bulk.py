@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import click
 
 from dv_resend_cli.app import App
 from dv_resend_cli.bulk_file import BulkRequest, read_requests
-from dv_resend_cli.bulk_results import SETTLED, Results, ResultsFile, open_results, read_results, results_path
+from dv_resend_cli.bulk_results import SETTLED, Result, Results, ResultsFile, open_results, read_results, results_path
 from dv_resend_cli.bulk_run import BulkRun
 from dv_resend_cli.errors import ExitCode, Failure
 from dv_resend_cli.options import subcommand
@@ -87,25 +87,17 @@ def _run(
                 failure = Failure("Interrupted", "Interrupted while an order was sent.", error.exit_code, _AGAIN)
     if isinstance(results, ResultsFile):
         results.compact(keys)
-    left_alone = [result if result and result.outcome in SETTLED else None for result in before]
+    left_alone = [then for then in before if _is_settled(then)]
     known = [results.of(key) for key in keys]
     # An order that this run has not reached may have the result of an earlier one.
-    called = [None if now is then else now for now, then in zip(known, before, strict=True)]
+    called = [None if now is then else now for now, then in zip(known, before, strict=True) if not _is_settled(then)]
     report = {
         "orders": [
-            asdict(result) | {"left_alone": bool(alone)}
-            for result, alone in zip(known, left_alone, strict=True)
-            if result
+            asdict(now) | {"left_alone": _is_settled(then)} for now, then in zip(known, before, strict=True) if now
         ],
-        "outcomes": _counts(
-            result.outcome if result else "not called"
-            for result, alone in zip(called, left_alone, strict=True)
-            if not alone
-        ),
-        "left_alone": _counts(result.outcome for result in left_alone if result),
-        "left": sum(
-            result is None or result.is_left for result, alone in zip(called, left_alone, strict=True) if not alone
-        ),
+        "outcomes": _counts(result.outcome if result else "not called" for result in called),
+        "left_alone": _counts(result.outcome for result in left_alone),
+        "left": sum(result is None or result.is_left for result in called),
         "dry_run": path is None,
         "results": None if path is None else str(path),
     }
@@ -116,6 +108,10 @@ def _run(
         app.output.failure(failure)
     codes = [result.exit_code for result in known if result]
     return max([*codes, failure.exit_code if failure else ExitCode.OK])
+
+
+def _is_settled(result: Result | None) -> TypeGuard[Result]:
+    return result is not None and result.outcome in SETTLED
 
 
 def _counts(outcomes: Iterable[str]) -> dict[str, int]:
