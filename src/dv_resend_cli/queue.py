@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 if TYPE_CHECKING:
     from dv_resend_cli.aws import AwsSession
 
-# Longer than any one call about a message takes; `hold` starts it anew.
+# Longer than any one call about a message takes; `extend_visibility` starts it anew.
 VISIBILITY_SECONDS = 900
 # Any waiting makes SQS ask all of its servers, so that no answer is empty by mistake.
 _WAIT_SECONDS = 1
@@ -85,7 +85,7 @@ class Queue:
             sent_at = int(found["Attributes"]["SentTimestamp"]) / 1000
             yield Message(found["MessageId"], found["Body"], attributes, sent_at)
 
-    def hold(self, message: Message) -> None:
+    def extend_visibility(self, message: Message) -> None:
         """Keep a message from everybody else for another `VISIBILITY_SECONDS`."""
         self._sqs.change_message_visibility(
             QueueUrl=self._url, ReceiptHandle=self._receipts[message.id], VisibilityTimeout=VISIBILITY_SECONDS

@@ -99,13 +99,16 @@ class Redriver:
         self._force = force
         self._drop = drop
         self._note = note
-        self._hold: Callable[[], None] = lambda: None
+        self._extend_visibility: Callable[[], None] = lambda: None
         self._swept: set[str] = set()
         self._next_turn = 0.0
 
-    def redrive(self, event: FailedEvent, hold: Callable[[], None] = lambda: None) -> Redriven:
-        """Send the emails of one event if they are still wanted. ``hold``, before each slow call, keeps its message."""
-        self._hold = hold
+    def redrive(self, event: FailedEvent, extend_visibility: Callable[[], None] = lambda: None) -> Redriven:
+        """Send the emails of one event if they are still wanted.
+
+        ``extend_visibility`` is called before each call of a function, which may take long.
+        """
+        self._extend_visibility = extend_visibility
         try:
             redriven = self._decide(event)
         except Failure as failure:
@@ -193,19 +196,19 @@ class Redriver:
         if self._dry_run:
             return Redriven("planned", "a sweep")
         alias = self._stack.sweep_function_alias_arn
-        summary = self._patiently(lambda: self._functions.invoke(alias, sweep, sends=False))
+        summary = self._call_with_retries(lambda: self._functions.invoke(alias, sweep, sends=False))
         self._swept.add(key)
         return Redriven("swept", f"{summary['listed']} orders listed, {summary['enqueued']} reminders queued")
 
     def _invoke(self, event: FailedEvent, force_id: str | None, *, dry_run: bool) -> dict[str, Any]:
         request = event.invocation(requested_by=self._functions.caller, dry_run=dry_run, force_id=force_id)
         alias = self._stack.function_alias_arn
-        return self._patiently(lambda: self._functions.invoke(alias, request, sends=not dry_run))
+        return self._call_with_retries(lambda: self._functions.invoke(alias, request, sends=not dry_run))
 
-    def _patiently(self, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _call_with_retries(self, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Call again after CertCentral's request limit, for three minutes. Nothing was sent then."""
         for seconds in _WAITS_FOR_LIMIT:
-            self._hold()
+            self._extend_visibility()
             try:
                 return call()
             except Failure as failure:
@@ -213,7 +216,7 @@ class Redriver:
                     raise
             self._note(f"CertCentral's request limit is reached. Waiting {seconds} seconds.")
             time.sleep(seconds)
-        self._hold()
+        self._extend_visibility()
         return call()
 
     def _wait_for_turn(self) -> None:

@@ -124,7 +124,7 @@ def _introduce(app: App, chase: Mapping[str, Any], *, is_other: bool) -> None:
 
 
 def _warn_if_stopped(app: App) -> None:
-    """Say so if all sending is stopped. Without the permission to see that, the story of the chase tells it."""
+    """Say so if all sending is stopped. Without the permission to see that, the events of the chase show it."""
     with suppress(Exception):
         if Sending(app.session, app.stack).is_stopped(app.stack.function_name):
             app.output.note(f"All sending is stopped: {app.stack.function_name} has a concurrency of 0. {_NOT_RUN}")
@@ -132,27 +132,27 @@ def _warn_if_stopped(app: App) -> None:
 
 def _watch(chases: Chases, execution: Execution, out: Output) -> None:
     """Show what happens until the chase ends."""
-    story, seen = _Story(execution), 0
+    texts, seen = _EventTexts(execution), 0
     while True:
         with out.waiting("Watching the chase; Ctrl-C stops watching only"):
             events = chases.next_events(execution, seen)
         if not events:
             return
         seen = events[-1]["id"]
-        for text in filter(None, map(story.tell, events)):
+        for text in filter(None, map(texts.text_of, events)):
             if not out.as_json:
                 out.line(text)
 
 
-class _Story:
-    """Tells the events of an execution to a person."""
+class _EventTexts:
+    """Says in a line what an event of an execution means."""
 
     def __init__(self, execution: Execution) -> None:
         waits = as_object(execution["input"]).get("waits_hours", DEFAULT_WAITS_HOURS)
         self._waits = list(waits) if isinstance(waits, list | tuple) else [waits]
         self._state = ""
 
-    def tell(self, event: Mapping[str, Any]) -> str | None:
+    def text_of(self, event: Mapping[str, Any]) -> str | None:
         """Return the line of an event; ``None`` if a person need not know of it."""
         text = None
         if entered := event.get("stateEnteredEventDetails"):

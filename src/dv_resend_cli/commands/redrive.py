@@ -72,7 +72,11 @@ def command(
         try:
             for message in waiting.messages():
                 event = read(message)
-                if choice.takes(event) and run.redrive(event, partial(waiting.hold, message)) and not dry_run:
+                if (
+                    choice.takes(event)
+                    and run.redrive(event, partial(waiting.extend_visibility, message))
+                    and not dry_run
+                ):
                     waiting.delete(message)
                 if stopped := run.reason_to_stop:
                     break
@@ -124,16 +128,16 @@ class _Run:
     @property
     def reason_to_stop(self) -> Failure | None:
         """The error that the last events met, and that the next ones would meet, too."""
-        *_, last = [None, *self._troubles]
+        last = self._troubles[-1] if self._troubles else None
         is_last = len(self._troubles) >= _TROUBLES_TO_STOP or (last and last.exit_code == ExitCode.INTERRUPTED)
         return last if is_last else None
 
-    def redrive(self, event: FailedEvent, hold: Callable[[], None]) -> bool:
+    def redrive(self, event: FailedEvent, extend_visibility: Callable[[], None]) -> bool:
         """Redrive an event, and return whether it may be deleted."""
         if not self._out.as_json:
             self._out.line(_title(event), style="bold")
         with self._out.waiting("Redriving"):
-            redriven = self._redriver.redrive(event, hold)
+            redriven = self._redriver.redrive(event, extend_visibility)
         self._show(event, redriven)
         self._exit_code = max(self._exit_code, redriven.exit_code)
         self._troubles = [*self._troubles, redriven.trouble] if redriven.trouble else []
