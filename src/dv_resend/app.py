@@ -76,7 +76,7 @@ def _handle_batch(event: dict[str, Any], context: "LambdaContext") -> dict[str, 
     deadline = _deadline(context)
 
     def remind(reminder: "Reminder", audit: Audit) -> "ReminderResult":
-        invocation = Invocation(deadline, context.aws_request_id, audit.before_send, audit.failed)
+        invocation = Invocation(deadline, context.aws_request_id, audit.before_send, audit.failed, audit.domain_done)
         return parts.resender.remind(reminder, invocation)
 
     return handle_batch(event, remind, parts.queue)
@@ -93,7 +93,8 @@ def _use_case(parsed: ParsedEvent, context: "LambdaContext", audit: Audit) -> "R
     parts = _parts()
     deadline = _deadline(context)
     # Lambda's own retries of an asynchronous call keep the request id; a redelivered event keeps only its own id.
-    invocation = Invocation(deadline, parsed.event_id or context.aws_request_id, audit.before_send)
+    delivery_id = parsed.event_id or context.aws_request_id
+    invocation = Invocation(deadline, delivery_id, audit.before_send, on_domain=audit.domain_done)
     match parsed.request:
         case ResendRequest(dry_run=True) as request:
             return parts.resender.dry_run(request, invocation)
@@ -103,7 +104,10 @@ def _use_case(parsed: ParsedEvent, context: "LambdaContext", audit: Audit) -> "R
             return get_status(order_id, deadline, parts.certcentral)
         case PendingRequest():
             parts.require_sweep_function()
-            return list_pending(deadline, parts.certcentral, parts.config.reminder_days)
+            config = parts.config
+            return list_pending(
+                deadline, parts.certcentral, config.reminder_days, all_order_types=config.all_order_types
+            )
         case SweepRequest() as request:
             return Sweeper(parts.certcentral, parts.queue, parts.config, parts.reporter).sweep(request, deadline)
 

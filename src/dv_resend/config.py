@@ -45,6 +45,7 @@ class Config:
     sweep_queue_url: str | None
     sweep_requests_per_second: float
     report_topic_arn: str | None
+    all_order_types: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Config":
@@ -95,6 +96,7 @@ class Config:
                 "SWEEP_REQUESTS_PER_SECOND", _number_within(float, 0.1, 50.0), "a number from 0.1 to 50", "4"
             ),
             report_topic_arn=read("REPORT_TOPIC_ARN", _topic_arn, "the ARN of a standard SNS topic", "") or None,
+            all_order_types=read("ORDER_TYPES", _one_of("all", "dv"), "`dv` or `all`", "dv"),
         )
 
 

@@ -19,12 +19,14 @@ ROOT = Path(__file__).parents[2]
 
 DRY_RUN = {"dv_resend.core.dry_run", "dv_resend.core.plan", "dv_resend.core.advice"}
 BATCH = {"dv_resend.handlers.sqs"}
+BY_DOMAIN = {"dv_resend.core.domains", "dv_resend.core.domain_outcomes", "dv_resend.core.domain_resend"}
+BY_DOMAIN |= {"dv_resend.core.domain_dry_run"}
 OWN = {
     ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
     for path in (ROOT / "src/dv_resend").rglob("*.py")
 } - {"dv_resend", "dv_resend.core.ports"}  # ports are there for type checkers only
 # Packages; of Powertools' utilities, modules.
-INIT = (OWN - DRY_RUN - BATCH) | {
+INIT = (OWN - DRY_RUN - BATCH - BY_DOMAIN) | {
     *("aws_lambda_powertools", "aws_lambda_powertools.utilities.jmespath_utils"),
     *("aws_lambda_powertools.utilities.parameters", "boto3", "botocore", "certifi", "dateutil", "idna", "jmespath"),
     *("requests", "s3transfer", "six", "typing_extensions", "urllib3"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from dv_resend.config import Config
 from dv_resend.core import ports
-from dv_resend.core.orders import ListedOrder, NameStatus, Order, OrderStatus
+from dv_resend.core.orders import DomainEmails, ListedOrder, NameStatus, Order, OrderStatus
 from dv_resend.core.recipients import Contacts
 from dv_resend.core.requests import Invocation, Reminder, ResendRequest
 from dv_resend.core.resend import Resender
@@ -35,8 +35,9 @@ class Journal(list[tuple[Any, ...]]):
 class FakeCertCentral(ports.CertCentral):
     """A CertCentral where every order looks like ``order``, and its validation like ``domains``.
 
-    The order is eligible and its names are pending, unless a test changes that. ``errors`` are raised by method;
-    ``while_sending`` is called in the middle of a send. ``page_at`` gives the page of the list at an offset.
+    The order is eligible and its names are pending, unless a test changes that. ``errors`` are raised by method, those
+    of a domain-level send also by method and domain id. ``while_sending`` is called in the middle of a send.
+    ``page_at`` gives the page of the list at an offset.
     """
 
     def __init__(self, journal: Journal | None = None, rows: Sequence[ListedOrder] = (), page_size: int = 1000) -> None:
@@ -47,6 +48,8 @@ class FakeCertCentral(ports.CertCentral):
         )
         self.errors: dict[str, BaseException] = {}
         self.while_sending: Callable[[], object] = lambda: None
+        self.organization: tuple[str, ...] = ()
+        self.domain_emails: dict[int, DomainEmails] = {}
         self.page_at: Callable[[int], list[ListedOrder]] = lambda offset: list(rows[offset : offset + page_size])
 
     def get_order(self, order_id: int, deadline: float) -> Order:
@@ -55,7 +58,7 @@ class FakeCertCentral(ports.CertCentral):
 
     def get_order_status(self, order_id: int, deadline: float) -> OrderStatus:
         self._called("get_order_status", order_id, deadline)
-        return OrderStatus(order_id, self.order.status, self.order.dcv_method, self.domains)
+        return OrderStatus(order_id, self.order.status, self.order.dcv_method, self.domains, self.organization)
 
     def list_orders(self, statuses: Iterable[str], offset: int, deadline: float) -> list[ListedOrder]:
         self._called("list_orders", tuple(statuses), offset, deadline)
@@ -65,6 +68,16 @@ class FakeCertCentral(ports.CertCentral):
         self.journal.append(("resend_emails", order_id, body, deadline))
         self.while_sending()
         _raise("resend_emails", self.errors)
+
+    def get_domain_emails(self, domain_id: int, deadline: float) -> DomainEmails:
+        self._called("get_domain_emails", domain_id, deadline)
+        return self.domain_emails.get(domain_id, DomainEmails(None, ()))
+
+    def resend_domain_emails(self, domain_id: int, body: dict[str, object], deadline: float) -> None:
+        self.journal.append(("resend_domain_emails", domain_id, body, deadline))
+        self.while_sending()
+        _raise("resend_domain_emails", self.errors)
+        _raise(f"resend_domain_emails {domain_id}", self.errors)
 
     def approve(self, *names: str) -> None:
         """Show these names as validated, and all others as pending; each name has its own entry, in its old scope."""
@@ -77,6 +90,11 @@ class FakeCertCentral(ports.CertCentral):
     def puts(self) -> list[dict[str, object]]:
         """The bodies of all PUTs, also of those that failed."""
         return [body for _, body, _ in self.journal.calls("resend_emails")]
+
+    @property
+    def domain_puts(self) -> list[tuple[int, dict[str, object]]]:
+        """The domain and the body of all domain-level PUTs, also of those that failed."""
+        return [(domain_id, body) for domain_id, body, _ in self.journal.calls("resend_domain_emails")]
 
     def _called(self, method: str, *arguments: object) -> None:
         self.journal.append((method, *arguments))

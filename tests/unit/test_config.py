@@ -25,6 +25,7 @@ VALID = REQUIRED | {
     "SWEEP_QUEUE_URL": QUEUE,
     "SWEEP_REQUESTS_PER_SECOND": "0.5",
     "REPORT_TOPIC_ARN": TOPIC,
+    "ORDER_TYPES": "all",
 }
 VARIABLES = settings_read()
 
@@ -64,6 +65,7 @@ def test_config_reads_every_variable():
         sweep_queue_url=QUEUE,
         sweep_requests_per_second=0.5,
         report_topic_arn=TOPIC,
+        all_order_types=True,
     )
 
 
@@ -96,6 +98,7 @@ def test_whitespace_around_a_value_is_ignored(name):
     ("name", "value"),
     [
         *(("SENDING", value) for value in ("ON", "Off", "true", "false", "0", "1", "yes", "paused")),
+        *(("ORDER_TYPES", value) for value in ("ALL", "Dv", "ov", "dv,ov", "true", "*")),
         *(("RECIPIENT_CHECK", value) for value in ("on", "OFF", "Enforce", "true", "false", "0", "warn", "enforced")),
         *(
             ("DNS_SERVERS", value)

@@ -1,4 +1,4 @@
-"""CertCentral's Services API, as far as resends need it: four calls, and what their responses mean.
+"""CertCentral's Services API, as far as resends need it: six calls, and what their responses mean.
 
 Where a page is named, the fact is from DigiCert's documentation (dev.digicert.com, Services API).
 """
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from dv_resend.adapters.certcentral_http import Call
-from dv_resend.core.addresses import to_a_label
-from dv_resend.core.orders import ListedOrder, NameStatus, Order, OrderStatus
-from dv_resend.core.requests import parse_order_id
+from dv_resend.core.addresses import MAX_EMAIL, to_a_label
+from dv_resend.core.fields import parse_order_id
+from dv_resend.core.orders import DomainEmails, ListedOrder, NameStatus, Order, OrderStatus
 from dv_resend.core.timestamps import parse_timestamp
 from dv_resend.core.untrusted_json import as_dict, printable_text
 from dv_resend.errors import (
@@ -40,6 +40,9 @@ PAGE_SIZE = 1000
 MAX_NAME = 255
 
 _ORDERS = "/order/certificate"
+_DOMAINS = "/domain"
+# What the addresses of a domain are listed under. Those of WHOIS are left out: no CA may use them (ballot SC-080).
+_ADDRESS_LISTS = ("base_emails", "dns_txt_emails")
 # 4xx that say that a server stopped waiting (408, 499) or wants the request again (425), not that nothing was done.
 _GAVE_UP = frozenset({408, 425, 499})
 _NOT_FOUND = frozenset({"not_found|order", "not_found"})
@@ -106,6 +109,19 @@ class CertCentralClient:
             domains=tuple(
                 _name_status(entry, now) for entry in map(as_dict, entries if isinstance(entries, list) else [])
             ),
+            organization=_statuses(data.get("organization_validations")),
+        )
+
+    def get_domain_emails(self, domain_id: int, deadline: float) -> DomainEmails:
+        """Return the addresses that a domain-level resend accepts (domain emails page). Safe to repeat."""
+        data, response = self._get_json(Call("GET", f"{_DOMAINS}/{domain_id}/dcv/emails"), deadline)
+        lists = [addresses for name in _ADDRESS_LISTS if isinstance(addresses := data.get(name), list)]
+        if not lists:
+            raise _not_the_thing_asked_for(response, "no list of addresses")
+        scope = printable_text(data.get("name_scope"), MAX_NAME)
+        return DomainEmails(
+            scope=to_a_label(scope) if scope else None,
+            addresses=tuple(address for addresses in lists for address in addresses if _is_address(address)),
         )
 
     def resend_emails(self, order_id: int, body: dict[str, object], deadline: float) -> None:
@@ -114,11 +130,20 @@ class CertCentralClient:
         Not safe to repeat: each success is an email to a person. Raises `OutcomeUnknown` if the email may or may not
         have been sent; every other error means that it was certainly not sent.
         """
-        call = Call("PUT", f"{_ORDERS}/{order_id}/resend-emails", body)
+        self._put(Call("PUT", f"{_ORDERS}/{order_id}/resend-emails", body), f"order {order_id}", deadline)
+
+    def resend_domain_emails(self, domain_id: int, body: dict[str, object], deadline: float) -> None:
+        """Have the DCV emails of a domain sent again (domain-level resend page; success is 204).
+
+        As `resend_emails`, for orders that are not DV.
+        """
+        self._put(Call("PUT", f"{_DOMAINS}/{domain_id}/dcv/emails", body), f"domain {domain_id}", deadline)
+
+    def _put(self, call: Call, subject: str, deadline: float) -> None:
         response = self._call(call, deadline)
         if not _says_sent(response):
             raise OutcomeUnknown(
-                f"CertCentral answered the resend of order {order_id} with status {response.status} and "
+                f"CertCentral answered the resend of {subject} with status {response.status} and "
                 f"{response.description}. The email may or may not have been sent. Check whether it arrived before "
                 "you force another one.",
                 upstream_status=response.status,
@@ -168,8 +193,10 @@ def _refusal(call: Call, response: "Response") -> ResendError:
     if response.is_html or (not codes and (status in (401, 403) or (call.method == "GET" and status != 429))):
         return _not_the_thing_asked_for(response, response.description)
     if status == 403:
+        # "Orders, Domains, Organizations" is a role of its own (glossary, API key roles).
+        role = "orders" if call.path.startswith(_ORDERS) else "orders and domains"
         return PermissionDenied(
-            "The API key is not allowed to do this. Check its role (orders), its user's access and the account's IP "
+            f"The API key is not allowed to do this. Check its role ({role}), its user's access and the account's IP "
             "rules.",
             **upstream,
         )
@@ -179,7 +206,7 @@ def _refusal(call: Call, response: "Response") -> ResendError:
         )
     if status == 404 and ("not_found|route" in codes or (codes & _NOT_FOUND and call.path.startswith(f"{_ORDERS}?"))):
         return ConfigurationError("CertCentral does not know this path. Check CERTCENTRAL_BASE_URL.", **upstream)
-    if status == 404 and codes & _NOT_FOUND:
+    if status == 404 and codes & _NOT_FOUND and call.path.startswith(_ORDERS):
         return OrderNotFound(
             "CertCentral knows no such order under this key. Check the order id and the account.", **upstream
         )
@@ -213,7 +240,18 @@ def _name_status(entry: dict[str, Any], now: float) -> NameStatus:
         status=printable_text(entry.get("status")) or "unknown",
         names=_names(entry.get("dns_names")),
         expired=expires is not None and expires.timestamp() <= now,
+        domain_id=_id(entry.get("domain_id")),
+        method=printable_text(entry.get("method")),
     )
+
+
+def _is_address(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_EMAIL and value.isprintable() and "@" in value
+
+
+def _statuses(value: object) -> tuple[str, ...]:
+    texts = (printable_text(as_dict(entry).get("status")) for entry in (value if isinstance(value, list) else []))
+    return tuple(text for text in texts if text is not None)
 
 
 def _names(value: object) -> tuple[str, ...]:
@@ -222,14 +260,14 @@ def _names(value: object) -> tuple[str, ...]:
 
 
 def _require_same_order(answered: object, order_id: int, response: "Response") -> None:
-    if _order_id(answered) is None:
+    if _id(answered) is None:
         raise _not_the_thing_asked_for(response, "no order")
     # In place of an order id, CertCentral also accepts a certificate's serial number (order info page).
     if str(answered) != str(order_id):
         raise OrderNotFound(f"CertCentral answered with another order than {order_id}. Check the order id.")
 
 
-def _order_id(value: object) -> int | None:
+def _id(value: object) -> int | None:
     try:
         return parse_order_id(value)  # a number or, in some answers, a string
     except InvalidRequest:
@@ -246,7 +284,7 @@ def _listed_name(certificate: dict[str, Any]) -> str | None:
 
 def _listed_order(row: dict[str, Any]) -> ListedOrder:
     return ListedOrder(
-        order_id=_order_id(row.get("id")),
+        order_id=_id(row.get("id")),
         status=printable_text(row.get("status")),
         product_type=printable_text(as_dict(row.get("product")).get("type")),
         created=parse_timestamp(row.get("date_created")),

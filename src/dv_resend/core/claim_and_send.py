@@ -29,6 +29,7 @@ from dv_resend.core.timestamps import utc
 from dv_resend.errors import InvalidRequest, OutcomeUnknown, ResendError, ResendInProgress
 
 if TYPE_CHECKING:
+    from dv_resend.core.domain_outcomes import DomainRun
     from dv_resend.core.ports import SendRecords
     from dv_resend.core.send_record import Attempt, HeldClaim
 
@@ -77,7 +78,15 @@ class SendGuard:
 
     def load(self, order_id: int) -> SendRecord:
         """Return the record of an order. Raises `SendRecordUnavailable` or `ConfigurationError`."""
-        return self._records.load(f"order#{order_id}")
+        return self.load_record(f"order#{order_id}")
+
+    def load_record(self, record_id: str) -> SendRecord:
+        """Return a record by its id. Raises as `load`."""
+        return self._records.load(record_id)
+
+    def with_cool_down(self, seconds: int) -> "SendGuard":
+        """Return a guard of the same records with another cool-down."""
+        return SendGuard(self._records, seconds, self._clock, self.draw)
 
     def decide(self, record: SendRecord, attempt: "Attempt") -> Decision:
         """Return what `send` would do now."""
@@ -120,15 +129,44 @@ class SendGuard:
 
         return self._until_unchanged(record, once)
 
-    def report_attempted(self, record: SendRecord, report: Callable[[OutcomeUnknown], None]) -> SendRecord:
+    def remind_by_domain(
+        self,
+        record: SendRecord,
+        attempt: "Attempt",
+        run: Callable[[], "DomainRun"],
+        report: Callable[[OutcomeUnknown], None],
+    ) -> "DomainRun | NoReminder":
+        """Claim the order for a reminder, ``run`` the sends about its domains, and settle the reminder's mark.
+
+        A reminder that was attempted before runs again: the records of the domains prevent a second email. It is done
+        when every domain is mailed or reported. If some are left, it stays attempted; if all are refused, no trace of
+        it stays. Raises as `send`, and the errors of the run.
+        """
+
+        def once(record: SendRecord) -> "DomainRun | NoReminder":
+            now = self._now()
+            if record.claim is not None and record.claim.is_live(now):
+                raise _in_progress(record, record.claim.live_until, now)
+            if attempt.reminder is not None and record.reminders.get(attempt.reminder) == "done":
+                return NoReminder("already_reminded")
+            held = claim(record, attempt, (), self.draw(), now)
+            self._store(held.record, record)
+            return self._run(held, run, report)
+
+        return self._until_unchanged(record, once)
+
+    def report_attempted(
+        self, record: SendRecord, report: Callable[[OutcomeUnknown], None], but: str | None = None
+    ) -> SendRecord:
         """Report reminders that were attempted by a worker that was killed, and record them as done.
 
-        Call it before anything else about a reminder. Return the latest record. Raises `ResendInProgress` while they
-        are being sent, `SendRecordUnavailable` or `ConfigurationError`; they will then be reported again.
+        Call it before anything else about a reminder; leave out the one that runs again (``but``). Return the latest
+        record. Raises `ResendInProgress` while they are being sent, `SendRecordUnavailable` or `ConfigurationError`;
+        they will then be reported again.
         """
 
         def once(record: SendRecord) -> SendRecord:
-            now, attempted = self._now(), record.attempted_reminders()
+            now, attempted = self._now(), [each for each in record.attempted_reminders() if each != but]
             if not attempted:
                 return record
             if record.claim is not None and record.claim.is_live(now):
@@ -168,6 +206,28 @@ class SendGuard:
         sent_at = self._now()
         self._records.settle(held.sent(self.draw(), sent_at), held.record)
         return Sent(send.people, send.skipped, sent_at, sent_at + self._cool_down + CLOCK_MARGIN_SECONDS)
+
+    def _run(
+        self, held: "HeldClaim", run: Callable[[], "DomainRun"], report: Callable[[OutcomeUnknown], None]
+    ) -> "DomainRun":
+        """Send about the domains under a claim that is stored, and settle it."""
+        try:
+            ran = run()
+        except BaseException:
+            self._records.settle(held.unknown(self.draw(), self._now(), reported=False), held.record)
+            raise
+        if ran.unknown is not None:
+            report(ran.unknown)
+        if not ran.has_mailed:
+            settled = held.not_sent(self.draw(), self._now())
+        elif ran.to_repeat is not None:
+            settled = held.unknown(self.draw(), self._now(), reported=False)
+        else:
+            settled = held.sent(self.draw(), self._now())
+        self._records.settle(settled, held.record)
+        if (error := ran.to_repeat or ran.error) is not None:
+            raise error
+        return ran
 
     def _until_unchanged[Answer](self, record: SendRecord, once: Callable[[SendRecord], Answer]) -> Answer:
         """Return what ``once`` answers; if others change the record meanwhile, it starts again on the latest."""
@@ -209,7 +269,9 @@ def _put_or_unknown(put: Callable[[Send], None], send: Send, record: SendRecord)
 
 
 def _subject(record: SendRecord) -> str:
-    return record.id.replace("#", " ")
+    """Return ``order 7``, or ``domain example.com`` without the domain's number."""
+    kind, *_, name = record.id.split("#")
+    return f"{kind} {name}"
 
 
 def _error(refusal: Unknown | InProgress | TooManyPeople, record: SendRecord, now: int) -> ResendError:

@@ -35,6 +35,18 @@ def check_eligible(order: "Order") -> None:
             f"{name} is of type {order.product_type or 'unknown'}, not {DV_PRODUCT_TYPE}. Its domains are validated "
             "one by one: use DigiCert's domain-level resend (PUT /services/v2/domain/{domain_id}/dcv/emails).",
         )
+    check_waiting(order)
+    if (order.dcv_method or "").casefold() != "email":
+        raise OrderNotEligible(
+            "not_email_dcv",
+            f"{name} is validated by {order.dcv_method or 'an unknown method'}, not by email. Complete that "
+            "validation, or change the order's DCV method to email in CertCentral.",
+        )
+
+
+def check_waiting(order: "Order") -> None:
+    """Raise `OrderNotEligible`, which says what to do instead, unless the order is waiting for validation."""
+    name = f"Order {order.order_id}"
     status = (order.status or "").casefold()
     if status == "needs_approval":
         raise OrderNotEligible(
@@ -47,12 +59,6 @@ def check_eligible(order: "Order") -> None:
             "not_pending",
             f"The status of {name.lower()} is {order.status or 'unknown'}; only a pending order or reissue is waiting "
             "for an email. There is nothing to resend.",
-        )
-    if (order.dcv_method or "").casefold() != "email":
-        raise OrderNotEligible(
-            "not_email_dcv",
-            f"{name} is validated by {order.dcv_method or 'an unknown method'}, not by email. Complete that "
-            "validation, or change the order's DCV method to email in CertCentral.",
         )
 
 

@@ -1,11 +1,12 @@
 """What CertCentral knows about orders, as far as a resend depends on it. Absent values are ``None``."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
-from dv_resend.core.addresses import without_wildcard
+from dv_resend.core.addresses import parse_email, without_wildcard
+from dv_resend.errors import InvalidRequest
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class NameStatus:
     """How far validation has come at one ``scope`` (validation status page).
 
     ``names`` are the names of the order that the scope covers. All are A-labels; both are empty if CertCentral's entry
-    was unreadable. ``expired`` says that an earlier approval is over.
+    was unreadable. ``expired`` says that an earlier approval is over. ``domain_id`` is the domain's in the account,
+    which DV orders do not need; ``method`` is how this scope is validated, if the entry says so.
 
     Example:
         >>> NameStatus("example.com", "approved", ("www.example.com",)).covers("*.example.com")
@@ -64,6 +66,8 @@ class NameStatus:
     status: str
     names: tuple[str, ...] = ()
     expired: bool = False
+    domain_id: int | None = field(default=None, compare=False)
+    method: str | None = field(default=None, compare=False)
 
     @property
     def validated(self) -> bool:
@@ -87,6 +91,8 @@ class NameStatus:
 class OrderStatus:
     """How far the validation of an order has come, as a whole and for each name.
 
+    ``organization`` holds the statuses of the organization's own validations, which DV orders do not have.
+
     Example:
         >>> OrderStatus(7, "pending", "email", (NameStatus("example.com", "pending"),)).all_validated
         False
@@ -96,6 +102,7 @@ class OrderStatus:
     status: str | None
     dcv_method: str | None
     domains: tuple[NameStatus, ...]
+    organization: tuple[str, ...] = ()
 
     def with_names_of(self, order: Order) -> "OrderStatus":
         """Add the names that only the order itself lists; their status is ``unknown``."""
@@ -182,9 +189,55 @@ class OrderStatus:
         }
 
 
+@dataclass(frozen=True)
+class Domain:
+    """What one domain-level resend is about: a name ``scope`` of a domain of the account.
+
+    Example:
+        >>> Domain(1234, "example.com").record_id
+        'domain#1234#example.com'
+    """
+
+    domain_id: int
+    scope: str
+
+    @property
+    def record_id(self) -> str:
+        """The id of its send record."""
+        return f"domain#{self.domain_id}#{without_wildcard(self.scope)}"
+
+
+@dataclass(frozen=True)
+class DomainEmails:
+    """The ``addresses`` that CertCentral accepts about a ``scope`` (domain emails page); ``None`` if it names no scope.
+
+    Example:
+        >>> DomainEmails("example.com", ("Admin@example.com",)).spelling_of("admin@example.com")
+        'Admin@example.com'
+    """
+
+    scope: str | None
+    addresses: tuple[str, ...]
+
+    def spelling_of(self, email: str) -> str | None:
+        """Return an address as CertCentral spells it, or ``None`` if it does not list it."""
+        return self._spellings.get(email.casefold())
+
+    @cached_property
+    def _spellings(self) -> dict[str, str]:
+        return {_comparable(address): address for address in reversed(self.addresses)}
+
+
 def _all_validated(entries: Iterable[tuple[str, NameStatus]]) -> dict[str, bool]:
     validated: dict[str, bool] = {}
     for name, domain in entries:
         stripped = without_wildcard(name)
         validated[stripped] = domain.validated and validated.get(stripped, True)
     return validated
+
+
+def _comparable(address: str) -> str:
+    try:
+        return parse_email(address, "email").casefold()
+    except InvalidRequest:
+        return address.casefold()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -23,7 +23,7 @@ MAX_ROWS = 5000
 
 @dataclass(frozen=True)
 class PendingOrder:
-    """A pending DV order, and what a sweep does about it: the reminder that it queues, or why it queues none.
+    """A pending order, and what a sweep does about it: the reminder that it queues, or why it queues none.
 
     ``age_days`` is ``None`` if the list does not tell the age; the worker then decides whether a reminder is due.
 
@@ -38,6 +38,7 @@ class PendingOrder:
     age_days: int | None
     reminder: Reminder | Literal["none due", "stuck"]
     is_newly_stuck: bool = False
+    is_dv: bool = True
 
     def to_json(self) -> dict[str, object]:
         """Return the order's row in the answer of the ``pending`` action."""
@@ -59,10 +60,10 @@ class PendingOrder:
 
 @dataclass
 class PendingList:
-    """The pending DV orders, oldest first; ``more`` of them were left out.
+    """The pending orders that are served, oldest first; ``more`` of them were left out.
 
-    ``other_products`` counts the pending orders of other types. If the list is not ``complete``, the time did not
-    suffice, and nothing is known about the orders after these.
+    ``other_products`` counts the pending orders of types that are not served. If the list is not ``complete``, the time
+    did not suffice, and nothing is known about the orders after these.
 
     Example:
         >>> PendingList(other_products=12).to_json()
@@ -80,20 +81,25 @@ class PendingList:
 
 
 def list_pending(
-    deadline: float, certcentral: "CertCentral", reminder_days: Sequence[int], clock: Callable[[], float] = time.time
+    deadline: float,
+    certcentral: "CertCentral",
+    reminder_days: Sequence[int],
+    clock: Callable[[], float] = time.time,
+    *,
+    all_order_types: bool = False,
 ) -> PendingList:
-    """List the pending DV orders, with what a sweep would do about each now. Sends nothing; safe to repeat.
+    """List the pending orders, with what a sweep would do about each now. Sends nothing; safe to repeat.
 
-    Memory does not grow with the account. As in a sweep, rows without a readable order id are left out. Raises the
-    errors of `CertCentral`.
+    Those that are not DV are listed only if all order types are served. Memory does not grow with the account. As in a
+    sweep, rows without a readable order id are left out. Raises the errors of `CertCentral`.
     """
     found = PendingList()
     now = datetime.fromtimestamp(clock(), UTC)
     for page in pending_pages(certcentral, 0, deadline):
         for row in page:
-            order = pending_order(row, now, reminder_days)
+            order = pending_order(row, now, reminder_days, all_order_types=all_order_types)
             if order is None:
-                found.other_products += _is_pending(row) and not is_dv(row.product_type)
+                found.other_products += _is_pending(row) and not (all_order_types or is_dv(row.product_type))
             elif len(found.orders) < MAX_ROWS:
                 found.orders.append(order)
             else:
@@ -115,23 +121,25 @@ def pending_pages(certcentral: "CertCentral", offset: int, deadline: float) -> "
         offset += len(page)
 
 
-def pending_order(row: "ListedOrder", now: datetime, days: Sequence[int]) -> PendingOrder | None:
-    """Return the order of a row, with what a sweep does about it; ``None`` if it is no pending DV order."""
-    if row.order_id is None or row.status is None or not _is_pending(row) or not is_dv(row.product_type):
+def pending_order(
+    row: "ListedOrder", now: datetime, days: Sequence[int], *, all_order_types: bool = False
+) -> PendingOrder | None:
+    """Return the order of a row, with what a sweep does about it; ``None`` if it is no pending order that is served."""
+    dv = is_dv(row.product_type)
+    if row.order_id is None or row.status is None or not _is_pending(row) or not (dv or all_order_types):
         return None
-    status, name = row.status.casefold(), row.name or "unknown"
+    order = PendingOrder(row.order_id, row.name or "unknown", row.status.casefold(), None, "none due", is_dv=dv)
     # A row does not say when a reissue was requested, or lacks its date: only the order itself can tell.
-    if status != "pending" or row.created is None:
-        return PendingOrder(row.order_id, name, status, None, Reminder(row.order_id))
-    age_days = max(0, (now - row.created).days)
+    if order.status != "pending" or row.created is None:
+        return replace(order, reminder=Reminder(row.order_id, by_domain=not dv))
+    order = replace(order, age_days=max(0, (now - row.created).days))
     day = due_day(row.created, now, days)
     if day is not None:
-        reminder = Reminder(row.order_id, row.created.astimezone(UTC).date(), day)
-        return PendingOrder(row.order_id, name, status, age_days, reminder)
+        since = row.created.astimezone(UTC).date()
+        return replace(order, reminder=Reminder(row.order_id, since, day, by_domain=not dv))
     if not is_stuck(row.created, now, days):
-        return PendingOrder(row.order_id, name, status, age_days, "none due")
-    is_new = is_newly_stuck(row.created, now, days)
-    return PendingOrder(row.order_id, name, status, age_days, "stuck", is_new)
+        return order
+    return replace(order, reminder="stuck", is_newly_stuck=is_newly_stuck(row.created, now, days))
 
 
 def _is_pending(row: "ListedOrder") -> bool:

@@ -8,14 +8,14 @@ from datetime import date
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from dv_resend.core.orders import ListedOrder, Order, OrderStatus
+    from dv_resend.core.orders import DomainEmails, ListedOrder, Order, OrderStatus
     from dv_resend.core.recipients import Contacts
     from dv_resend.core.requests import Reminder
     from dv_resend.core.send_record import SendRecord
 
 
 class CertCentral(Protocol):
-    """One CertCentral account. All methods but `resend_emails` are safe to repeat.
+    """One CertCentral account. All methods but the two that resend are safe to repeat.
 
     Raises `ApiKeyRejected`, `PermissionDenied`, `RateLimited`, `OrderNotFound`, `RequestRejected`,
     `CertCentralUnavailable`, `SecretUnavailable` or `ConfigurationError`. None of them means that something was sent.
@@ -41,6 +41,14 @@ class CertCentral(Protocol):
 
         Raises `OutcomeUnknown` if the email may or may not have been sent.
         """
+        ...
+
+    def get_domain_emails(self, domain_id: int, deadline: float) -> "DomainEmails":
+        """Return the addresses that may be named in a resend about a domain."""
+        ...
+
+    def resend_domain_emails(self, domain_id: int, body: dict[str, object], deadline: float) -> None:
+        """Have the DCV emails of a domain sent again, for an order that is not DV. As `resend_emails`."""
         ...
 
 

@@ -1,27 +1,23 @@
 """What callers ask for: frozen, and valid once built. Untrusted input is validated here and nowhere else."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from dv_resend.core.addresses import parse_domain, parse_email, without_wildcard
+from dv_resend.core.fields import parse_boolean, parse_count, parse_locale, parse_order_id, parse_requested_by
 from dv_resend.core.untrusted_json import reject_unknown_fields
 from dv_resend.errors import InvalidRequest, OutcomeUnknown
 
+if TYPE_CHECKING:
+    from dv_resend.core.orders import Domain
+
 MAX_RECIPIENTS = 250
-MAX_REQUESTED_BY = 256
 _RECIPIENTS = "domain_approval_emails"
 # The fields of the request that DigiCert documents (resend-emails page), and those of our own direct input.
 DIGICERT_FIELDS = frozenset({_RECIPIENTS, "locale"})
 INPUT_FIELDS = DIGICERT_FIELDS | {"order_id", "dry_run", "force", "requested_by"}
-
-# At most 15 digits: in place of an order id, CertCentral also accepts a certificate's serial number (order info page),
-# and those are longer.
-_ORDER_ID = re.compile(r"[0-9]{1,15}", re.ASCII)
-# "xx", "xx_YY" or "xx-yy". DigiCert's list of locale codes could not be read; "en" is the only one in its examples.
-_LOCALE = re.compile(r"[A-Za-z]{2}([_-][A-Za-z]{2})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,8 @@ class Skipped:
 class ResendRequest:
     """One resend. Without ``recipients``, DigiCert mails its default recipients; only the caller can choose that.
 
-    ``skipped`` are named recipients who are not mailed.
+    ``skipped`` are named recipients who are not mailed. With a ``domain``, it is the part of a request that is about
+    this domain of an order that is not DV.
 
     Example:
         >>> ResendRequest.from_input({"order_id": "123456789"}).upstream_body
@@ -99,6 +96,7 @@ class ResendRequest:
     force: bool = False
     requested_by: str | None = None
     skipped: tuple[Skipped, ...] = ()
+    domain: "Domain | None" = None
 
     @classmethod
     def from_input(cls, fields: Mapping[str, object]) -> "ResendRequest":
@@ -110,7 +108,7 @@ class ResendRequest:
         """
         reject_unknown_fields(fields, INPUT_FIELDS)
         request = cls._from_digicert_fields(fields.get("order_id"), fields)
-        dry_run, force = _parse_boolean(fields, "dry_run"), _parse_boolean(fields, "force")
+        dry_run, force = parse_boolean(fields, "dry_run"), parse_boolean(fields, "force")
         return replace(request, dry_run=dry_run, force=force, requested_by=parse_requested_by(fields))
 
     @classmethod
@@ -126,14 +124,23 @@ class ResendRequest:
         return cls(
             order_id=parse_order_id(order_id),
             recipients=_parse_recipients(fields[_RECIPIENTS]) if _RECIPIENTS in fields else (),
-            locale=_parse_locale(fields["locale"]) if "locale" in fields else None,
+            locale=parse_locale(fields["locale"]) if "locale" in fields else None,
         )
 
     @property
+    def record_id(self) -> str:
+        """The id of the send record that knows of its emails."""
+        return f"order#{self.order_id}" if self.domain is None else self.domain.record_id
+
+    @property
     def upstream_body(self) -> dict[str, object]:
-        """The JSON object of the PUT: only documented keys, ``{}`` for the default recipients."""
+        """The JSON object of the PUT: only documented keys; none about recipients for the default ones."""
         body: dict[str, object] = {}
-        if self.recipients:
+        if self.domain is not None:
+            body["name_scope"] = self.domain.scope
+            if self.recipients:
+                body["email_array"] = [recipient.email for recipient in self.recipients]
+        elif self.recipients:
             body[_RECIPIENTS] = [recipient.to_json() for recipient in self.recipients]
         if self.locale is not None:
             body["locale"] = self.locale
@@ -204,7 +211,7 @@ class SweepRequest:
     def from_input(cls, fields: Mapping[str, object]) -> "SweepRequest":
         """Validate direct input; raise `InvalidRequest` that names the field."""
         reject_unknown_fields(fields, frozenset({"action", "dry_run", "offset", "requested_by"}))
-        return cls(dry_run=_parse_boolean(fields, "dry_run"), offset=_parse_count(fields, "offset", default=0))
+        return cls(dry_run=parse_boolean(fields, "dry_run"), offset=parse_count(fields, "offset", default=0))
 
 
 @dataclass(frozen=True)
@@ -212,6 +219,7 @@ class Reminder:
     """One message of the reminder queue: remind about an order.
 
     ``waiting_since`` and ``day`` say which reminder is due. Both are ``None`` if only the order itself can tell.
+    ``by_domain`` says that the order is not DV.
 
     Example:
         >>> Reminder(123456789, date(2026, 11, 20), day=3).mark
@@ -221,6 +229,7 @@ class Reminder:
     order_id: int
     waiting_since: date | None = None
     day: int | None = None
+    by_domain: bool = False
 
     @property
     def mark(self) -> str | None:
@@ -231,24 +240,25 @@ class Reminder:
 
     def to_json(self) -> dict[str, object]:
         """Return the message's body."""
-        if self.waiting_since is None:
-            return {"order_id": self.order_id}
-        return {"order_id": self.order_id, "waiting_since": self.waiting_since.isoformat(), "day": self.day}
+        body: dict[str, object] = {"order_id": self.order_id}
+        if self.waiting_since is not None:
+            body |= {"waiting_since": self.waiting_since.isoformat(), "day": self.day}
+        return body | {"by_domain": True} if self.by_domain else body
 
     @classmethod
     def from_json(cls, fields: object) -> "Reminder":
         """Read a message's body; raise `InvalidRequest` if it is not one of ours."""
         if not isinstance(fields, dict):
             raise InvalidRequest("body", "must be an object with order_id.")
-        reject_unknown_fields(fields, frozenset({"order_id", "waiting_since", "day"}))
-        order_id = parse_order_id(fields.get("order_id"))
-        if fields.keys() == {"order_id"}:
-            return cls(order_id)
-        day = _parse_count(fields, "day", default=0)
+        reject_unknown_fields(fields, frozenset({"order_id", "waiting_since", "day", "by_domain"}))
+        order_id, by_domain = parse_order_id(fields.get("order_id")), parse_boolean(fields, "by_domain")
+        if fields.keys() <= {"order_id", "by_domain"}:
+            return cls(order_id, by_domain=by_domain)
+        day = parse_count(fields, "day", default=0)
         if not 1 <= day <= 365:
             raise InvalidRequest("day", "must be a reminder day from 1 to 365.")
         try:
-            return cls(order_id, date.fromisoformat(fields["waiting_since"]), day)
+            return cls(order_id, date.fromisoformat(fields["waiting_since"]), day, by_domain)
         except (KeyError, TypeError, ValueError):
             raise InvalidRequest("waiting_since", "must be a date such as 2026-11-23, together with a day.") from None
 
@@ -260,7 +270,8 @@ class Invocation:
     ``deadline`` is its end, in seconds since the epoch. ``delivery_id`` is the id that redeliveries of the same call
     share. ``before_send`` is called with what is about to be sent: if the function is killed while sending, what the
     hook wrote is the only trace. ``on_unknown`` is called with the unknown outcome of a reminder, before it is recorded
-    as done: a report may come twice, but it is never missing.
+    as done: a report may come twice, but it is never missing. ``on_domain`` is called with each part of a request that
+    is about one domain, and with its outcome: a result, or an error's class name.
 
     Example:
         ``Invocation(deadline=time.time() + 29, delivery_id=context.aws_request_id, before_send=audit.before_send)``
@@ -270,6 +281,7 @@ class Invocation:
     delivery_id: str
     before_send: Callable[[ResendRequest], None] = lambda _request: None
     on_unknown: Callable[[OutcomeUnknown], None] = lambda _error: None
+    on_domain: Callable[[ResendRequest, str], None] = lambda _request, _outcome: None
 
 
 def reminder_mark(waiting_since: date, day: int) -> str:
@@ -278,24 +290,6 @@ def reminder_mark(waiting_since: date, day: int) -> str:
 
 
 # ---------------------------------------------------------------- fields
-
-
-def parse_order_id(value: object) -> int:
-    """Return the order id of an integer or a string of digits; raise `InvalidRequest` for anything else."""
-    number = int(value) if isinstance(value, str) and _ORDER_ID.fullmatch(value) else value
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 10**15:
-        raise InvalidRequest("order_id", "must be a CertCentral order id: 1 to 15 digits.")
-    return number
-
-
-def parse_requested_by(fields: Mapping[str, object]) -> str | None:
-    """Return ``requested_by`` if it is given; raise `InvalidRequest` if it does not fit into a log line."""
-    if "requested_by" not in fields:
-        return None
-    value = fields["requested_by"]
-    if not isinstance(value, str) or not 1 <= len(value) <= MAX_REQUESTED_BY or not value.isprintable():
-        raise InvalidRequest("requested_by", f"must be a string of 1 to {MAX_REQUESTED_BY} printable characters.")
-    return value
 
 
 def _parse_recipients(value: object) -> tuple[Recipient, ...]:
@@ -328,23 +322,3 @@ def _parse_recipient(item: object, path: str) -> Recipient:
     if email_domain != domain and not domain.endswith(f".{email_domain}"):
         raise InvalidRequest(f"{path}.email_domain", "must be the entry's domain itself or a parent of it.")
     return Recipient(domain, email, email_domain)
-
-
-def _parse_locale(value: object) -> str:
-    if not isinstance(value, str) or not _LOCALE.fullmatch(value):
-        raise InvalidRequest("locale", "must be a locale code such as en, pt_BR or zh-cn.")
-    return value
-
-
-def _parse_count(fields: Mapping[str, object], name: str, *, default: int) -> int:
-    value = fields.get(name, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 10**7:
-        raise InvalidRequest(name, "must be a whole number from 0 to 10000000.")
-    return value
-
-
-def _parse_boolean(fields: Mapping[str, object], name: str) -> bool:
-    value = fields.get(name, False)
-    if not isinstance(value, bool):
-        raise InvalidRequest(name, "must be true or false.")
-    return value

@@ -5,72 +5,32 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from dv_resend.core.claim_and_send import SendGuard, Sent
-from dv_resend.core.eligibility import check_eligible, is_reissue, without_validated
+from dv_resend.core.eligibility import check_eligible, check_waiting, is_dv, is_reissue, without_validated
 from dv_resend.core.people import attempt_of, narrowed, people_of
 from dv_resend.core.recipients import check_recipients, domains_to_look_up
 from dv_resend.core.reminders import UNDATED, due_day, is_stuck
 from dv_resend.core.requests import Reminder, ResendRequest, reminder_mark
+from dv_resend.core.results import ReminderResult, ResendResult
 from dv_resend.core.send_record import DEFAULT, Attempt, Duplicate, NoReminder, Send
-from dv_resend.core.timestamps import utc
-from dv_resend.errors import SendingPaused
+from dv_resend.errors import ResendError, SendingPaused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dv_resend.config import Config
-    from dv_resend.core.orders import OrderStatus
+    from dv_resend.core.domain_resend import DomainResender
+    from dv_resend.core.domains import OrderDomains
+    from dv_resend.core.orders import Order, OrderStatus
     from dv_resend.core.people import People
     from dv_resend.core.plan import ResendPlan
     from dv_resend.core.ports import CertCentral, ContactLookup, SendRecords
     from dv_resend.core.requests import Invocation
     from dv_resend.core.send_record import Mailed
 
-
-@dataclass(frozen=True)
-class ResendResult:
-    """A resend that was sent now, or that mailed nobody because everybody was mailed inside the cool-down.
-
-    ``sent_at`` is when the last of them was mailed, and before ``until`` a repeat sends nothing; both are in seconds
-    since the epoch. ``earlier`` says of a duplicate when each recipient was mailed; ``perhaps`` says it of those who
-    may have been among DigiCert's default recipients.
-
-    Example:
-        >>> ResendResult(ResendRequest(7), "sent", sent_at=0, until=3720).to_json()["sent_at"]
-        '1970-01-01T00:00:00Z'
-    """
-
-    request: ResendRequest
-    outcome: Literal["sent", "duplicate"]
-    sent_at: int
-    until: int
-    earlier: "tuple[tuple[str, int], ...]" = ()
-    perhaps: "tuple[tuple[str, int], ...]" = ()
-
-    def to_json(self) -> dict[str, object]:
-        """Return the result as direct callers get it."""
-        return {
-            "order_id": self.request.order_id,
-            "outcome": self.outcome,
-            "recipients": self.request.addresses,
-            "skipped": [skipped.to_json() for skipped in self.request.skipped],
-            "sent_at": utc(self.sent_at),
-        }
-
-
-@dataclass(frozen=True)
-class ReminderResult:
-    """What became of a reminder: a resend, or the reason why none was needed.
-
-    Example:
-        >>> ReminderResult(7, "not_due").outcome
-        'not_due'
-    """
-
-    order_id: int
-    outcome: Literal["sent", "already_reminded", "already_mailed", "not_due", "missed", "stuck"]
+__all__ = ["ReminderResult", "ResendResult", "Resender"]
 
 
 class Resender:
@@ -116,6 +76,8 @@ class Resender:
         contacts = self._contacts().contacts(domains) if domains else {}
         # The last call to CertCentral before the PUT.
         order = self._certcentral.get_order(request.order_id, invocation.deadline).with_method_of(validation)
+        if self._goes_by_domain(order):
+            return self._domains().resend(request, order, validation, contacts, invocation)
         validation = validation.with_names_of(order)
         # What is wrong with the order as a whole is reported before what is wrong with a recipient.
         check_eligible(order)
@@ -138,15 +100,40 @@ class Resender:
         Safe to repeat, however late: a reminder is marked in the same write that claims the order, and its unknown
         outcome is reported (`Invocation.on_unknown`) before it counts as done. Raises as `resend`.
         """
-        record = self._guard.load(reminder.order_id)
-        # First of all: a worker that was killed may have left an email that nobody knows of.
-        record = self._guard.report_attempted(record, invocation.on_unknown)
-        if reminder.mark in record.reminders:
+        record, report = self._guard.load(reminder.order_id), invocation.on_unknown
+        # First of all: a worker that was killed may have left an email that nobody knows of. A reminder that goes by
+        # domain runs again instead: the records of the domains know.
+        if not reminder.by_domain:
+            record = self._guard.report_attempted(record, report)
+        if reminder.mark is not None and record.reminders.get(reminder.mark) == "done":
             return ReminderResult(reminder.order_id, "already_reminded")
         self._require_sending("The reminder waits in the queue.")
+        try:
+            due = self._due(reminder, invocation)
+        except ResendError as error:
+            if error.scope == "order":
+                self._guard.report_attempted(record, report)
+            raise
+        if isinstance(due, ReminderResult):
+            self._guard.report_attempted(record, report)
+            return due
+        record = self._guard.report_attempted(record, report, but=due.mark if due.domains else None)
+        deadline = math.ceil(invocation.deadline)
+        if due.domains is not None:
+            attempt = Attempt((), deadline, self._guard.draw(), reminder=due.mark)
+            return self._domains().remind(record, attempt, due.domains, due.validation, invocation)
+        attempt = Attempt((DEFAULT,), deadline, self._guard.draw(), reminder=due.mark)
+        answer = self._guard.send(record, attempt, lambda _send: self._put(due.request, invocation), report)
+        return ReminderResult(reminder.order_id, answer.outcome if isinstance(answer, NoReminder) else "sent")
+
+    def _due(self, reminder: Reminder, invocation: "Invocation") -> "ReminderResult | _Due":
+        """Return which reminder of an order is due, or why none is. Raises as `resend`."""
         validation = self._certcentral.get_order_status(reminder.order_id, invocation.deadline)
         order = self._certcentral.get_order(reminder.order_id, invocation.deadline).with_method_of(validation)
-        check_eligible(order)
+        if self._goes_by_domain(order):
+            check_waiting(order)
+        else:
+            check_eligible(order)
         # The order decides: the message may be old, or may not say which reminder is due.
         now = datetime.fromtimestamp(self._clock(), UTC)
         waiting_since, days = order.waiting_since, self._settings.reminder_days
@@ -161,25 +148,43 @@ class Resender:
             return ReminderResult(reminder.order_id, "stuck")
         else:
             return ReminderResult(reminder.order_id, "not_due" if reminder.day is None else "missed")
-        request = without_validated(ResendRequest(reminder.order_id), validation.with_names_of(order))
         mark = reminder_mark(waiting_since.astimezone(UTC).date(), day)
-        attempt = Attempt((DEFAULT,), math.ceil(invocation.deadline), self._guard.draw(), reminder=mark)
-        answer = self._guard.send(record, attempt, lambda _send: self._put(request, invocation), invocation.on_unknown)
-        return ReminderResult(reminder.order_id, answer.outcome if isinstance(answer, NoReminder) else "sent")
+        request = ResendRequest(reminder.order_id)
+        if self._goes_by_domain(order):
+            return _Due(mark, request, validation, self._domains().open_of(order, validation))
+        validation = validation.with_names_of(order)
+        return _Due(mark, without_validated(request, validation), validation)
+
+    def _goes_by_domain(self, order: "Order") -> bool:
+        """Whether the domain-level resend serves an order, and not the order-level one."""
+        return self._settings.all_order_types and not is_dv(order.product_type)
+
+    def _domains(self) -> "DomainResender":
+        # Only orders that are not DV pay for the import.
+        from dv_resend.core.domain_resend import DomainResender
+
+        return DomainResender(self._certcentral, self._guard, self._send, self._settings)
 
     def _require_sending(self, consequence: str) -> None:
         if not self._settings.sending:
             raise SendingPaused(f"Sending is switched off (SENDING=off). {consequence}")
 
-    def _send(self, request: ResendRequest, validation: "OrderStatus", invocation: "Invocation") -> ResendResult:
-        """Mail those of the ``request`` who were not mailed inside the cool-down."""
+    def _send(
+        self,
+        request: ResendRequest,
+        validation: "OrderStatus",
+        invocation: "Invocation",
+        guard: SendGuard | None = None,
+    ) -> ResendResult:
+        """Mail those of the ``request`` who were not mailed inside the cool-down of the ``guard``."""
+        guard = guard or self._guard
         people = people_of(request.recipients, validation)
-        attempt = attempt_of(request, people, invocation, self._guard.draw())
+        attempt = attempt_of(request, people, invocation, guard.draw())
 
         def put(send: Send) -> None:
             self._put(narrowed(request, people, send.people, send.skipped), invocation)
 
-        match self._guard.send(self._guard.load(request.order_id), attempt, put):
+        match guard.send(guard.load_record(request.record_id), attempt, put):
             case Sent() as sent:
                 mailed = narrowed(request, people, sent.people, sent.skipped)
                 return ResendResult(mailed, "sent", sent.sent_at, sent.until)
@@ -193,7 +198,21 @@ class Resender:
 
     def _put(self, request: ResendRequest, invocation: "Invocation") -> None:
         invocation.before_send(request)
-        self._certcentral.resend_emails(request.order_id, request.upstream_body, invocation.deadline)
+        body, deadline = request.upstream_body, invocation.deadline
+        if request.domain is None:
+            self._certcentral.resend_emails(request.order_id, body, deadline)
+        else:
+            self._certcentral.resend_domain_emails(request.domain.domain_id, body, deadline)
+
+
+@dataclass(frozen=True)
+class _Due:
+    """The reminder that is due, by its ``mark``, and the request to send; ``domains`` of an order that is not DV."""
+
+    mark: str
+    request: ResendRequest
+    validation: "OrderStatus"
+    domains: "OrderDomains | None" = None
 
 
 def _addresses(people: "People", earlier: "Mapping[str, Mailed]") -> tuple[tuple[str, int], ...]:

@@ -27,6 +27,8 @@ OTHER_STATUSES = "other"
 class SweepSummary:
     """What a sweep found and did, added up page by page. ``plan`` has the first reminders of a dry run.
 
+    ``pending_other`` counts the orders that are not DV, ``None`` if they are not served.
+
     Example:
         >>> SweepSummary(listed=3, pending_dv=2).to_json()["listed"]
         3
@@ -34,6 +36,7 @@ class SweepSummary:
 
     listed: int = 0
     pending_dv: int = 0
+    pending_other: int | None = None
     due: int = 0
     enqueued: int = 0
     stuck: int = 0
@@ -43,14 +46,15 @@ class SweepSummary:
     plan: list[dict[str, object]] | None = None
 
     def to_json(self) -> dict[str, object]:
-        """Return the summary; the plan only if there is one."""
+        """Return the summary; the plan, and the count of other orders, only if there is one."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def to_text(self) -> str:
         """Return the figures in one line, as a report shows them."""
         statuses = ", ".join(f"{status} {count}" for status, count in self.by_status.items())
+        other = "" if self.pending_other is None else f", pending OV, EV and other {self.pending_other}"
         return (
-            f"listed {self.listed} ({statuses or 'none'}), pending DV {self.pending_dv}, due {self.due}, queued "
+            f"listed {self.listed} ({statuses or 'none'}), pending DV {self.pending_dv}{other}, due {self.due}, queued "
             f"{self.enqueued}, stuck {self.stuck}, oldest {self.oldest_days} days"
         )
 
@@ -80,7 +84,7 @@ class Sweeper:
         self._clock = clock
 
     def sweep(self, request: SweepRequest, deadline: float) -> SweepSummary:
-        """List the pending DV orders, and queue a reminder for each order that one is due for.
+        """List the pending orders, and queue a reminder for each order that one is due for.
 
         Memory does not grow with the account. A dry run queues and reports nothing, and lists the reminders as its
         plan. Safe to repeat, also at the same time: each reminder is recorded before it is sent.
@@ -92,11 +96,14 @@ class Sweeper:
             raise SendingPaused(
                 "Sending is switched off (SENDING=off). No order was listed. Sweep again when it is on."
             )
-        summary, stuck = SweepSummary(plan=[] if request.dry_run else None), StuckOrders()
+        settings, stuck = self._settings, StuckOrders()
+        summary = SweepSummary(
+            pending_other=0 if settings.all_order_types else None, plan=[] if request.dry_run else None
+        )
         now = datetime.fromtimestamp(self._clock(), UTC)
         offset = request.offset
         for page in pending_pages(self._certcentral, offset, deadline):
-            due = list(_due_reminders(page, summary, stuck, now, self._settings.reminder_days))
+            due = list(_due_reminders(page, summary, stuck, now, settings.reminder_days))
             if summary.plan is not None:
                 planned = [reminder.to_json() | {"name": name} for name, reminder in due]
                 summary.plan += planned[: MAX_ROWS - len(summary.plan)]
@@ -134,10 +141,13 @@ def _due_reminders(
         status = (row.status or "unknown").casefold()
         counted = status if status in summary.by_status or len(summary.by_status) < MAX_STATUSES else OTHER_STATUSES
         summary.by_status[counted] = summary.by_status.get(counted, 0) + 1
-        order = pending_order(row, now, days)
+        order = pending_order(row, now, days, all_order_types=summary.pending_other is not None)
         if order is None:
             continue
-        summary.pending_dv += 1
+        if order.is_dv:
+            summary.pending_dv += 1
+        else:
+            summary.pending_other = (summary.pending_other or 0) + 1
         summary.oldest_days = max(summary.oldest_days, order.age_days or 0)
         match order.reminder:
             case Reminder() as reminder:

@@ -55,12 +55,21 @@ class Audit:
         self.caller: str | None = None
         self.request: Request | Reminder | None = None
         self._started = time.monotonic()
+        self._domains: list[str] = []
 
     def before_send(self, request: ResendRequest) -> None:
         """Write a line before the emails are sent. It is all that is left if the function is killed while sending."""
-        if isinstance(self.request, ResendRequest):
+        if isinstance(self.request, ResendRequest) and request.domain is None:
             self.request = request  # without those who are skipped
-        self._write("sending", message="sending")
+        self._write("sending", _facts_of_part(request), message="sending")
+
+    def domain_done(self, part: ResendRequest, outcome: str) -> None:
+        """Count and write what became of one domain of an order that is not DV; the line of the call follows later."""
+        if (metric := _OF_OUTCOME.get(outcome)) is not None:
+            count(metric)
+        self._write(outcome, _facts_of_part(part))
+        if part.domain is not None:
+            self._domains.append(f"{part.domain.scope}: {outcome}")
 
     def succeeded(self, result: "Result | ReminderResult") -> None:
         """Count a result and write the line."""
@@ -75,9 +84,10 @@ class Audit:
             case _:
                 if isinstance(result, ResendResult):
                     self.request = result.request  # without those who are skipped
-                if (metric := _OF_OUTCOME.get(result.outcome)) is not None:
+                # Each domain was counted for itself.
+                if (metric := _OF_OUTCOME.get(result.outcome)) is not None and not self._domains:
                     count(metric)
-                self._write(result.outcome)
+                self._write(result.outcome, {"domains": self._domains or None})
 
     def failed(self, error: Exception) -> None:
         """Count a failure, in all and by reason, and write the line; for a bug also its stack trace.
@@ -98,7 +108,8 @@ class Audit:
             reason = type(error).__name__
             codes = [entry.code or entry.message for entry in error.upstream_errors]
             offset = error.offset if isinstance(error, CertCentralUnavailable) else None
-            self._write(reason, {"code": error.code, "upstream_codes": codes or None, "offset": offset})
+            facts = {"code": error.code, "upstream_codes": codes or None, "offset": offset}
+            self._write(reason, facts | {"domains": self._domains or None})
         else:
             reason = "InternalError"
             logger.exception("internal error")
@@ -116,24 +127,43 @@ class Audit:
             "order_id": getattr(self.request, "order_id", None),
             "caller": self.caller,
             "duration_ms": round((time.monotonic() - self._started) * 1000),
-            **(facts or {}),
         }
         if isinstance(self.request, ResendRequest):
-            addresses = self.request.addresses
-            line["recipients"] = addresses if isinstance(addresses, str) else [mask_address(a) for a in addresses]
+            line["recipients"] = _masked(self.request)
             line |= {"force": self.request.force or None, "dry_run": self.request.dry_run or None}
             line["requested_by"] = self.request.requested_by
-            skipped = [f"{mask_address(each.recipient.email)}: {each.reason}" for each in self.request.skipped]
-            line["skipped"] = skipped or None
+            line["skipped"] = _skipped(self.request)
         if isinstance(self.request, Reminder):
             line |= {"recipients": "default", "reminder_day": self.request.day}
+        line |= facts or {}
         logger.info(message, extra={name: value for name, value in line.items() if value is not None})
+
+
+def _facts_of_part(part: ResendRequest) -> dict[str, object]:
+    """Return what a line says about the domain that a part of a request is about; nothing if it is about the order."""
+    if part.domain is None:
+        return {}
+    return {
+        "domain": part.domain.scope,
+        "domain_id": part.domain.domain_id,
+        "recipients": _masked(part),
+        "skipped": _skipped(part),
+    }
+
+
+def _masked(request: ResendRequest) -> str | list[str]:
+    addresses = request.addresses
+    return addresses if isinstance(addresses, str) else [mask_address(address) for address in addresses]
+
+
+def _skipped(request: ResendRequest) -> list[str] | None:
+    return [f"{mask_address(each.recipient.email)}: {each.reason}" for each in request.skipped] or None
 
 
 def _measure_sweep(summary: SweepSummary) -> None:
     """Emit the figures of a sweep, but not those of a dry run."""
     if summary.plan is None:
-        count(MetricName.PENDING_ORDERS, summary.pending_dv)
+        count(MetricName.PENDING_ORDERS, summary.pending_dv + (summary.pending_other or 0))
         count(MetricName.REMINDERS_ENQUEUED, summary.enqueued)
         count(MetricName.STUCK_ORDERS, summary.stuck)
         count(MetricName.OLDEST_PENDING_DAYS, summary.oldest_days)

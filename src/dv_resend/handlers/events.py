@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from dv_resend.core.requests import PendingRequest, ResendRequest, StatusRequest, SweepRequest, parse_requested_by
+from dv_resend.core.fields import parse_requested_by
+from dv_resend.core.requests import PendingRequest, ResendRequest, StatusRequest, SweepRequest
 from dv_resend.core.untrusted_json import as_dict
 from dv_resend.errors import InvalidRequest
 
