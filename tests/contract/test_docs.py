@@ -464,7 +464,7 @@ def test_settings_table_is_what_the_code_reads() -> None:
         "AWS_CA_BUNDLE",
     }
     assert {row[1].strip("`") for row in rows if row[1]} <= PARAMETERS.keys()
-    assert len(defaults) == 7
+    assert len(defaults) == 8
     assert defaults == {name: str(PARAMETERS[name]["Default"]) for name in defaults}
 
 

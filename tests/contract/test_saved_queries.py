@@ -18,17 +18,33 @@ SAVED = of_type("AWS::Logs::QueryDefinition")
 QUERIES = {name: query["QueryString"] for name, query in SAVED.items()}
 
 COMMANDS = {"fields", "filter", "limit", "parse", "sort", "stats"}
-OPERATORS = {"and", "as", "asc", "by", "desc", "in", "or"}
+OPERATORS = {"and", "as", "asc", "by", "desc", "in", "like", "not", "or"}
 CALLS = {"count", "ispresent", "latest", "max", "strcontains", "sum"}
 # Logs Insights adds these fields to every line ("Supported logs and discovered fields").
 DISCOVERED = {"@message", "@timestamp"}
 LITERAL = r'"[^"]*"|\'[^\']*\''
 REGEX = r"/(?:\\.|[^/\\])*/"
 
+# The lines of a call about an order that is not DV: two of each domain, and then its own.
+CALL_BY_DOMAIN: list[dict[str, Any]] = [
+    *(
+        {"message": message, "order_id": 3, "domain": domain, "domain_id": number, "recipients": "default"} | outcome
+        for number, domain in enumerate(("example.com", "example.net"), 1)
+        for message, outcome in (("sending", {}), ("audit", {"outcome": "sent"}))
+    ),
+    {
+        "message": "audit",
+        "order_id": 3,
+        "outcome": "sent",
+        "recipients": "default",
+        "domains": ["example.com: sent", "example.net: sent"],
+    },
+]
+
 
 @pytest.fixture
 def log_lines(output: Callable[[], Output], invoke: Callable[..., Any]) -> list[dict[str, Any]]:
-    """The lines of a log: a resend, a reminder and failures."""
+    """The lines of a log: a resend, a reminder, failures and a resend by domain."""
     recipient = Recipient("example.com", "admin@example.com")
     request = ResendRequest(order_id=1, recipients=(recipient,), force=True, requested_by="jane")
     resend, reminder = Audit("http"), Audit("queue")
@@ -42,7 +58,7 @@ def log_lines(output: Callable[[], Output], invoke: Callable[..., Any]) -> list[
         Audit("http").failed(error)
     with pytest.raises(errors.InvalidRequest):
         invoke({"order_id": "none"})
-    return output().lines
+    return output().lines + CALL_BY_DOMAIN
 
 
 def flat(line: Mapping[str, Any], path: str = "") -> dict[str, Any]:
@@ -97,6 +113,18 @@ def test_query_finds_recipients_as_the_logger_writes_them(log_lines: list[dict[s
         assert json.loads(match["mailed"]) == line["recipients"]
     # The default ones are a word, the others a list.
     assert {type(line["recipients"]) for line in lines} == {str, list}
+
+
+def test_who_was_mailed_query_counts_each_domain_once() -> None:
+    (regex,) = re.findall(rf"filter ispresent\(domain\) or @message not like ({REGEX})", QUERIES["WhoWasMailedQuery"])
+
+    found = [
+        line
+        for line in CALL_BY_DOMAIN
+        if line["message"] == "audit" and ("domain" in line or not re.search(regex.strip("/"), json.dumps(line)))
+    ]
+
+    assert [line["domain"] for line in found] == ["example.com", "example.net"]
 
 
 def test_saved_queries_search_logs_of_both_functions() -> None:
