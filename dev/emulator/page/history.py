@@ -83,6 +83,13 @@ def order_link(order_id: int) -> Html:
     return fill('<a href="/orders/$id"><code>$id</code></a>', id=order_id)
 
 
+def subject_of(mail: dict[str, Any]) -> Html:
+    """Return what an email is about: an order, or a domain of the account."""
+    if mail["order_id"]:
+        return fill("order $order", order=order_link(mail["order_id"]))
+    return fill("domain $domain <small>$id</small>", domain=mail["domain"], id=mail["domain_id"])
+
+
 def call_link(call: dict[str, Any]) -> Html:
     """Return a call's method, path and query, linked."""
     path = call["path"].removeprefix(BASE_PATH + "/") + (f"?{call['query']}" if call["query"] else "")
