@@ -62,12 +62,13 @@ def examine_link(mail: dict[str, Any], orders: Iterable[Order], now: float) -> L
     """
     of_order = f"order {mail['order_id']}" if mail["order_id"] else None
     orders = tuple(orders)
-    covered = {order.id: [pair for pair in order.names if _covers(mail, pair[0])] for order in orders}
-    waiting = [order for order in orders if any(status != "approved" for _, status in covered[order.id])]
+    is_covered = any(_covers(mail, name) for order in orders for name, _ in order.names)
+    open_names = {order.id: [name for name in order.open_names(now) if _covers(mail, name)] for order in orders}
+    waiting = [order for order in orders if open_names[order.id]]
     pending = tuple(order for order in waiting if order.status in OPEN)
     if of_order and not orders:
         return Link(mail, (), 404, f"{of_order.capitalize()} does not exist any more.")
-    if not any(covered.values()):
+    if not is_covered:
         return Link(mail, (), 404, f"{mail['domain']} is not on {of_order or 'any OV or EV order'} any more.")
     if not waiting:
         return Link(mail, (), 200, f"{mail['domain']} is already validated{f' for {of_order}' if of_order else ''}.")
@@ -76,7 +77,7 @@ def examine_link(mail: dict[str, Any], orders: Iterable[Order], now: float) -> L
         return Link(mail, (), 409, f"{whose}, so nothing is left to validate.")
     if is_expired(mail, now):
         return Link(mail, (), 410, f"This link has expired: it was valid for {LINK_DAYS} days.")
-    names = dict.fromkeys(name for order in pending for name, status in covered[order.id] if status != "approved")
+    names = dict.fromkeys(name for order in pending for name in open_names[order.id])
     return Link(mail, tuple(names), 200, orders=pending)
 
 
@@ -85,10 +86,14 @@ def is_expired(mail: dict[str, Any], now: float) -> bool:
     return now - parse_time(mail["link_created_at"]) > LINK_DAYS * DAY
 
 
-def approve(order: Order, names: Iterable[str]) -> Order:
+def approve(order: Order, names: Iterable[str], now: float) -> Order:
     """Return the order with these names validated. Its status stays: issuing is a step of its own."""
     validated = frozenset(names)
-    return replace(order, names=tuple((name, "approved" if name in validated else was) for name, was in order.names))
+    return replace(
+        order,
+        names=tuple((name, "approved" if name in validated else was) for name, was in order.names),
+        approved_at=tuple((dict(order.approved_at) | dict.fromkeys(validated, int(now))).items()),
+    )
 
 
 def _covers(mail: dict[str, Any], name: str) -> bool:

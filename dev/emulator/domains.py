@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .order_json import APPROVAL_DAYS
-from .orders import DAY, OPEN, Order, Switches, base_domain, is_within, scope_of
+from .orders import OPEN, Order, Switches, base_domain, is_within, scope_of
 from .request_body import apply_policies, parse_body, undocumented
 from .resend_emails import Mail, constructed_addresses
 
@@ -88,17 +87,15 @@ def _policies(domain: Domain, scope: str, now: float) -> list[tuple[str, bool, s
 
 def _open_methods(domain: Domain, scope: str, now: float) -> list[str]:
     """Return the DCV methods of the names that wait for the scope's validation."""
-    names = [(order, *pair, scope_of(order.name_scope, pair[0])) for order in domain.orders for pair in order.names]
-    # With one id for a base domain, none of the names may have the domain itself as its scope.
-    at_scope = [entry for entry in names if entry[3] == scope] or [
-        entry for entry in names if is_within(entry[3], scope)
-    ]
-    is_open = (
+    is_own = any(scope in scopes_of(order) for order in domain.orders)  # not if the id is that of a base domain
+    waiting = (
         (order, name)
-        for order, name, status, _ in at_scope
-        if order.status in OPEN and (status != "approved" or order.created + APPROVAL_DAYS * DAY < now)
+        for order in domain.orders
+        if order.status in OPEN
+        for name in order.open_names(now)
+        if (scope_of(order.name_scope, name) == scope if is_own else is_within(name, scope))
     )
-    return list(dict.fromkeys(order.method_of(name) for order, name in is_open))
+    return list(dict.fromkeys(order.method_of(name) for order, name in waiting))
 
 
 def _addresses(domain: Domain, scope: str, published: Published) -> list[str]:

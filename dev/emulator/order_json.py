@@ -6,9 +6,7 @@ Field shapes follow DigiCert's "Order info", "Order validation status" and "List
 from collections.abc import Mapping
 from typing import Any
 
-from .orders import DAY, PRODUCTS, WITH_CERTIFICATE, Order, Switches, iso, scope_of
-
-APPROVAL_DAYS = 199  # DigiCert reuses a validation for that long, since 2026-02-24
+from .orders import APPROVAL_DAYS, DAY, PRODUCTS, WITH_CERTIFICATE, Order, Switches, iso, scope_of
 
 
 def order_info(order: Order, switches: Switches) -> dict[str, Any]:
@@ -69,7 +67,7 @@ def order_validation(order: Order, switches: Switches, domain_ids: Mapping[str, 
         }
         row |= {"status": status, "method": method, "dns_names": names}
         if status == "approved":
-            row["approval_expiration_date"] = iso(order.created + APPROVAL_DAYS * DAY)
+            row["approval_expiration_date"] = iso(min(map(order.approval_ends, names)))
         rows.append(row)
     view: dict[str, Any] = {
         "order_id": str(order.id),

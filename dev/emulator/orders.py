@@ -8,6 +8,7 @@ from typing import Any
 
 Switches = dict[str, Any]
 DAY = 86_400
+APPROVAL_DAYS = 199  # since 2026-02-24, DigiCert reuses a validation for that long
 DV_TYPE = "dv_ssl_certificate"  # "Product info" page: the discriminator of DV orders
 OPEN = ("pending", "reissue_pending")  # statuses in which domain control must still be proven
 # Those of DigiCert's "Certificate orders and requests" page; `under_review` is in no page: clients may meet new ones.
@@ -125,6 +126,7 @@ class Order:
     product: str
     product_type: str
     names: tuple[tuple[str, str], ...]  # (name on the order, its status); only "approved" needs no more validation
+    approved_at: tuple[tuple[str, int], ...]  # (name, when it was approved), where that was not with the order
     created: int
     reissued: int | None
     contacts: tuple[str, ...]  # DNS TXT / CAA contact addresses
@@ -137,6 +139,14 @@ class Order:
     def link_since(self) -> int:
         """The time when the random value in the approval link was made."""
         return self.link_created or self.reissued or self.created
+
+    def approval_ends(self, name: str) -> int:
+        """Return when the approval of one of its names expires."""
+        return dict(self.approved_at).get(name, self.created) + APPROVAL_DAYS * DAY
+
+    def open_names(self, now: float) -> list[str]:
+        """Return those of its names that are still to be validated, or again."""
+        return [name for name, status in self.names if status != "approved" or self.approval_ends(name) < now]
 
     @property
     def is_dv(self) -> bool:
@@ -170,13 +180,13 @@ def build_order(order_id: int, now: float, fields: dict[str, Any]) -> Order:
         raise ControlError(f"field 'kind' must be one of {', '.join(KINDS)}")
     defaults = {"status": "pending", "dcv_method": "email", "product": "ssl_dv_geotrust_flex", "age_days": 0}
     defaults |= {"names": ["order-{id}.example"], "contacts": [], "name_scope": "base_domain", "certificate": True}
-    defaults |= {"methods": {}, "organization": "validated"}
+    defaults |= {"methods": {}, "approved_at": {}, "organization": "validated"}
     merged = defaults | KINDS[kind] | {name: value for name, value in fields.items() if name not in ("kind", "id")}
     if "date_created" in fields:
         del merged["age_days"]
     values = {"reissued": None, "link_created": None} | _parse_fields(merged, now)
     values.setdefault("product_type", PRODUCTS.get(values["product"], ("", DV_TYPE, ""))[1])
-    for field in ("names", "methods"):
+    for field in ("names", "methods", "approved_at"):
         values[field] = tuple((name.replace("{id}", str(order_id)), value) for name, value in values[field])
     return Order(id=order_id, kind=kind, **values)
 
@@ -196,6 +206,7 @@ def order_fields(order: Order) -> dict[str, Any]:
         "product": order.product,
         "product_type": order.product_type,
         "names": dict(order.names),
+        "approved_at": {name: iso(then) for name, then in order.approved_at},
         "date_created": iso(order.created),
         "reissued_at": iso(order.reissued) if order.reissued else None,
         "methods": dict(order.methods),
@@ -270,6 +281,10 @@ def _time(value: Any, _now: float) -> int:
     return _with_dates(parse_time(value))
 
 
+def _times_by_name(value: Any, now: float) -> tuple[tuple[str, int], ...]:
+    return tuple((_text(name, now), _time(then, now)) for name, then in value.items())
+
+
 def _time_or_none(value: Any, now: float) -> int | None:
     return None if value is None else _time(value, now)
 
@@ -289,6 +304,7 @@ _FIELDS: dict[str, tuple[str, str, _Parser]] = {
     "product": ("product", "a product's name_id", _text),
     "product_type": ("product_type", "a text", _text),
     "names": ("names", "a list of names, or an object name: status, such as 'pending' or 'approved'", _names),
+    "approved_at": ("approved_at", "an object name: ISO timestamp", _times_by_name),
     "age_days": ("created", "a number of days", _days_ago),
     "date_created": ("created", "an ISO timestamp", _time),
     "reissued_days_ago": ("reissued", "a number of days", _days_ago),

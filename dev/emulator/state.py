@@ -139,7 +139,8 @@ class State:
             if order is None:
                 raise ControlError(f"field 'id': order {order_id} does not exist")
             if order.status in OPEN:
-                self._replace(replace(approve(order, dict(order.names)), status="issued"), "issued")
+                now = time.time()
+                self._replace(replace(approve(order, order.open_names(now), now), status="issued"), "issued")
             elif order.status != "issued":
                 raise ControlError(f"order {order_id} is {order.status}: only a pending order can be issued")
 
@@ -158,10 +159,12 @@ class State:
         """Validate the names of a link, and return it as it was before."""
         with self._lock:
             link = self.link(value)
+            now = time.time()
             for order in link.orders if link else ():
                 assert link
-                names = [name for name, status in order.names if name in link.names and status != "approved"]
-                self._replace(approve(order, names), f"{', '.join(names)} validated by the link to {link.mail['to']}")
+                names = [name for name in order.open_names(now) if name in link.names]
+                what = f"{', '.join(names)} validated by the link to {link.mail['to']}"
+                self._replace(approve(order, names, now), what)
             return link
 
     def clear_orders(self) -> None:
