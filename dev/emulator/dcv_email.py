@@ -62,23 +62,23 @@ def examine_link(mail: dict[str, Any], orders: Iterable[Order], now: float) -> L
     """
     of_order = f"order {mail['order_id']}" if mail["order_id"] else None
     orders = tuple(orders)
-    is_covered = any(_covers(mail, name) for order in orders for name, _ in order.names)
-    open_names = {order.id: [name for name in order.open_names(now) if _covers(mail, name)] for order in orders}
-    waiting = [order for order in orders if open_names[order.id]]
-    pending = tuple(order for order in waiting if order.status in OPEN)
+    covered = [order for order in orders if any(_covers(mail, name) for name, _ in order.names)]
+    current = [order for order in covered if order.status in OPEN] or covered
+    open_names = {order: [name for name in order.open_names(now) if _covers(mail, name)] for order in current}
+    waiting = tuple(order for order in current if open_names[order])
     if of_order and not orders:
         return Link(mail, (), 404, f"{of_order.capitalize()} does not exist any more.")
-    if not is_covered:
+    if not covered:
         return Link(mail, (), 404, f"{mail['domain']} is not on {of_order or 'any OV or EV order'} any more.")
     if not waiting:
         return Link(mail, (), 200, f"{mail['domain']} is already validated{f' for {of_order}' if of_order else ''}.")
-    if not pending:
-        whose = f"{of_order.capitalize()} is {orders[0].status}" if of_order else "No order that waits is pending"
+    if waiting[0].status not in OPEN:
+        whose = f"{of_order.capitalize()} is {waiting[0].status}" if of_order else "No order that has it is pending"
         return Link(mail, (), 409, f"{whose}, so nothing is left to validate.")
     if is_expired(mail, now):
         return Link(mail, (), 410, f"This link has expired: it was valid for {LINK_DAYS} days.")
-    names = dict.fromkeys(name for order in pending for name in open_names[order.id])
-    return Link(mail, tuple(names), 200, orders=pending)
+    names = dict.fromkeys(name for order in waiting for name in open_names[order])
+    return Link(mail, tuple(names), 200, orders=waiting)
 
 
 def is_expired(mail: dict[str, Any], now: float) -> bool:
@@ -88,11 +88,11 @@ def is_expired(mail: dict[str, Any], now: float) -> bool:
 
 def approve(order: Order, names: Iterable[str], now: float) -> Order:
     """Return the order with these names validated. Its status stays: issuing is a step of its own."""
-    validated = frozenset(names)
+    validated = dict.fromkeys(names, int(now))
     return replace(
         order,
         names=tuple((name, "approved" if name in validated else was) for name, was in order.names),
-        approved_at=tuple((dict(order.approved_at) | dict.fromkeys(validated, int(now))).items()),
+        approved_at=tuple((dict(order.approved_at) | validated).items()),
     )
 
 

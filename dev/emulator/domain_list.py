@@ -25,7 +25,7 @@ class DomainList:
         if order.is_dv:
             return {}
         self._index(orders, switches)
-        return {scope: self._ids[domain_of(scope, switches)] for scope in scopes_of(order)}
+        return {scope: self._id(domain_of(scope, switches)) for scope in scopes_of(order)}
 
     def find(self, key: str, orders: Mapping[int, Order], switches: Switches) -> Domain | None:
         """Return the domain with an id or a name."""
@@ -51,5 +51,10 @@ class DomainList:
                     index.setdefault(name, []).append(order.id)
             self._indexed = switches["domain_ids"], index
             for name in index:
-                self._names[str(self._ids.setdefault(name, FIRST_DOMAIN_ID + len(self._ids)))] = name
+                self._id(name)
         return self._indexed[1]
+
+    def _id(self, name: str) -> int:
+        number = self._ids.setdefault(name, FIRST_DOMAIN_ID + len(self._ids))
+        self._names[str(number)] = name
+        return number

@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from .dcv_email import LINK_PATH, SENDER, subject
@@ -61,9 +61,11 @@ class Outbox:
         """Return the newest email that has a link."""
         return next((mail for mail in reversed(self._mails) if mail["link"] == link), None)
 
-    def forget_links(self, order_id: int) -> None:
-        """Let the next emails about an order have new random values."""
-        self._links = {key: link for key, link in self._links.items() if key[0] != order_id}
+    def forget_links(self, order_id: int, domain_ids: Collection[int]) -> None:
+        """Let the next emails about an order and its domains have new random values."""
+        self._links = {
+            key: link for key, link in self._links.items() if key[0] != order_id and key[1] not in domain_ids
+        }
 
     def clear(self) -> None:
         """Forget the emails; ids go on."""

@@ -128,7 +128,7 @@ class State:
             if order_id not in self._orders:
                 raise ControlError(f"field 'id': order {order_id} does not exist")
             order = change_order(self._orders[order_id], time.time(), fields)
-            self._outbox.forget_links(order_id)
+            self._outbox.forget_links(order_id, self.domain_ids(order).values())
             self._replace(order, ", ".join(f"{field} set to {_shown(value)}" for field, value in fields.items()))
             return order_fields(order)
 
