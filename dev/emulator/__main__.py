@@ -9,10 +9,10 @@ import ssl
 import threading
 from pathlib import Path
 
+from .access import DEFAULT_KEYS
 from .control_api import PREFIX
 from .emulator import CertCentralEmulator
 from .orders import DOCUMENTED_EXAMPLE
-from .state import DEFAULT_KEYS
 
 MAX_PORT = 65535
 

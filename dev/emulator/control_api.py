@@ -5,6 +5,7 @@ POST   reset                back to the orders, keys, switches and limits of the
 GET    orders               POST one, or many alike with `count`; DELETE removes all
 PATCH  orders/{id}          change one
 POST   orders/{id}/issue    validate its names, and issue it
+GET    domains              the account's domain list: domains of OV and EV orders (domain_list.py)
 GET    outbox, calls        DELETE forgets them
 POST   faults               inject one (faults.py); DELETE removes all
 GET    switches             PUT changes some (switches.py)
@@ -53,6 +54,8 @@ def _run(state: State, method: str, name: str, body: bytes) -> Any:  # noqa: C90
             return state.update_order(int(order_id), **_object(body))
         case "POST", ["orders", order_id, "issue"] if order_id.isdecimal():
             state.issue_order(int(order_id))
+        case "GET", ["domains"]:
+            return state.domains
         case "GET", ["outbox"]:
             return state.outbox
         case "DELETE", ["outbox"]:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from dns.exception import DNSException
+
 from .nameserver import Records, Zone
 from .orders import ControlError, Order, base_domain, without_wildcard
 
@@ -32,6 +34,15 @@ def derived_records(orders: Iterable[Order]) -> Records:
             published = records.setdefault((f"{CONTACT_LABEL}.{name}", "TXT"), [])
             published += [text for contact in order.contacts if (text := _quoted(contact)) not in published]
     return records
+
+
+def published_contacts(zone: Zone, scope: str) -> list[str]:
+    """Return the contact addresses that the zone publishes for a scope."""
+    try:
+        records = zone.answer(f"{CONTACT_LABEL}.{scope}", "TXT")[1]
+    except DNSException:
+        return []
+    return [b"".join(record.strings).decode("utf-8", "replace") for _, type_, record in records if type_ == "TXT"]  # type: ignore[attr-defined] # dnspython makes its classes at run time
 
 
 def set_records(zone: Zone, fields: dict[str, Any]) -> None:

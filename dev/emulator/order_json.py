@@ -3,9 +3,10 @@
 Field shapes follow DigiCert's "Order info", "Order validation status" and "List orders" pages.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from .orders import DAY, DV_TYPE, PRODUCTS, WITH_CERTIFICATE, Order, Switches, iso, scope_of
+from .orders import APPROVAL_DAYS, DAY, PRODUCTS, WITH_CERTIFICATE, Order, Switches, iso, scope_of
 
 
 def order_info(order: Order, switches: Switches) -> dict[str, Any]:
@@ -48,21 +49,25 @@ def order_info(order: Order, switches: Switches) -> dict[str, Any]:
     return info | _organization(order, switches)
 
 
-def order_validation(order: Order, switches: Switches) -> dict[str, Any]:
-    """`GET order/certificate/{id}/validation`: here the ids are strings ("Order validation status" page)."""
-    scopes: dict[tuple[str, str], list[str]] = {}
+def order_validation(order: Order, switches: Switches, domain_ids: Mapping[str, int]) -> dict[str, Any]:
+    """`GET order/certificate/{id}/validation`: here the ids are strings ("Order validation status" page).
+
+    `domain_ids` has those of the scopes that are in the account's domain list; it is empty for a DV order.
+    """
+    scopes: dict[tuple[str, str, str], list[str]] = {}
     for name, status in order.names:
-        scopes.setdefault((scope_of(order.name_scope, name), status), []).append(name)
+        key = scope_of(order.name_scope, name), status, order.method_of(name)
+        scopes.setdefault(key, []).append(name)
     rows = []
-    for number, ((scope, status), names) in enumerate(scopes.items(), start=1):
+    for number, ((scope, status, method), names) in enumerate(scopes.items(), start=1):
         row: dict[str, Any] = {
-            "domain_id": str(order.id * 10 + number),
+            "domain_id": str(domain_ids.get(scope, order.id * 10 + number)),
             "name_scope": scope,
             "approval_scope": "subdomains",
         }
-        row |= {"status": status, "method": order.dcv_method, "dns_names": names}
+        row |= {"status": status, "method": method, "dns_names": names}
         if status == "approved":
-            row["approval_expiration_date"] = iso(order.created + 199 * DAY)
+            row["approval_expiration_date"] = iso(min(map(order.approval_ends, names)))
         rows.append(row)
     view: dict[str, Any] = {
         "order_id": str(order.id),
@@ -72,8 +77,9 @@ def order_validation(order: Order, switches: Switches) -> dict[str, Any]:
     view["order_dcv_method"] = order.dcv_method
     if switches["validation_names"] != "absent":
         view["dns_name_validations"] = rows if switches["validation_names"] == "full" else []
-    if order.product_type.lower() != DV_TYPE:  # not returned for DV (same page)
-        view |= {"organization_id": "77", "organization_name": "Emulator Inc.", "organization_validations": []}
+    if not order.is_dv:  # not returned for DV (same page)
+        view |= {"organization_id": "77", "organization_name": "Emulator Inc."}
+        view["organization_validations"] = _organization_validations(order, switches)
     return view
 
 
@@ -102,11 +108,18 @@ def order_row(order: Order, switches: Switches) -> dict[str, Any]:
     return row | _organization(order, switches)
 
 
+def _organization_validations(order: Order, switches: Switches) -> list[dict[str, str]]:
+    if switches["organization_validations"] == "empty":
+        return []
+    validation = PRODUCTS.get(order.product, ("", "", "ov"))[2]
+    return [{"type": validation, "status": "approved" if order.organization == "validated" else "pending"}]
+
+
 def _certificate(order: Order) -> dict[str, Any]:
     names = [name for name, _ in order.names]
     part: dict[str, Any] = {"common_name": names[0], "dns_names": names, "signature_hash": "sha256"}
     if order.status in WITH_CERTIFICATE:
-        till = order.created + 199 * DAY
+        till = order.created + APPROVAL_DAYS * DAY
         part |= {"id": order.id + 1_000_000_000, "valid_from": iso(order.created)[:10], "valid_till": iso(till)[:10]}
         part |= {"days_remaining": 0 if order.status == "expired" else 100}
     return part
@@ -115,7 +128,7 @@ def _certificate(order: Order) -> dict[str, Any]:
 def _organization(order: Order, switches: Switches) -> dict[str, Any]:
     organization = {"id": 77, "name": "Emulator Inc.", "display_name": "Emulator Inc.", "is_active": True}
     organization |= {"city": "Lehi", "state": "Utah", "country": "us"}
-    if order.product_type.lower() != DV_TYPE or switches["dv_organization"] == "object":
+    if not order.is_dv or switches["dv_organization"] == "object":
         return {"organization": organization}
     # "List orders" page: an empty array, not an object, on DV orders.
     return {"organization": []} if switches["dv_organization"] == "empty_list" else {}

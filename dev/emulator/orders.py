@@ -8,6 +8,7 @@ from typing import Any
 
 Switches = dict[str, Any]
 DAY = 86_400
+APPROVAL_DAYS = 199  # since 2026-02-24, DigiCert reuses a validation for that long
 DV_TYPE = "dv_ssl_certificate"  # "Product info" page: the discriminator of DV orders
 OPEN = ("pending", "reissue_pending")  # statuses in which domain control must still be proven
 # Those of DigiCert's "Certificate orders and requests" page; `under_review` is in no page: clients may meet new ones.
@@ -77,6 +78,17 @@ _SEED: list[tuple[str, str, dict[str, Any]]] = [
     ("unknown_status", "dv", {"status": "under_review", "names": ["under-review.example"]}),
     # Its domain has no MX record (order_dns.py), so it can receive no email.
     ("no_mail", "dv", {"names": ["no-mail.example"], "age_days": 6}),
+    # Two OV orders that wait for the same domain. The first has one that is validated and one that uses DNS, too.
+    (
+        "ov_multi",
+        "ov",
+        {
+            "names": {"ov-validated.example": "approved", "ov-dns.example": "pending", "ov-shared.example": "pending"},
+            "methods": {"ov-dns.example": "dns-txt-token"},
+            "age_days": 3,
+        },
+    ),
+    ("ov_shared", "ov", {"names": ["www.ov-shared.example"], "age_days": 1}),
     # "DV SSL: resend emails" page: the names of its first request example, without email_domain, and of its present
     # one. Their free addresses stand for DNS TXT contacts.
     (
@@ -110,12 +122,15 @@ class Order:
     kind: str
     status: str
     dcv_method: str
+    methods: tuple[tuple[str, str], ...]  # (name or scope, its DCV method), where it is not `dcv_method`
     product: str
     product_type: str
     names: tuple[tuple[str, str], ...]  # (name on the order, its status); only "approved" needs no more validation
+    approved_at: tuple[tuple[str, int], ...]  # (name, when it was approved), where that was not with the order
     created: int
     reissued: int | None
     contacts: tuple[str, ...]  # DNS TXT / CAA contact addresses
+    organization: str  # "validated" or "pending"; DV orders have none
     name_scope: str
     certificate: bool  # False: list rows lack the `certificate` object, as some real ones do
     link_created: int | None  # when the current random value was made; None: with the order or its reissue
@@ -124,6 +139,24 @@ class Order:
     def link_since(self) -> int:
         """The time when the random value in the approval link was made."""
         return self.link_created or self.reissued or self.created
+
+    def approval_ends(self, name: str) -> int:
+        """Return when the approval of one of its names expires."""
+        return dict(self.approved_at).get(name, self.created) + APPROVAL_DAYS * DAY
+
+    def open_names(self, now: float) -> list[str]:
+        """Return those of its names that are still to be validated, or again."""
+        return [name for name, status in self.names if status != "approved" or self.approval_ends(name) < now]
+
+    @property
+    def is_dv(self) -> bool:
+        """Whether it is a DV order, whose domains are not in the account's domain list."""
+        return self.product_type.lower() == DV_TYPE
+
+    def method_of(self, name: str) -> str:
+        """Return the DCV method of one of its names."""
+        methods = dict(self.methods)
+        return methods.get(name) or methods.get(scope_of(self.name_scope, name)) or self.dcv_method
 
 
 def iso(seconds: float) -> str:
@@ -147,12 +180,14 @@ def build_order(order_id: int, now: float, fields: dict[str, Any]) -> Order:
         raise ControlError(f"field 'kind' must be one of {', '.join(KINDS)}")
     defaults = {"status": "pending", "dcv_method": "email", "product": "ssl_dv_geotrust_flex", "age_days": 0}
     defaults |= {"names": ["order-{id}.example"], "contacts": [], "name_scope": "base_domain", "certificate": True}
+    defaults |= {"methods": {}, "approved_at": {}, "organization": "validated"}
     merged = defaults | KINDS[kind] | {name: value for name, value in fields.items() if name not in ("kind", "id")}
     if "date_created" in fields:
         del merged["age_days"]
     values = {"reissued": None, "link_created": None} | _parse_fields(merged, now)
     values.setdefault("product_type", PRODUCTS.get(values["product"], ("", DV_TYPE, ""))[1])
-    values["names"] = tuple((name.replace("{id}", str(order_id)), status) for name, status in values["names"])
+    for field in ("names", "methods", "approved_at"):
+        values[field] = tuple((name.replace("{id}", str(order_id)), value) for name, value in values[field])
     return Order(id=order_id, kind=kind, **values)
 
 
@@ -171,9 +206,12 @@ def order_fields(order: Order) -> dict[str, Any]:
         "product": order.product,
         "product_type": order.product_type,
         "names": dict(order.names),
+        "approved_at": {name: iso(then) for name, then in order.approved_at},
         "date_created": iso(order.created),
         "reissued_at": iso(order.reissued) if order.reissued else None,
+        "methods": dict(order.methods),
         "contacts": list(order.contacts),
+        "organization": order.organization,
         "name_scope": order.name_scope,
         "certificate": order.certificate,
         "link_created_at": iso(order.link_since),
@@ -200,16 +238,25 @@ def _text(value: Any, _now: float) -> str:
     return value
 
 
-def _status(value: Any, _now: float) -> str:
-    if value not in STATUSES:
-        raise ValueError
-    return str(value)
+def _one_of(*allowed: str) -> "_Parser":
+    def parse(value: Any, _now: float) -> str:
+        if value not in allowed:
+            raise ValueError
+        return str(value)
+
+    return parse
 
 
 def _names(value: Any, _now: float) -> tuple[tuple[str, str], ...]:
     if isinstance(value, list | tuple):
         value = dict.fromkeys(value, "pending")
-    if not value or not all(isinstance(part, str) and part for pair in value.items() for part in pair):
+    if not value:
+        raise TypeError
+    return _texts_by_name(value, _now)
+
+
+def _texts_by_name(value: Any, _now: float) -> tuple[tuple[str, str], ...]:
+    if not all(isinstance(part, str) and part for pair in value.items() for part in pair):
         raise TypeError
     return tuple(value.items())
 
@@ -218,12 +265,6 @@ def _addresses(value: Any, _now: float) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(address, str) for address in value):
         raise TypeError
     return tuple(value)
-
-
-def _scope(value: Any, _now: float) -> str:
-    if value not in ("base_domain", "fqdn"):
-        raise ValueError
-    return str(value)
 
 
 def _boolean(value: Any, _now: float) -> bool:
@@ -240,6 +281,10 @@ def _time(value: Any, _now: float) -> int:
     return _with_dates(parse_time(value))
 
 
+def _times_by_name(value: Any, now: float) -> tuple[tuple[str, int], ...]:
+    return tuple((_text(name, now), _time(then, now)) for name, then in value.items())
+
+
 def _time_or_none(value: Any, now: float) -> int | None:
     return None if value is None else _time(value, now)
 
@@ -253,17 +298,20 @@ def _with_dates(then: int) -> int:
 
 _Parser = Callable[[Any, float], Any]
 _FIELDS: dict[str, tuple[str, str, _Parser]] = {
-    "status": ("status", f"one of {', '.join(STATUSES)}", _status),
+    "status": ("status", f"one of {', '.join(STATUSES)}", _one_of(*STATUSES)),
     "dcv_method": ("dcv_method", "a text", _text),
+    "methods": ("methods", "an object name or scope: DCV method, such as 'dns-txt-token'", _texts_by_name),
     "product": ("product", "a product's name_id", _text),
     "product_type": ("product_type", "a text", _text),
     "names": ("names", "a list of names, or an object name: status, such as 'pending' or 'approved'", _names),
+    "approved_at": ("approved_at", "an object name: ISO timestamp", _times_by_name),
     "age_days": ("created", "a number of days", _days_ago),
     "date_created": ("created", "an ISO timestamp", _time),
     "reissued_days_ago": ("reissued", "a number of days", _days_ago),
     "reissued_at": ("reissued", "an ISO timestamp or null", _time_or_none),
     "contacts": ("contacts", "a list of addresses", _addresses),
-    "name_scope": ("name_scope", "base_domain or fqdn", _scope),
+    "organization": ("organization", "validated or pending", _one_of("validated", "pending")),
+    "name_scope": ("name_scope", "base_domain or fqdn", _one_of("base_domain", "fqdn")),
     "certificate": ("certificate", "true or false", _boolean),
     "link_created_at": ("link_created", "an ISO timestamp or null", _time_or_none),
 }
@@ -286,3 +334,8 @@ def base_domain(name: str) -> str:
     """Return the registrable domain, near enough for tests: the last two labels, three under `co.uk` and similar."""
     labels = without_wildcard(name).split(".")
     return ".".join(labels[-3:] if re.search(r"\.(co|com|org|ac|gov)\.[a-z]{2}$", name) else labels[-2:])
+
+
+def is_within(name: str, domain: str) -> bool:
+    """Return whether a name is the domain, or below it."""
+    return f".{without_wildcard(name)}".endswith(f".{domain}")

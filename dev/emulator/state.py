@@ -1,9 +1,7 @@
 """Everything the emulator remembers, under one lock, and the methods to look at it and to steer it."""
 
-import hashlib
 import json
 import re
-import secrets
 import threading
 import time
 from collections import deque
@@ -11,25 +9,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from .dcv_email import LINK_PATH, SENDER, Link, approve, examine_link, subject
+from .access import DEFAULT_KEYS, Access
+from .dcv_email import LINK_PATH, Link, approve, examine_link
+from .domain_list import DomainList
+from .domains import Domain
 from .faults import Fault, parse_fault
 from .list_orders import Listing, select
 from .nameserver import Records, Zone
 from .order_dns import SEED_RECORDS, derived_records
 from .orders import OPEN, SEED, ControlError, Order, build_order, change_order, iso, order_fields
-from .resend_emails import Mail, default_mails
+from .outbox import Outbox
+from .resend_emails import Mail, constructed_addresses, default_mails
 from .switches import check_switches, default_switches
 
-ROLES = ("valid", "revoked", "view_only")
-DEFAULT_KEYS = {
-    "emulator-valid-key": "valid",
-    "emulator-revoked-key": "revoked",
-    "emulator-view-only-key": "view_only",
-}
-DEFAULT_LIMITS: list[tuple[int, float]] = [(1000, 180), (100, 5)]  # "Rate limits" page: rolling, per user of the key
 ADDED_FROM = 200_000_001
 KEPT_CALLS = 20_000
-KEPT_MAILS = 100_000
 KEPT_CHANGES = 20_000
 
 
@@ -40,11 +34,6 @@ class Change(NamedTuple):
     after_call: int
     order_id: int
     what: str
-
-
-def key_digest(secret: str) -> str:
-    """Return what is stored in place of a key: the emulator never keeps or shows a secret."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _shown(value: Any) -> str:
@@ -78,9 +67,8 @@ class State:
             now = time.time()
             self._orders = {order["id"]: build_order(order["id"], now, order) for order in SEED.values()}
             self._next_id = ADDED_FROM
-            self._keys = {key_digest(secret): role for secret, role in self._first_keys.items()}
-            self._hits: dict[str, deque[float]] = {}
-            self._links: dict[tuple[int, str, str, str | None], tuple[float, str]] = {}
+            self._access = Access(self._first_keys)
+            self._domains = DomainList()
             self._faults: list[Fault] = []
             self.on_call: Callable[[dict[str, Any]], object] = _ignore
             self._orders_changed()
@@ -88,11 +76,10 @@ class State:
             for name, type_, values in SEED_RECORDS:
                 self.dns.set(name, type_, values)
             self.switches = default_switches()
-            self.limits = list(DEFAULT_LIMITS)
             self._calls: deque[dict[str, Any]] = deque(maxlen=KEPT_CALLS)
-            self._outbox: deque[dict[str, Any]] = deque(maxlen=KEPT_MAILS)
+            self._outbox = Outbox()
             self._changes: deque[Change] = deque(maxlen=KEPT_CHANGES)
-            self._call_count = self._mail_count = 0
+            self._call_count = 0
 
     # --- orders ---
 
@@ -141,7 +128,7 @@ class State:
             if order_id not in self._orders:
                 raise ControlError(f"field 'id': order {order_id} does not exist")
             order = change_order(self._orders[order_id], time.time(), fields)
-            self._links = {key: link for key, link in self._links.items() if key[0] != order_id}
+            self._outbox.forget_links(order_id, self.domain_ids(order).values())
             self._replace(order, ", ".join(f"{field} set to {_shown(value)}" for field, value in fields.items()))
             return order_fields(order)
 
@@ -152,23 +139,32 @@ class State:
             if order is None:
                 raise ControlError(f"field 'id': order {order_id} does not exist")
             if order.status in OPEN:
-                self._replace(replace(approve(order, dict(order.names)), status="issued"), "issued")
+                now = time.time()
+                self._replace(replace(approve(order, order.open_names(now), now), status="issued"), "issued")
             elif order.status != "issued":
                 raise ControlError(f"order {order_id} is {order.status}: only a pending order can be issued")
 
     def link(self, value: str) -> Link | None:
         """Return the link that has this random value; None if no email in the outbox has it."""
         with self._lock:
-            mail = next((mail for mail in reversed(self._outbox) if mail["link"] == LINK_PATH + value), None)
-            return mail and examine_link(mail, self._orders.get(mail["order_id"]), time.time())
+            mail = self._outbox.by_link(LINK_PATH + value)
+            if mail is None:
+                return None
+            about_domain = mail["order_id"] is None
+            orders = [order for order in self._orders.values() if not order.is_dv] if about_domain else []
+            order = self._orders.get(mail["order_id"])
+            return examine_link(mail, [order] if order else orders, time.time())
 
     def follow_link(self, value: str) -> Link | None:
         """Validate the names of a link, and return it as it was before."""
         with self._lock:
             link = self.link(value)
-            if link and link.names:
-                what = f"{', '.join(link.names)} validated by the link to {link.mail['to']}"
-                self._replace(approve(self._orders[link.mail["order_id"]], link.names), what)
+            now = time.time()
+            for order in link.orders if link else ():
+                assert link
+                names = [name for name in order.open_names(now) if name in link.names]
+                what = f"{', '.join(names)} validated by the link to {link.mail['to']}"
+                self._replace(approve(order, names, now), what)
             return link
 
     def clear_orders(self) -> None:
@@ -198,45 +194,47 @@ class State:
 
     def _orders_changed(self) -> None:
         self._selection = self._derived = None
+        self._domains.orders_changed()
+
+    # --- domains of the account's list ---
+
+    def domain_ids(self, order: Order) -> dict[str, int]:
+        """Return the ids of an order's domains by scope; a DV order has none."""
+        with self._lock:
+            return self._domains.ids_of(order, self._orders, self.switches)
+
+    def domain(self, key: str) -> Domain | None:
+        """Return the domain that has this id or name; those of DV orders are not in the account's list."""
+        with self._lock:
+            return self._domains.find(key, self._orders, self.switches)
+
+    @property
+    def domains(self) -> list[dict[str, Any]]:
+        """The account's domain list, with the orders that have each domain."""
+        with self._lock:
+            domains = self._domains.all_domains(self._orders, self.switches)
+        return [
+            {"id": domain.id, "name": domain.name, "orders": [order.id for order in domain.orders]}
+            for domain in domains
+        ]
 
     # --- keys and limits ---
 
     def set_key(self, secret: str, role: str) -> None:
         """Add a key or change its role: valid, revoked, view_only, or unknown (forgotten)."""
-        if not isinstance(secret, str) or not secret:
-            raise ControlError("field 'secret' must be a text")
-        if role not in (*ROLES, "unknown"):
-            raise ControlError(f"field 'role' must be one of {', '.join(ROLES)}, unknown")
-        with self._lock:
-            self._keys.pop(key_digest(secret), None)
-            if role != "unknown":
-                self._keys[key_digest(secret)] = role
+        self._access.set_key(secret, role)
 
     def role(self, secret: str | None) -> str:
         """Return valid, revoked, view_only, unknown or missing."""
-        return self._keys.get(key_digest(secret), "unknown") if secret else "missing"
+        return self._access.role(secret)
 
     def set_limits(self, limits: Any) -> None:
         """Set rolling windows [[requests, seconds], ...], null or [] for none, and start to count afresh."""
-        try:
-            parsed = [(int(count), float(seconds)) for count, seconds in limits or []]
-        except (TypeError, ValueError):
-            parsed = [(0, 0)]
-        if any(count < 1 or seconds <= 0 for count, seconds in parsed):
-            raise ControlError("field 'limits' must be a list of [requests, seconds], both above 0, or null")
-        with self._lock:
-            self.limits = parsed
-            self._hits.clear()
+        self._access.set_limits(limits)
 
     def within_limits(self, secret: str) -> bool:
-        """Count a request of this key, unless a window is full: refused requests do not count, so windows drain."""
-        with self._lock:
-            now, longest = time.monotonic(), max((count for count, _ in self.limits), default=1)
-            hits = self._hits.setdefault(key_digest(secret), deque(maxlen=longest))
-            if any(len(hits) >= count and hits[-count] > now - seconds for count, seconds in self.limits):
-                return False
-            hits.append(now)
-            return True
+        """Count a request of this key, unless a window is full."""
+        return self._access.within_limits(secret)
 
     # --- switches and faults ---
 
@@ -283,25 +281,19 @@ class State:
             return call
 
     def send_mails(self, order: Order, mails: list[Mail], locale: str | None, call_number: int) -> None:
-        """Put the mails into the outbox."""
-        now = time.time()
-        defaults = {mail["to"] for mail in default_mails(order)}
+        """Put the mails of an order-level resend into the outbox."""
+        first = {mail["to"]: order.link_since for mail in default_mails(order)}
+        renew = self.switches["resend_renews_link"]
         with self._lock:
-            for mail in mails:
-                # Only an unchanged email to the same recipient may have its random value again (Baseline
-                # Requirements); the defaults had theirs with the order. Whether DigiCert renews it on a resend is not
-                # documented.
-                key = (order.id, mail["domain"], mail["to"].lower(), locale)
-                first = order.link_since if mail["to"].lower() in defaults else now
-                if key not in self._links or self.switches["resend_renews_link"]:
-                    since = now if self.switches["resend_renews_link"] else first
-                    self._links[key] = (since, LINK_PATH + secrets.token_urlsafe(16))
-                created, link = self._links[key]
-                self._mail_count += 1
-                entry = {"id": self._mail_count, "order_id": order.id, "from": SENDER, **mail, "locale": locale}
-                entry |= {"subject": subject(mail["domain"], order.id), "link": link, "link_created_at": iso(created)}
-                entry |= {"sent_at": iso(now), "caused_by": call_number}
-                self._outbox.append(entry)
+            self._outbox.add(mails, locale, call_number, order_id=order.id, first_links=first, renew_links=renew)
+
+    def send_domain_mails(self, domain: Domain, mails: list[Mail], locale: str | None, call_number: int) -> None:
+        """Put the mails of a domain-level resend into the outbox."""
+        newest = max((order.link_since for order in domain.orders if order.status in OPEN), default=time.time())
+        first = {address: newest for mail in mails for address in constructed_addresses(mail["domain"])}
+        renew = self.switches["resend_renews_link"]
+        with self._lock:
+            self._outbox.add(mails, locale, call_number, domain_id=domain.id, first_links=first, renew_links=renew)
 
     @property
     def calls(self) -> list[dict[str, Any]]:
@@ -313,7 +305,7 @@ class State:
     def outbox(self) -> list[dict[str, Any]]:
         """The mails sent so far, oldest first."""
         with self._lock:
-            return [dict(mail) for mail in self._outbox]
+            return self._outbox.entries()
 
     @property
     def changes(self) -> list[Change]:
@@ -328,6 +320,11 @@ class State:
     def mailings(self, order_id: int) -> int:
         """Return how many calls sent emails about an order."""
         return len({mail["caused_by"] for mail in self.outbox if mail["order_id"] == order_id})
+
+    def domain_mailings(self, domain_id: int, scope: str | None = None) -> int:
+        """Return how many calls sent emails about a domain, or about one scope of it."""
+        about = [mail for mail in self.outbox if mail["domain_id"] == domain_id and scope in (None, mail["domain"])]
+        return len({mail["caused_by"] for mail in about})
 
     def clear_calls(self) -> None:
         """Forget the calls; numbers go on."""

@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from dev.emulator.state import DEFAULT_KEYS
+from dev.emulator.access import DEFAULT_KEYS
 from dev.local.processes import Children, Process, StartError, exit_code, signals_deferred, signals_end_the_block
 from dev.local.run import EXAMPLE_BODY, EXAMPLE_ORDER
 from dev.local.stack import COMMAND, FOLDER, RESEND_PATH, LocalStack, generate_key, start

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dev.emulator import CertCentralEmulator
-from dev.emulator.state import DEFAULT_LIMITS
+from dev.emulator.access import DEFAULT_LIMITS
 from dev.local.stack import LocalStack
 from dev.local.template import ROOT
 from dev.soak.reconcile import Told

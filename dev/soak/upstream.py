@@ -5,8 +5,8 @@ from collections import defaultdict
 from typing import Any
 
 from dev.emulator import CertCentralEmulator
+from dev.emulator.outbox import KEPT_MAILS
 from dev.emulator.resend_emails import CONSTRUCTED
-from dev.emulator.state import KEPT_MAILS
 from dev.soak.reconcile import Emails, emails
 
 SECONDS_AWAY = 1.5

@@ -140,7 +140,7 @@ def test_long_lists_say_what_is_left_out(page: Page) -> None:
     page.resend(order)
     page.resend(FIRST_ID, "x" * 500_000, "a@b")
     texts = [page.read(path) for path in ("/", f"/orders/{order}", "/calls/1", "/calls/2")]
-    parts = ("926 orders", "and 100 more", "2,700 more emails", "more characters")
+    parts = (f"{len(page.orders) - 100} orders", "and 100 more", "2,700 more emails", "more characters")
     assert all(part in text and len(text) < 500_000 for part, text in zip(parts, texts, strict=True))
 
 

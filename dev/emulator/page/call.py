@@ -4,8 +4,8 @@ from itertools import islice
 from typing import Any
 
 from ..state import State
-from .history import History, call_link, order_link, order_of
-from .markup import Html, at, block, counted, facts, fill, left_out, table, text
+from .history import History, call_link, order_link
+from .markup import Html, at, block, comma_separated, counted, facts, fill, left_out, table, text
 from .outbox import render_mails
 
 MAX_CALLS = 100
@@ -15,7 +15,10 @@ MAX_MAILS = 300
 def render_calls(history: History) -> Html:
     """Return the table of the newest calls."""
     calls = islice(reversed(history.calls.values()), MAX_CALLS)
-    rows = [(call["number"], at(call["at"]), call_link(call), history.outcome(call), _order(call)) for call in calls]
+    rows = [
+        (call["number"], at(call["at"]), call_link(call), history.outcome(call), _about(history, call))
+        for call in calls
+    ]
     more = left_out(len(history.calls) - MAX_CALLS, "earlier call", "/_emulator/calls has them.")
     heads = ("Call", "Time (UTC)", "Request", "Outcome", "Order")
     return fill("$table $more", table=table("calls", heads, rows, "Nobody has called yet."), more=more)
@@ -34,7 +37,7 @@ def render_call(state: State, url: str, number: int) -> Html | None:
         ("Query", call["query"] and fill("<code>$query</code>", query=text(call["query"], 2000))),
         ("Key", call["role"]),
         ("Outcome", history.outcome(call)),
-        ("Order", _order(call)),
+        ("Order", _about(history, call)),
     ]
     headers = [(name, fill("<code>$value</code>", value=value)) for name, value in call["headers"].items()]
     return fill(
@@ -48,6 +51,7 @@ def render_call(state: State, url: str, number: int) -> Html | None:
     )
 
 
-def _order(call: dict[str, Any]) -> Html | None:
-    order_id = order_of(call)
-    return order_link(order_id) if order_id else None
+def _about(history: History, call: dict[str, Any]) -> Html | None:
+    order_ids, domain = history.orders_of(call), history.domain_of(call)
+    orders = comma_separated([order_link(order_id) for order_id in order_ids])
+    return fill("$domain: $orders", domain=domain.name, orders=orders or "no orders") if domain else orders or None

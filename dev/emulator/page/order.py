@@ -35,7 +35,12 @@ def render_order(state: State, url: str, order_id: int) -> Html | None:
         return None
     history = History(state)
     events = history.events.get(order_id, [])
-    mails = [mails for mails in history.mails.values() if mails[0]["order_id"] == order_id]
+    domain_ids = state.domain_ids(order)
+    mails = [
+        mails
+        for mails in history.mails.values()
+        if mails[0]["order_id"] == order_id or mails[0]["domain_id"] in domain_ids.values()
+    ]
     about = [
         ("Status", fill("$status $button", status=_status(order), button=_button(order, ""))),
         ("Kind", f"{order.kind}, {order.product} ({order.product_type})"),
@@ -47,6 +52,8 @@ def render_order(state: State, url: str, order_id: int) -> Html | None:
             items(order.contacts[:MAX_LINES], len(order.contacts) - MAX_LINES) if order.contacts else None,
         ),
         ("Names", _names(order, MAX_LINES)),
+        ("Organization", None if order.is_dv else order.organization),
+        ("Domains", _domains(domain_ids) if domain_ids else None),
     ]
     return fill(
         "<h2>Order $id</h2> $facts <h2>What happened</h2> $events $more <h2>Emails</h2> $mails",
@@ -109,13 +116,20 @@ def _events(history: History, order_id: int, limit: int, *, lookups: bool) -> Ht
 
 
 def _names(order: Order, limit: int) -> Html:
-    lines = [_name(*pair) for pair in order.names[:limit]]
+    lines = [_name(order, *pair) for pair in order.names[:limit]]
     return items(lines, len(order.names) - limit)
 
 
-def _name(name: str, status: str) -> Html:
-    kind = "done" if status == "approved" else "todo"
-    return fill('$name <i class="$kind">$status</i>', name=name, kind=kind, status=status)
+def _name(order: Order, name: str, status: str) -> Html:
+    kind, method = "done" if status == "approved" else "todo", order.method_of(name)
+    other_method = fill(" <small>$method</small>", method=method) if method != order.dcv_method else None
+    template = '$name <i class="$kind">$status</i>$method'
+    return fill(template, name=name, kind=kind, status=status, method=other_method)
+
+
+def _domains(ids: dict[str, int]) -> Html:
+    lines = [fill("$scope <small>$id</small>", scope=scope, id=number) for scope, number in ids.items()]
+    return items(lines[:MAX_LINES], len(lines) - MAX_LINES)
 
 
 def _status(order: Order) -> Html:

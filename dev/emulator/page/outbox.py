@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from ..dcv_email import is_expired, text_around_link
-from .history import History, order_link
+from .history import History, subject_of
 from .markup import Html, ago, at, chip, counted, facts, fill, left_out, text
 
 MAX_GROUPS = 20
@@ -32,10 +32,10 @@ def _group(history: History, mails: Mails, url: str) -> Html:
         '<a href="/calls/$number">call $number</a>' if number in history.calls else "call $number", number=number
     )
     return fill(
-        "<h3>$at $call, order $order: $count</h3> $mails",
+        "<h3>$at $call, $about: $count</h3> $mails",
         at=at(mails[0]["sent_at"]),
         call=call,
-        order=order_link(mails[0]["order_id"]),
+        about=subject_of(mails[0]),
         count=counted(len(mails), "email"),
         mails=render_mails(mails, url, _MAILS_IN_GROUP, f"See call {number}."),
     )
