@@ -18,7 +18,7 @@ from dv_resend_cli.parameters import (
     recipients_option,
     request_fields,
 )
-from dv_resend_cli.plan import mailed, write_plan, write_skipped
+from dv_resend_cli.plan import mailed, write_domains, write_plan, write_skipped
 
 
 @subcommand
@@ -62,6 +62,7 @@ def _write(result: Mapping[str, Any], out: Output, *, force: bool) -> None:
     else:
         out.line(f"Order {result['order_id']}: {result['outcome']} at {result['sent_at']}", style="bold green")
         out.line(f"Mailed: {mailed(result['recipients'])}")
+    write_domains(result, out)
     write_skipped(result["skipped"], out)
     if result["outcome"] == "duplicate":
         if force:
