@@ -23,7 +23,8 @@ def command(app: App, order_id: int, since: timedelta) -> None:
 
     Addresses are masked, as in the logs. The outcome `sent` is an email. OutcomeUnknown may be one, and so may
     `sending`: that call was killed while it was sending, or it still runs. An order that is not DV has a line for each
-    domain, but not for emails about it that other orders have caused. Lines reach the logs within a minute.
+    domain; what another order with the same domain has caused is in the history of that order. Lines reach the logs
+    within a minute.
 
     \b
     Examples:
@@ -44,7 +45,7 @@ def _write(answer: Mapping[str, Any], out: Output) -> None:
         out.line(f"The logs have nothing about order {answer['order_id']} since {answer['since']}.")
         return
     # A line that sums up a call would show its emails twice.
-    shown = [entry for entry in entries if "domains" not in entry]
+    shown = [entry for entry in entries if "domains" not in entry] or entries
     columns: dict[str, Callable[[Mapping[str, Any]], object]] = {
         "TIME": itemgetter("at"),
         "OUTCOME": _outcome,

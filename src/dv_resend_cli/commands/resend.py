@@ -34,7 +34,8 @@ def command(
 
     Without --to, DigiCert mails its default recipients. --to may be given several times; EMAIL_DOMAIN is needed if the
     address is at a parent of the domain. Nobody is mailed twice inside the cool-down, unless it is forced. A forced
-    call that is a duplicate all the same ends with exit code 3.
+    call that is a duplicate all the same ends with exit code 3. An order that is not DV (OrderTypes=all) is sent domain
+    by domain; after an error, the same command sends the rest.
 
     \b
     Examples:
