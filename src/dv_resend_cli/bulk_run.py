@@ -126,7 +126,7 @@ class BulkRun:
         since = known.unresolved_since if known else ""
         if since and not self._is_inside_cool_down(since):
             message = f"A call of {since} may have sent the email. Nobody knows, and it is too late to ask."
-            if known and has_mailed_some(known.message):
+            if known and (has_mailed_some(known.message) or leaves_some(known.message)):
                 message = f"It is too late to mail about the rest only. The last call ended with: {known.message}"
             self._record(request, "OutcomeUnknown", ExitCode.UNKNOWN, message)
             return
