@@ -117,7 +117,7 @@ def find_repeat(
     guard: "SendGuard", request: "ResendRequest", validation: OrderStatus, invocation: "Invocation"
 ) -> Repeat:
     """Find out what a resend would come to as far as earlier ones matter."""
-    people = people_of(request.recipients, validation)
+    people = people_of(request.recipients, validation, request.domain)
     attempt = attempt_of(request, people, invocation, owner="a dry run")
     match guard.decide(guard.load_record(request.record_id), attempt):
         case Send(people=mail, skipped=skip):

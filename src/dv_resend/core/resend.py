@@ -191,7 +191,7 @@ class Resender:
     ) -> ResendResult:
         """Mail those of the ``request`` who were not mailed inside the cool-down of the ``guard``."""
         guard = guard or self._guard
-        people = people_of(request.recipients, validation)
+        people = people_of(request.recipients, validation, request.domain)
         attempt = attempt_of(request, people, invocation, guard.draw())
 
         def put(send: Send) -> None:
