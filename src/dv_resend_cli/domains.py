@@ -110,7 +110,7 @@ def lines(answer: Mapping[str, Any]) -> list[str]:
 
 
 def _line(domain: Mapping[str, Any], words: Mapping[str, str]) -> str:
-    until = f", until {domain['until']}" if "until" in domain else ""
+    until = f" (until {domain['until']})" if "until" in domain else ""
     return f"{domain['name']}: {words.get(domain['outcome'], f'not mailed: {domain["outcome"]}')}{until}"
 
 

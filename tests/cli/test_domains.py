@@ -65,12 +65,15 @@ def test_duplicate_shows_the_domains_that_other_orders_share(aws: FakeAws, run: 
     assert lines[3] == "To mail them again inside the cool-down, add --force."
 
 
+LIMIT = "b.test: No. Nothing was sent there. Sent: a.test. Left: 1 of 2 domains (b.test); a repeat sends these only."
+
+
 @pytest.mark.parametrize(
     ("error", "message", "advice"),
     [
         (
             "RateLimited",
-            "b.test: No. Nothing was sent. Sent: a.test. Left: 1 of 2 domains (b.test); a repeat sends these only.",
+            LIMIT,
             "Try again in three minutes.",
         ),
         ("RateLimited", "The limit is reached. Nothing was sent.", "Nothing was sent. Try again in three minutes."),
@@ -106,9 +109,9 @@ def test_plan_shows_each_domain_in_plain_words(aws: FakeAws, run: Run) -> None:
         "Order 7: ssl_certificate, pending, validated by email",
         f"A resend now would be: OutcomeUnknown, until {until}",
         "  a.test: would be mailed",
-        f"  b.test: already mailed inside the cool-down, perhaps for another order, until {until}",
-        f"  c.test: may already have been mailed inside the cool-down: the outcome is unknown, until {until}",
-        f"  d.test: not mailed: another call is sending its emails right now, until {until}",
+        f"  b.test: already mailed inside the cool-down, perhaps for another order (until {until})",
+        f"  c.test: may already have been mailed inside the cool-down: the outcome is unknown (until {until})",
+        f"  d.test: not mailed: another call is sending its emails right now (until {until})",
         "  e.test: already validated",
         "  f.test: not mailed: it is validated by another method than email",
         "  g.test: not mailed: all named recipients are at other domains",
@@ -196,3 +199,12 @@ def test_messages_of_the_function_are_understood(
     message = str(run.error)
 
     assert (has_mailed_some(message), leaves_some(message)) == (mailed_some, leaves_rest)
+
+
+def test_message_says_nothing_was_sent_of_its_domain_only() -> None:
+    stopped = RateLimited("No. Nothing was sent.")
+
+    some = DomainRun((outcome("a.test", "sent"),), stopped, (part("b.test"),)).explained()
+
+    assert some.error is stopped
+    assert str(stopped) == LIMIT
