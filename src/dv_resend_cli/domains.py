@@ -18,7 +18,7 @@ _SOON_SECONDS = 300
 # How the function's errors say what became of the other domains (docs/calling.md, "OV and EV orders").
 _MAILED = re.compile(r" (?:Sent|Already mailed|OutcomeUnknown): [\w*-]+\.\w")
 _LEFT = re.compile(r" Left: [0-9]+ of [0-9]+ domains \(")
-_PLANNED = {
+PLANNED = {
     "sent": "would be mailed",
     "duplicate": "already mailed inside the cool-down, perhaps for another order",
     "OutcomeUnknown": "may already have been mailed inside the cool-down: the outcome is unknown",
@@ -27,6 +27,7 @@ _PLANNED = {
     "not_email_dcv": "not mailed: it is validated by another method than email",
     "not_named": "not mailed: all named recipients are at other domains",
 }
+"""What a resend would do about a domain, by its outcome in a plan; any other is the name of an error."""
 _DONE = {
     "sent": "sent",
     "duplicate": "duplicate: already mailed inside the cool-down, perhaps for another order",
@@ -102,7 +103,7 @@ def leaves_some(message: str) -> bool:
 
 def lines(answer: Mapping[str, Any]) -> list[str]:
     """Return a line for each domain of a result or plan; none if the order is a DV order."""
-    words = _PLANNED if "would_be" in answer else _DONE
+    words = PLANNED if "would_be" in answer else _DONE
     shown = [_line(domain, words) for domain in answer.get("domains", [])]
     if more := answer.get("more_domains"):
         shown.append(f"and {counted(more, 'more domain')}")

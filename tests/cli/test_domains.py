@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from cli.conftest import OUTPUTS, FakeAws, Run
+from dev import pages
 from dv_resend.core.domain_outcomes import DomainOutcome, DomainRun
 from dv_resend.core.orders import Domain
 from dv_resend.core.requests import ResendRequest
 from dv_resend.core.results import ResendResult
 from dv_resend.errors import OutcomeUnknown, RateLimited, RequestRejected, ResendError, ResendInProgress
-from dv_resend_cli.domains import has_mailed_some, leaves_some
+from dv_resend_cli.domains import PLANNED, has_mailed_some, leaves_some
 
 SENT: dict[str, Any] = {
     "order_id": 7,
@@ -118,6 +119,12 @@ def test_plan_shows_each_domain_in_plain_words(aws: FakeAws, run: Run) -> None:
         "  h.test: not mailed: RecipientNotAllowed",
         "  and 1 more domain",
     ]
+
+
+def test_every_documented_outcome_of_a_domain_has_words() -> None:
+    _fields, outcomes = pages.tables(pages.section("docs/dry-run.md", "Domains"))
+
+    assert {row[0].strip("`") for row in outcomes} - {"another error"} == PLANNED.keys()
 
 
 @pytest.mark.parametrize(
