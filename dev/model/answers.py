@@ -1,7 +1,7 @@
 """The properties of answers: what callers are told is true, for each domain too, and no message is lost."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from dev.model.domain_invocations import DomainAnswer, DomainInvocation, Part
 from dev.model.facts import (
@@ -16,7 +16,7 @@ from dev.model.facts import (
     require,
     was_sent,
 )
-from dev.model.invocations import COOL_DOWN, DUE_UNTIL, SECONDS, Answer, Invocation
+from dev.model.invocations import COOL_DOWN, DUE_UNTIL, SECONDS, Answer, Ask, Invocation
 from dv_resend.core.claim_and_send import Sent
 from dv_resend.core.send_record import Duplicate, Mailed, NoReminder
 
@@ -29,17 +29,28 @@ def check_answer(rows: Sequence[Row], now: int, by: Invocation, answer: Answer) 
         check_one(rows[0].facts, now, by, answer)
 
 
-def check_acknowledged(rows: Sequence[Row], now: int, by: Invocation, answer: Answer) -> None:
-    """A reminder leaves the queue only if it was mailed, reported, not needed or missed."""
+def check_acknowledged(
+    rows: Sequence[Row], now: int, by: Invocation, answer: Answer, queued: Collection[tuple[str, str]]
+) -> None:
+    """A reminder leaves the queue only if it was mailed, reported, not needed or missed.
+
+    ``queued`` are the records and names of all reminders that are, or were, in the queue.
+    """
     if isinstance(by, DomainInvocation) and isinstance(answer, DomainAnswer):
         _check_domains_acknowledged(rows, now, by, answer)
+        if answer.name != "already_reminded":
+            _check_no_other_left(rows, by, queued)
     else:
         _check_one_acknowledged(rows[0].facts, now, by, answer)
 
 
-def check_reported(facts: Facts, by: Invocation) -> None:
-    """A reminder is reported as unknown only about domains of which nobody knows."""
-    require(concern(by.people, facts.doubts), "reported as unknown, but everything is known")
+def check_reported(rows: Sequence[Row], now: int, by: Invocation, ask: Ask) -> None:
+    """Only what nobody knows of is reported as unknown, and no reminder by domain that can run again instead."""
+    for row in rows:
+        known = row.record_id in ask.domains and not concern(by.people, row.facts.doubts)
+        require(not known, "reported as unknown, but everything is known")
+    if isinstance(by, DomainInvocation) and by.reminder in ask.reminders:
+        require(now + by.ahead >= DUE_UNTIL, "reported as unknown, but it would run again")
 
 
 # ---------------------------------------------------------------- one record
@@ -190,6 +201,14 @@ def _check_message(by: DomainInvocation, answer: DomainAnswer, message: str) -> 
         require(
             told == (scope not in concerned and not part.is_of_account), f"{scope}: {part.name}, but the error says"
         )
+
+
+def _check_no_other_left(rows: Sequence[Row], by: DomainInvocation, queued: Collection[tuple[str, str]]) -> None:
+    """A worker reports the reminders that were attempted and never come back."""
+    for row in rows:
+        if row.record_id == by.order and row.item is not None:
+            for reminder in row.item.record.attempted_reminders():
+                require((by.order, reminder) in queued, "another reminder was attempted, and nobody was told")
 
 
 def _check_domains_acknowledged(rows: Sequence[Row], now: int, by: DomainInvocation, answer: DomainAnswer) -> None:

@@ -54,7 +54,7 @@ def request_of(order_id: int, named: tuple[str, ...] = (), *, force: bool = Fals
 
 
 def _people(part: ResendRequest) -> tuple[str, ...]:
-    return tuple(people_of(part.recipients, _VALIDATIONS[part.order_id]))
+    return tuple(people_of(part.recipients, _VALIDATIONS[part.order_id], part.domain))
 
 
 # The keys by which records know the persons.

@@ -111,6 +111,7 @@ class World:
         ids = dict.fromkeys(record_id for event in events for record_id in event.deliveries[0].record_ids)
         rows = {record_id: Row(record_id, None, Facts()) for record_id in ids} | rows
         self._domains = {by.record_ids[0]: by.domain_ids for by in self._following if by.reminder}
+        self._queued = {(by.record_ids[0], by.reminder) for by in self._following if by.reminder}
         self.start = State(tuple(first for first, *_ in machines), tuple(rows.values()), faults=faults, jumps=jumps)
 
     # ---------------------------------------------------------------- what can happen
@@ -182,7 +183,7 @@ class World:
                 return self._report(state, index)
             case "acknowledges":
                 assert ask.answer is not None
-                check_acknowledged(state.rows, state.now, by, ask.answer)
+                check_acknowledged(state.rows, state.now, by, ask.answer, self._queued)
                 return self._told(state, index, "acknowledged")
             case "is killed":
                 return self._killed(state, index)
@@ -204,8 +205,8 @@ class World:
         machine = state.machines[index]
         assert machine is not None
         by, ask = machine.invocation, machine.ask
+        check_reported(state.rows, state.now, by, ask)
         for record_id in ask.domains:
-            check_reported(state.row(record_id).facts, by)
             state = self._with_told(state, record_id, {by.told_as})
         return self._told(self._with_told(state, ask.record_id, ask.reminders), index, "reported")
 
