@@ -30,16 +30,27 @@ def check_answer(rows: Sequence[Row], now: int, by: Invocation, answer: Answer) 
 
 
 def check_acknowledged(
-    rows: Sequence[Row], now: int, by: Invocation, answer: Answer, queued: Collection[tuple[str, str]]
+    rows: Sequence[Row],
+    now: int,
+    by: Invocation,
+    answer: Answer,
+    queued: Collection[tuple[str, str]],
+    *,
+    settles: bool,
 ) -> None:
     """A reminder leaves the queue only if it was mailed, reported, not needed or missed.
 
-    ``queued`` are the records and names of all reminders that are, or were, in the queue.
+    ``queued`` are the records and names of all reminders that are, or were, in the queue. ``settles`` is false after
+    two faults.
     """
     if isinstance(by, DomainInvocation) and isinstance(answer, DomainAnswer):
         _check_domains_acknowledged(rows, now, by, answer)
         if answer.name != "already_reminded":
             _check_no_other_left(rows, by, queued)
+        if settles and answer.name in ("sent", "already_mailed", "OutcomeUnknown"):
+            items = [row.item for row in rows if row.record_id == by.order and row.item is not None]
+            done = any(item.record.reminders.get(by.reminder or "") == "done" for item in items)
+            require(done, "a reminder that was acknowledged, but is not recorded as done")
     else:
         _check_one_acknowledged(rows[0].facts, now, by, answer)
 
@@ -136,10 +147,10 @@ def _check_domains(facts: dict[str, Facts], now: int, by: DomainInvocation, answ
             check_one(facts[by.order], now, by, answer)
         return
     require(answer.name == _expected(by, answer.parts), f"{answer.name}, but another answer comes first")
+    stopped = any(part.is_of_account for part in answer.parts)
+    require(stopped or parts.keys() == set(by.domain_ids), "nothing stopped the call, and a domain is left")
     if answer.message is not None:
         _check_message(by, answer, answer.message)
-    else:
-        require(parts.keys() == set(by.domain_ids), "a success, and a domain is left")
     if answer.domains is not None:
         said = tuple((part.record_id, part.name) for part in answer.parts)
         require(answer.domains == said, "the result says something else of a domain")

@@ -134,7 +134,8 @@ class DomainInvocation(Invocation):
         def report(error: OutcomeUnknown) -> None:
             reminders = tuple(reminder for reminder in REMINDERS if reminder in error.message)
             scopes = () if reminders else error.message.partition(": ")[0].split(", ")
-            world.report(self.order, reminders, tuple(_DOMAINS[scope].record_id for scope in scopes))
+            domains = tuple(_DOMAINS[scope].record_id for scope in scopes if scope in _DOMAINS)
+            world.report(self.order, reminders, domains)
 
         deadline = world.clock() + SECONDS
         invocation = requests.Invocation(deadline, self.force_id or self.name, on_unknown=report, on_domain=on_domain)

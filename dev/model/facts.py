@@ -79,12 +79,17 @@ class Row(NamedTuple):
 # ---------------------------------------------------------------- at each event
 
 
+def check_claimed(item: Item | None, by: Invocation) -> None:
+    """Nothing is sent without a claim; a reminder claims its order, too."""
+    claim = item.record.claim if item else None
+    require(claim is not None and claim.owner.startswith(f"{by.name}."), "an email without a claim")
+
+
 def with_email(
     facts: Facts, now: int, item: Item | None, by: Invocation, people: tuple[str, ...], certain: bool
 ) -> Facts:
     """Nobody gets two emails in a cool-down, and nothing follows an unknown outcome, without a new force."""
-    claim = item.record.claim if item else None
-    require(claim is not None and claim.owner.startswith(f"{by.name}."), "an email without a claim")
+    check_claimed(item, by)
     recent = [email for email in facts.emails if now - email.at < COOL_DOWN]
     if any(concern(people, email.people) for email in recent):
         require(by.force_id, "two emails in a cool-down without force")

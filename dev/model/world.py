@@ -11,6 +11,8 @@ from dev.model.answers import check_acknowledged, check_answer, check_reported
 from dev.model.facts import (
     Facts,
     Row,
+    Violation,
+    check_claimed,
     check_end,
     with_email,
     with_end,
@@ -75,7 +77,10 @@ class State(NamedTuple):
 
     def row(self, record_id: str) -> Row:
         """Return a row of the table."""
-        return next(row for row in self.rows if row.record_id == record_id)
+        for row in self.rows:
+            if row.record_id == record_id:
+                return row
+        raise Violation(f"nobody asked for {record_id}")
 
     def with_row(self, row: Row) -> "State":
         """Return the state in which this row replaces the one of the same record."""
@@ -183,7 +188,8 @@ class World:
                 return self._report(state, index)
             case "acknowledges":
                 assert ask.answer is not None
-                check_acknowledged(state.rows, state.now, by, ask.answer, self._queued)
+                settles = self._settles(state)
+                check_acknowledged(state.rows, state.now, by, ask.answer, self._queued, settles=settles)
                 return self._told(state, index, "acknowledged")
             case "is killed":
                 return self._killed(state, index)
@@ -193,9 +199,11 @@ class World:
     def _send(self, state: State, what: What | DomainWhat, index: int) -> State:
         machine = state.machines[index]
         assert machine is not None
-        ask = machine.ask
+        by, ask = machine.invocation, machine.ask
         row = state.row(ask.record_id)
-        facts = with_email(row.facts, state.now, row.item, machine.invocation, ask.people, certain=what == "sends")
+        if by.reminder:
+            check_claimed(state.row(by.record_ids[0]).item, by)
+        facts = with_email(row.facts, state.now, row.item, by, ask.people, certain=what == "sends")
         state = state.with_row(row._replace(facts=facts))
         if what == "sends, and is killed":
             return self._killed(state, index)
@@ -254,7 +262,11 @@ class World:
             return state._replace(machines=_with(state.machines, index, machine))
         check_answer(state.rows, state.now, machine.invocation, machine.answer)
         again = self._following[machine.invocation] if machine.answer.delivered_again else None
-        return self._ended(state, index, machine.invocation, again, settles=self.faults - state.faults < 2)
+        return self._ended(state, index, machine.invocation, again, settles=self._settles(state))
+
+    def _settles(self, state: State) -> bool:
+        """Whether claims are settled, unless their invocation is killed."""
+        return self.faults - state.faults < 2
 
     def _killed(self, state: State, index: int) -> State:
         machine = state.machines[index]
