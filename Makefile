@@ -69,7 +69,7 @@ soak: tools ## ten minutes of mixed calls and faults, as much of a bulk, then ou
 	@$(LOCAL) dev.soak
 
 .PHONY: model
-model: tools ## explore every order of events around the send record, with faults and jumps of time (about half an hour; SEED=1)
+model: tools ## explore every order of events around the send record, with faults and jumps of time (about an hour; SEED=1)
 	@PYTHONPATH=src $(LOCAL) dev.model
 
 .PHONY: lint
