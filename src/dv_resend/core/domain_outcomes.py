@@ -82,7 +82,11 @@ class DomainRun:
     def _explain(self, error: ResendError) -> None:
         alike = [scope_of(each.part) for each in self.outcomes if each.error and type(each.error) is type(error)]
         concerned = [scope_of(self.left[0])] if error is self.stopped else alike
-        error.message = f"{shortened(concerned)}: {error.message}"
+        message = error.message
+        if self.has_mailed:
+            # True of the domain that met the error, but not of the call.
+            message = message.replace("Nothing was sent.", "Nothing was sent about it.")
+        error.message = f"{shortened(concerned)}: {message}"
         for sentence in self._others(concerned):
             error.message += f" {sentence}"
         if isinstance(error, OutcomeUnknown) and len(self.outcomes) + len(self.left) > len(concerned):
@@ -95,8 +99,9 @@ class DomainRun:
         """Say what became of the domains other than those that the error is about."""
         words = {"sent": "Sent: {}.", "duplicate": "Already mailed: {}."}
         others: dict[str, list[str]] = {}
+        explained = frozenset(concerned)
         for each in self.outcomes:
-            if (scope := scope_of(each.part)) not in concerned:
+            if (scope := scope_of(each.part)) not in explained:
                 others.setdefault(words.get(each.name, f"{each.name}: {{}}."), []).append(scope)
         sentences = [text.format(shortened(scopes)) for text, scopes in others.items()]
         if self.left:
