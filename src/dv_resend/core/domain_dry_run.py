@@ -161,6 +161,8 @@ class _Planned(NamedTuple):
         found = [repeat.would_be for repeat in self.repeats.values()]
         would_be = min(found, key=_OUTCOMES.index)
         until = [each.blocked_until for each in self.repeats.values() if each.would_be == would_be]
+        if would_be == ResendInProgress.__name__ and self.request.force and "sent" in found:
+            would_be = OutcomeUnknown.__name__  # a forced call that was sent in part is not to be repeated
         return would_be, min((at for at in until if at is not None), default=None)
 
 

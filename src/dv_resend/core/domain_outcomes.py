@@ -56,6 +56,11 @@ class DomainRun:
         return any(each.name in ("sent", "duplicate", OutcomeUnknown.__name__) for each in self.outcomes)
 
     @property
+    def has_sent(self) -> bool:
+        """Whether anybody was mailed about a domain now."""
+        return any(each.name == "sent" for each in self.outcomes)
+
+    @property
     def to_repeat(self) -> ResendError | None:
         """The error after which the same call sends the rest, if there is a rest."""
         return self.stopped or self._error_of(ResendInProgress)
@@ -107,7 +112,9 @@ class DomainRun:
         if self.left:
             scopes = shortened([scope_of(part) for part in self.left])
             total = len(self.outcomes) + len(self.left)
-            sentences.append(f"Left: {len(self.left)} of {total} domains ({scopes}); a repeat sends these only.")
+            # A forced call that is repeated mails about all of them again.
+            repeat = "" if self.left[0].force else "; a repeat sends these only"
+            sentences.append(f"Left: {len(self.left)} of {total} domains ({scopes}){repeat}.")
         return sentences
 
     def _error_of(self, kind: type[ResendError]) -> ResendError | None:

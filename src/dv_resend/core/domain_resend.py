@@ -14,7 +14,7 @@ from dv_resend.core.recipients import check_recipients
 from dv_resend.core.requests import ResendRequest, Skipped
 from dv_resend.core.results import ReminderResult, ResendResult
 from dv_resend.core.send_record import REMINDER_QUIET_SECONDS, NoReminder
-from dv_resend.errors import ResendError
+from dv_resend.errors import OutcomeUnknown, ResendError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,7 +74,7 @@ class DomainResender:
         parts = self._listed(domains.parts(remaining), invocation.deadline)
         run = self.run(parts, validation, invocation, self._guard)
         if (error := run.error) is not None:
-            raise error
+            raise _not_to_be_forced_again(error) if request.force and run.has_sent else error
         return _result(remaining, run)
 
     def run(
@@ -138,6 +138,22 @@ class DomainResender:
         except ResendError as error:
             error.message = f"The addresses of {domain.scope} could not be listed, so nothing was sent: {error.message}"
             raise
+
+
+def _not_to_be_forced_again(error: ResendError) -> ResendError:
+    """Return the error of a forced call that was sent about some domains: none that invites to repeat it.
+
+    A repeat of a forced call has an id of its own, so it would mail the same people again. Clients and workflows repeat
+    a call by the class of its error, or by ``Retry-After``.
+    """
+    if not error.retryable:
+        return error
+    return OutcomeUnknown(
+        f"{error.message} Do not repeat the forced call: it would mail about the domains that were sent again. Repeat "
+        "it without force, or name recipients at the other domains.",
+        upstream_status=error.upstream_status,
+        upstream_errors=error.upstream_errors,
+    )
 
 
 def _result(request: ResendRequest, run: DomainRun) -> ResendResult:

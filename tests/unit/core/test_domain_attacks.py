@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from dv_resend.core.orders import NameStatus, Order
-from dv_resend.errors import RateLimited, ResendError
+from dv_resend.core.send_record import Claim, SendRecord
+from dv_resend.errors import OutcomeUnknown, RateLimited, ResendError
 from unit.fakes import Fakes, resend_request
 
 NOW = 1_795_446_245
@@ -34,6 +35,44 @@ def failure(fakes: Fakes, *recipients: tuple[str, ...], force: bool = False) -> 
 def resend(fakes: Fakes, *recipients: tuple[str, ...], force: bool = False, at: int = NOW) -> str:
     request = resend_request(*recipients, force=force)
     return fakes.resender(at, all_order_types=True).resend(request, fakes.invocation(at)).outcome
+
+
+# Forced calls
+
+
+def test_forced_call_sent_in_part_invites_no_repeat() -> None:
+    """A client that repeats it has another id: everybody who was mailed would be mailed again."""
+    fakes = ov_order()
+    fakes.certcentral.errors["resend_domain_emails 3"] = RateLimited(LIMITED, retry_after=5, upstream_status=429)
+
+    error = failure(fakes, force=True)
+
+    assert (type(error), error.retryable, error.retry_after, error.upstream_status) == (
+        OutcomeUnknown,
+        False,
+        None,
+        429,
+    )
+    assert error.message.startswith(f"{C}: {LIMITED[:-1]} about it. Sent: {A}, {B}. Left: 1 of 3 domains ({C}). Do not")
+
+
+def test_forced_call_sent_to_nobody_is_to_be_repeated() -> None:
+    fakes = ov_order()
+    fakes.certcentral.errors["resend_domain_emails 1"] = RateLimited(LIMITED, retry_after=5)
+
+    error = failure(fakes, force=True)
+
+    assert (type(error), error.retry_after) == (RateLimited, 5)
+
+
+def test_plan_of_a_forced_call_says_that_it_ends_unknown() -> None:
+    fakes = ov_order()
+    record = SendRecord(f"domain#2#{B}", "a revision", claim=Claim("another", NOW + 29))
+    fakes.records.records[record.id] = record
+
+    plan = fakes.resender(NOW, all_order_types=True).dry_run(resend_request(force=True), fakes.invocation(NOW))
+
+    assert plan.would_be == type(failure(fakes, force=True)).__name__ == "OutcomeUnknown"
 
 
 # What is true of one domain, and not of the call
