@@ -119,7 +119,7 @@ class OrderDomains:
             return
         waiting = [status for status in self.all if status.state == "not_email_dcv"]
         if waiting:
-            methods = ", ".join(dict.fromkeys(status.method for status in waiting))
+            methods = shortened(list(dict.fromkeys(status.method for status in waiting)))
             raise OrderNotEligible(
                 "not_email_dcv",
                 f"No domain of order {self.order_id} waits for an email: {shortened([each.scope for each in waiting])} "
@@ -143,7 +143,7 @@ class OrderDomains:
         """
         if not self.organization:
             return ""
-        statuses = ", ".join(dict.fromkeys(self.organization))
+        statuses = shortened(list(dict.fromkeys(self.organization)))
         return (
             f"The organization is still to be validated, too (status: {statuses}). DigiCert does that, and no email of "
             "this service helps: answer DigiCert's questions, or ask its support."

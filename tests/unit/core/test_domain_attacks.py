@@ -84,3 +84,19 @@ def test_nothing_was_sent_is_said_only_if_it_is_true(failing: int, says_nothing:
     fakes.certcentral.errors[f"resend_domain_emails {failing}"] = RateLimited(LIMITED)
 
     assert ("Nothing was sent." in failure(fakes).message) is says_nothing
+
+
+# Bounds
+
+
+def test_message_about_many_methods_is_bounded() -> None:
+    fakes = ov_order(*(entry(f"a{number}.example", number, method=f"{number:064}") for number in range(1, 1000)))
+
+    assert len(failure(fakes).message) < 2000
+
+
+def test_message_about_many_organizations_is_bounded() -> None:
+    fakes = ov_order(entry(A, 1, "approved"))
+    fakes.certcentral.organization = tuple(f"{number:064}" for number in range(1000))
+
+    assert len(failure(fakes).message) < 2000
