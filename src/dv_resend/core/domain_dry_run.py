@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from dv_resend.core.addresses import without_wildcard
+from dv_resend.core.domain_outcomes import require_time
 from dv_resend.core.domains import OrderDomains, check_listed
 from dv_resend.core.dry_run import Repeat, find_repeat, names_of, objection_to, report_names
 from dv_resend.core.eligibility import check_waiting, without_validated
@@ -135,9 +136,11 @@ class DomainDryRun:
                 parts = check_listed((part, lists.of(part.domain)) for part in parts if part.domain is not None)
         except (RecipientNotAllowed, RecipientUnverified) as reason:
             return _Planned(request, {}, reason)
-        repeats = {
-            part.domain: find_repeat(self._guard, part, listed, invocation) for part in parts if part.domain is not None
-        }
+        repeats = {}
+        for part in parts:
+            require_time(invocation.deadline, self._clock())
+            if part.domain is not None:
+                repeats[part.domain] = find_repeat(self._guard, part, listed, invocation)
         mailed = [repeat.request for repeat in repeats.values() if repeat.would_be == "sent"]
         if mailed:
             recipients = tuple(recipient for part in mailed for recipient in part.recipients)

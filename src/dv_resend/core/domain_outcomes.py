@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING
 
 from dv_resend.core.domains import scope_of
 from dv_resend.core.recipients import shortened
-from dv_resend.errors import OutcomeUnknown, ResendError, ResendInProgress
+from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown, ResendError, ResendInProgress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dv_resend.core.requests import ResendRequest
     from dv_resend.core.results import ResendResult
+
+# Kept free at the end of an invocation, so that the outcome can be recorded and answered.
+RESERVE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -119,3 +122,9 @@ class DomainRun:
 
     def _error_of(self, kind: type[ResendError]) -> ResendError | None:
         return next((each.error for each in self.outcomes if isinstance(each.error, kind)), None)
+
+
+def require_time(deadline: float, now: float) -> None:
+    """Raise `CertCentralUnavailable` if too little time is left for another domain, even if nobody is mailed there."""
+    if deadline - now < RESERVE_SECONDS:
+        raise CertCentralUnavailable("Too little time was left for another domain. Nothing was sent. Try again later.")

@@ -7,7 +7,7 @@ rest only.
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dv_resend.core.domain_outcomes import DomainOutcome, DomainRun
+from dv_resend.core.domain_outcomes import DomainOutcome, DomainRun, require_time
 from dv_resend.core.domains import OrderDomains, check_listed
 from dv_resend.core.eligibility import check_waiting, without_validated
 from dv_resend.core.recipients import check_recipients
@@ -36,15 +36,23 @@ class DomainResender:
     """Sends the emails of orders that are not DV again, about one domain after the other.
 
     Example:
-        ``DomainResender(certcentral, guard, send, settings).resend(request, order, validation, contacts, invocation)``
+        ``DomainResender(certcentral, guard, send, settings, time.time).open_of(order, validation)``
     """
 
-    def __init__(self, certcentral: "CertCentral", guard: "SendGuard", send: SendPart, settings: "Config") -> None:
+    def __init__(
+        self,
+        certcentral: "CertCentral",
+        guard: "SendGuard",
+        send: SendPart,
+        settings: "Config",
+        clock: "Callable[[], float]",
+    ) -> None:
         """Keep what is needed; nothing is called yet."""
         self._certcentral = certcentral
         self._guard = guard
         self._send = send
         self._settings = settings
+        self._clock = clock
 
     def open_of(self, order: "Order", validation: "OrderStatus") -> OrderDomains:
         """Return the domains of an order. Raises `OrderNotEligible` if none of them waits for an email."""
@@ -91,6 +99,7 @@ class DomainResender:
         outcomes: list[DomainOutcome] = []
         for index, part in enumerate(parts):
             try:
+                require_time(invocation.deadline, self._clock())
                 outcome = DomainOutcome(part, result=self._send(part, validation, invocation, guard))
             except ResendError as error:
                 outcome = DomainOutcome(part, error=error)

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from dv_resend.core.orders import NameStatus, Order
+from dv_resend.core.resend import Resender
 from dv_resend.core.send_record import Claim, SendRecord
-from dv_resend.errors import OutcomeUnknown, RateLimited, ResendError
-from unit.fakes import Fakes, resend_request
+from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown, RateLimited, ResendError
+from unit.fakes import Fakes, config, resend_request
 
 NOW = 1_795_446_245
 A, B, C = "a.example", "b.example", "c.example"
@@ -100,3 +101,34 @@ def test_message_about_many_organizations_is_bounded() -> None:
     fakes.certcentral.organization = tuple(f"{number:064}" for number in range(1000))
 
     assert len(failure(fakes).message) < 2000
+
+
+def with_slow_records(fakes: Fakes) -> Resender:
+    """Return a resender whose every look at a record takes five seconds."""
+    now, load = [NOW], fakes.records.load
+
+    def slowly(record_id: str) -> SendRecord:
+        now[0] += 5
+        return load(record_id)
+
+    fakes.records.load = slowly  # type: ignore[method-assign]
+    settings = config(all_order_types=True)
+    return Resender(fakes.certcentral, fakes.records, fakes.contacts, settings, clock=lambda: now[0])
+
+
+def test_call_ends_in_time_even_if_nobody_is_mailed() -> None:
+    """A function that is killed answers nothing, and its audit line is missing."""
+    scopes = [f"a{number}.example" for number in range(1, 9)]
+    fakes = ov_order(*(entry(scope, number) for number, scope in enumerate(scopes, 1)))
+    resend(fakes)
+    resender = with_slow_records(fakes)
+
+    with pytest.raises(CertCentralUnavailable, match=r"^a7.example: Too little time .* Left: 2 of 8 domains"):
+        resender.resend(resend_request(), fakes.invocation(NOW))
+
+
+def test_plan_ends_in_time() -> None:
+    fakes = ov_order(*(entry(f"a{number}.example", number) for number in range(1, 9)))
+
+    with pytest.raises(CertCentralUnavailable):
+        with_slow_records(fakes).dry_run(resend_request(), fakes.invocation(NOW))
