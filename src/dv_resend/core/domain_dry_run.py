@@ -11,6 +11,7 @@ from dv_resend.core.dry_run import Repeat, find_repeat, names_of, objection_to, 
 from dv_resend.core.eligibility import check_waiting, without_validated
 from dv_resend.core.plan import DomainReport, NameReport, ResendPlan
 from dv_resend.core.recipients import domains_to_look_up
+from dv_resend.core.requests import Skipped
 from dv_resend.errors import (
     InvalidRequest,
     OrderNotEligible,
@@ -144,7 +145,9 @@ class DomainDryRun:
         mailed = [repeat.request for repeat in repeats.values() if repeat.would_be == "sent"]
         if mailed:
             recipients = tuple(recipient for part in mailed for recipient in part.recipients)
-            skipped = tuple(skipped for part in mailed for skipped in part.skipped)
+            skipped = [skipped for part in mailed for skipped in part.skipped]
+            repeated = [repeat.request for repeat in repeats.values() if repeat.would_be == "duplicate"]
+            skipped += [Skipped(recipient, "already_mailed") for part in repeated for recipient in part.recipients]
             request = replace(request, recipients=recipients, skipped=(*request.skipped, *skipped))
         return _Planned(request, repeats)
 

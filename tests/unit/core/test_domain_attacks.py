@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dv_resend.core.orders import NameStatus, Order
+from dv_resend.core.orders import DomainEmails, NameStatus, Order
 from dv_resend.core.resend import Resender
 from dv_resend.core.send_record import Claim, SendRecord
 from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown, RateLimited, ResendError
@@ -74,6 +74,16 @@ def test_plan_of_a_forced_call_says_that_it_ends_unknown() -> None:
     plan = fakes.resender(NOW, all_order_types=True).dry_run(resend_request(force=True), fakes.invocation(NOW))
 
     assert plan.would_be == type(failure(fakes, force=True)).__name__ == "OutcomeUnknown"
+
+
+def test_plan_skips_who_is_mailed_at_another_domain_already() -> None:
+    fakes, admins = ov_order(), [(A, f"admin@{A}"), (B, f"admin@{B}")]
+    fakes.certcentral.domain_emails = {1: DomainEmails(A, (f"admin@{A}",)), 2: DomainEmails(B, (f"admin@{B}",))}
+    resend(fakes, admins[1])
+
+    plan = fakes.resender(NOW + 60, all_order_types=True).dry_run(resend_request(*admins), fakes.invocation(NOW + 60))
+
+    assert [skipped.recipient.email for skipped in plan.request.skipped] == [f"admin@{B}"]
 
 
 # What is true of one domain, and not of the call
