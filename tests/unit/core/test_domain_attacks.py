@@ -1,13 +1,17 @@
 """Sends by domain under attack: what once mailed somebody twice, said what was not true, or had no bound."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from dv_resend.core.orders import DomainEmails, NameStatus, Order
-from dv_resend.core.resend import Resender
+from dv_resend.core.orders import Domain, DomainEmails, NameStatus, Order
+from dv_resend.core.requests import Recipient, Skipped
+from dv_resend.core.resend import Resender, ResendResult
 from dv_resend.core.send_record import Claim, SendRecord
 from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown, RateLimited, ResendError
+from dv_resend.handlers.audit import Audit
 from unit.fakes import Fakes, config, resend_request
 
 NOW = 1_795_446_245
@@ -142,3 +146,29 @@ def test_plan_ends_in_time() -> None:
 
     with pytest.raises(CertCentralUnavailable):
         with_slow_records(fakes).dry_run(resend_request(), fakes.invocation(NOW))
+
+
+def test_result_fits_into_a_workflow_whatever_the_names() -> None:
+    """250 skipped recipients and 250 domains with the longest names."""
+    parent = ".".join(["x" * 61] * 4)[:240]
+    named = [Recipient(f"{n:03}.{parent}", f"pki@{n:03}.{parent}", parent) for n in range(250)]
+    skipped = tuple(Skipped(each, "already_mailed") for each in named[1:])
+    request = replace(resend_request(), recipients=tuple(named[:1]), skipped=skipped)
+    domains = tuple((Domain(10**14 + n, each.domain), "duplicate") for n, each in enumerate(named))
+
+    result = ResendResult(request, "sent", NOW, NOW, domains=domains).to_json()
+
+    assert len(json.dumps(result)) < 256 * 1024
+    assert len(result["domains"]) + result["more_domains"] == 250  # type: ignore[arg-type, operator]
+
+
+def test_audit_line_fits_into_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    audit = Audit("direct")
+    audit.request = request = resend_request()
+    for number in range(1, 5001):
+        audit.domain_done(replace(request, domain=Domain(number, f"{number}.{'x' * 60}.example")), "sent")
+
+    audit.succeeded(ResendResult(request, "sent", NOW, NOW))
+
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (len(line["domains"]), line["more_domains"]) == (250, 4750)
