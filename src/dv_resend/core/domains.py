@@ -4,6 +4,7 @@ DigiCert sends such orders to its domain-level resend (resend-emails page). That
 domain of the account, so orders share domains, and a send record belongs to a domain and not to an order.
 """
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -88,6 +89,13 @@ class OrderDomains:
                 f"CertCentral does not list the domain of every name of order {self.order_id} "
                 f"({shortened(names) or 'some without a name'}), so nobody knows whom to mail. Nothing was sent. Try "
                 "again later, or look at the order in CertCentral."
+            )
+        scopes = Counter(without_wildcard(domain.scope) for domain in self.open)
+        if several := [scope for scope, count in scopes.items() if count > 1]:
+            raise RecipientUnverified(
+                f"CertCentral lists several open domains with the same name for order {self.order_id} "
+                f"({shortened(several)}): the same people would be mailed about each. Nothing was sent. Look at the "
+                "order in CertCentral."
             )
 
     @cached_property

@@ -10,7 +10,7 @@ from dv_resend.core.orders import Domain, DomainEmails, NameStatus, Order
 from dv_resend.core.requests import Recipient, Skipped
 from dv_resend.core.resend import Resender, ResendResult
 from dv_resend.core.send_record import Claim, SendRecord
-from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown, RateLimited, ResendError
+from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown, RateLimited, RecipientUnverified, ResendError
 from dv_resend.handlers.audit import Audit
 from unit.fakes import Fakes, config, resend_request
 
@@ -99,6 +99,35 @@ def test_nothing_was_sent_is_said_only_if_it_is_true(failing: int, says_nothing:
     fakes.certcentral.errors[f"resend_domain_emails {failing}"] = RateLimited(LIMITED)
 
     assert ("Nothing was sent." in failure(fakes).message) is says_nothing
+
+
+# The same mailbox
+
+
+def test_two_open_domains_with_the_same_name_mail_nobody() -> None:
+    """The default recipients of both are the same people."""
+    fakes = ov_order(entry(A, 1), entry(f"*.{A}", 2))
+
+    assert (type(failure(fakes)), fakes.certcentral.domain_puts) == (RecipientUnverified, [])
+
+
+def test_validated_domain_with_the_same_name_is_harmless() -> None:
+    fakes = ov_order(entry(A, 1), entry(A, 2, "approved"))
+
+    assert resend(fakes) == "sent"
+
+
+@pytest.mark.parametrize("spellings", [("admin@b\u00fccher.example", "admin@{0}"), ("admin@{0}.", "ADMIN@{0}")])
+def test_address_that_is_spelt_anew_is_mailed_once(spellings: tuple[str, str]) -> None:
+    host = "xn--bcher-kva.example"
+    fakes = ov_order(entry(host, 1))
+
+    outcomes = []
+    for at, spelling in enumerate(spellings):
+        fakes.certcentral.domain_emails[1] = DomainEmails(host, (spelling.format(host),))
+        outcomes.append(resend(fakes, (host, f"admin@{host}"), at=NOW + at))
+
+    assert outcomes == ["sent", "duplicate"]
 
 
 # Bounds
