@@ -7,12 +7,21 @@ from datetime import UTC, datetime
 import pytest
 
 from dv_resend.core.orders import Domain, DomainEmails, NameStatus, Order
-from dv_resend.core.requests import Recipient, Skipped
-from dv_resend.core.resend import Resender, ResendResult
+from dv_resend.core.requests import Recipient, Reminder, Skipped
+from dv_resend.core.resend import ReminderResult, Resender, ResendResult
 from dv_resend.core.send_record import Claim, SendRecord
-from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown, RateLimited, RecipientUnverified, ResendError
+from dv_resend.errors import (
+    CertCentralUnavailable,
+    OutcomeUnknown,
+    PermissionDenied,
+    RateLimited,
+    RecipientUnverified,
+    ResendError,
+)
 from dv_resend.handlers.audit import Audit
-from unit.fakes import Fakes, config, resend_request
+from dv_resend.handlers.sqs import handle_batch
+from unit.fakes import FakeQueue, Fakes, config, resend_request
+from unit.samples import message
 
 NOW = 1_795_446_245
 A, B, C = "a.example", "b.example", "c.example"
@@ -201,3 +210,21 @@ def test_audit_line_fits_into_the_log(capsys: pytest.CaptureFixture[str]) -> Non
 
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (len(line["domains"]), line["more_domains"]) == (250, 4750)
+
+
+# The queue
+
+
+def test_key_without_domains_does_not_stop_reminders_of_dv_orders() -> None:
+    records = [message(1, by_domain=True), message(2, by_domain=True), message(3)]
+    reminded: list[int] = []
+
+    def remind(reminder: Reminder, _audit: Audit) -> ReminderResult:
+        reminded.append(reminder.order_id)
+        if reminder.by_domain:
+            raise PermissionDenied("x", upstream_status=403)
+        return ReminderResult(reminder.order_id, "sent")
+
+    answer = handle_batch({"Records": records}, remind, FakeQueue())
+
+    assert (reminded, answer) == ([1, 2, 3], {"batchItemFailures": []})
