@@ -13,7 +13,7 @@ from dv_resend.core.eligibility import check_waiting, without_validated
 from dv_resend.core.recipients import check_recipients
 from dv_resend.core.requests import ResendRequest, Skipped
 from dv_resend.core.results import ReminderResult, ResendResult
-from dv_resend.core.send_record import REMINDER_QUIET_SECONDS, NoReminder
+from dv_resend.core.send_record import KEPT_SECONDS, REMINDER_QUIET_SECONDS, NoReminder
 from dv_resend.errors import OutcomeUnknown, ResendError
 
 if TYPE_CHECKING:
@@ -123,9 +123,13 @@ class DomainResender:
         The mark of the reminder is in the ``record`` of the order. Safe to repeat, however late. Raises as
         `Resender.remind`.
         """
-        # As after any other email, a reminder about a domain helps nobody for so long. If it runs again, nobody is
-        # mailed who was mailed the first time, or may have been.
-        quiet = self._guard.with_cool_down(max(self._settings.cool_down_seconds, REMINDER_QUIET_SECONDS))
+        # As after any other email, a reminder about a domain helps nobody for so long.
+        quiet_seconds = max(self._settings.cool_down_seconds, REMINDER_QUIET_SECONDS)
+        if attempt.reminder in record.attempted_reminders():
+            # It runs again. A reminder is due for two days: nobody is mailed who was mailed the first time, and who may
+            # have been is reported.
+            quiet_seconds = max(quiet_seconds, KEPT_SECONDS)
+        quiet = self._guard.with_cool_down(quiet_seconds)
         parts = domains.parts(ResendRequest(domains.order_id))
         answer = self._guard.remind_by_domain(
             record, attempt, lambda: self.run(parts, validation, invocation, quiet), invocation.on_unknown

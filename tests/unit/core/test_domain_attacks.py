@@ -24,6 +24,7 @@ from unit.fakes import FakeQueue, Fakes, config, resend_request
 from unit.samples import message
 
 NOW = 1_795_446_245
+DAY = 24 * 3600
 A, B, C = "a.example", "b.example", "c.example"
 OV = Order(7, "pending", "ssl_certificate", "email", datetime(2026, 11, 22, tzinfo=UTC))
 LIMITED = "CertCentral's request limit is reached. Nothing was sent."
@@ -210,6 +211,41 @@ def test_audit_line_fits_into_the_log(capsys: pytest.CaptureFixture[str]) -> Non
 
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (len(line["domains"]), line["more_domains"]) == (250, 4750)
+
+
+# Reminders that run again
+
+
+def remind(fakes: Fakes, hours: float) -> str:
+    """Remind of day 1, some hours after it is due."""
+    fakes.certcentral.order = replace(OV, waiting_since=datetime.fromtimestamp(NOW - DAY, UTC))
+    reminder = Reminder(7, datetime.fromtimestamp(NOW - DAY, UTC).date(), 1, by_domain=True)
+    at = NOW + int(hours * 3600)
+    try:
+        return fakes.resender(at, all_order_types=True).remind(reminder, fakes.invocation(at)).outcome
+    except (ResendError, KeyboardInterrupt) as error:
+        return type(error).__name__
+
+
+def test_reminder_that_runs_again_the_next_day_mails_nobody_twice() -> None:
+    """The sweep of the next day finds the order again, since the reminder is not done."""
+    fakes = ov_order()
+    fakes.certcentral.errors["resend_domain_emails 3"] = CertCentralUnavailable("A web page.", upstream_status=403)
+
+    assert [remind(fakes, hours) for hours in (0, 24, 47)] == ["CertCentralUnavailable"] * 3
+
+    assert [domain_id for domain_id, _ in fakes.certcentral.domain_puts] == [1, 2, 3, 3, 3]
+
+
+def test_reminder_killed_while_sending_is_reported_the_next_day() -> None:
+    fakes = ov_order()
+    fakes.certcentral.errors["resend_domain_emails 2"] = KeyboardInterrupt()
+    remind(fakes, 0)
+    fakes.certcentral.errors.clear()
+
+    assert remind(fakes, 24) == "OutcomeUnknown"
+    assert [domain_id for domain_id, _ in fakes.certcentral.domain_puts] == [1, 2, 3]
+    assert len(fakes.journal.calls("on_unknown")) == 1
 
 
 # The queue
