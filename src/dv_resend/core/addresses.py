@@ -93,6 +93,15 @@ def comparable_email(address: str) -> str:
         return address.casefold()
 
 
+def is_domain_name(name: str) -> bool:
+    """Whether a name, with or without ``*.``, is one that `parse_domain` accepts."""
+    try:
+        parse_domain(name, "name", wildcard=True)
+    except InvalidRequest:
+        return False
+    return True
+
+
 def to_a_label(name: str) -> str:
     """Return a CertCentral name as A-labels, or lower-cased if it is not a valid domain name."""
     try:

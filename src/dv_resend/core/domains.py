@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from dv_resend.core.addresses import mask_address, without_wildcard
+from dv_resend.core.addresses import is_domain_name, mask_address, without_wildcard
 from dv_resend.core.orders import Domain
 from dv_resend.core.recipients import shortened
 from dv_resend.errors import OrderNotEligible, RecipientNotAllowed, RecipientUnverified
@@ -81,10 +81,15 @@ class OrderDomains:
         for entry in validation.domains:
             entries.setdefault((entry.domain_id, without_wildcard(entry.scope)), []).append(entry)
         self.all = tuple(_status(same, order.dcv_method) for same in entries.values())
-        unclear = [status for status in self.all if status.state == "open" and not (status.domain_id and status.scope)]
+        unclear = [
+            status
+            for status in self.all
+            if status.state == "open" and (status.domain_id is None or not is_domain_name(status.scope))
+        ]
         unlisted = [name for name in order.names if self.of_name(name) is None]
         if unclear or unlisted:
-            names = [*(name for status in unclear for name in (*status.names, status.scope) if name), *unlisted]
+            of_unclear = (name for status in unclear for name in (*status.names, status.scope) if name)
+            names = list(dict.fromkeys([*of_unclear, *unlisted]))
             raise RecipientUnverified(
                 f"CertCentral does not list the domain of every name of order {self.order_id} "
                 f"({shortened(names) or 'some without a name'}), so nobody knows whom to mail. Nothing was sent. Try "
