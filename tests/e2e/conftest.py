@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -54,14 +55,15 @@ class Emulator:
         self("POST", "faults", fault)
 
 
-@pytest.fixture(scope="session")
-def stack() -> Iterator[LocalStack]:
-    """A deployed stack for the end-to-end tests.
+@contextmanager
+def deployed(**parameters: str) -> Iterator[LocalStack]:
+    """Deploy a stack for end-to-end tests, with these of the template's parameters.
 
     CertCentral's timeout is two seconds, which keeps tests of timeouts quick. One hour of waiting in a workflow lasts
     0.36 s, and 10 s before a retry last 1 ms.
     """
-    with local_stack(api_key=CANARY, parameters={"CertCentralTimeoutSeconds": "2"}, wait_scale=0.0001) as stack:
+    parameters = {"CertCentralTimeoutSeconds": "2"} | parameters
+    with local_stack(api_key=CANARY, parameters=parameters, wait_scale=0.0001) as stack:
         yield stack
         # Some tests log nothing here; this call leaves an audit line whichever tests ran.
         stack.client("lambda").invoke(FunctionName=stack.function_alias, Payload="{}")
@@ -72,6 +74,13 @@ def stack() -> Iterator[LocalStack]:
         assert CANARY not in log
         assert CANARY not in records
         assert "@" not in records
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[LocalStack]:
+    """The stack of all end-to-end tests that need no parameters of their own."""
+    with deployed() as stack:
+        yield stack
 
 
 @pytest.fixture
