@@ -170,6 +170,22 @@ def own_process(stack: LocalStack) -> OwnProcess:
     return OwnProcess(stack)
 
 
+@pytest.fixture
+def reports(stack: LocalStack) -> Iterator[Callable[[], list[dict[str, str]]]]:
+    """Give a function that takes the sweeps' reports from a queue, which is subscribed to their topic for this test."""
+    sqs, sns = stack.client("sqs"), stack.client("sns")
+    url = sqs.create_queue(QueueName="people")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    allow |= {"Resource": arn, "Condition": {"ArnEquals": {"aws:SourceArn": stack.report_topic}}}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    subscription = sns.subscribe(TopicArn=stack.report_topic, Protocol="sqs", Endpoint=arn)["SubscriptionArn"]
+    yield lambda: [json.loads(found["Body"]) for found in sqs.receive_message(QueueUrl=url).get("Messages", [])]
+    sns.unsubscribe(SubscriptionArn=subscription)
+    sqs.delete_queue(QueueUrl=url)
+
+
 @pytest.fixture(scope="session")
 def users(stack: LocalStack) -> Users:
     """The credentials of the users `caller` and `operator`, who may do what docs/operations.md says."""

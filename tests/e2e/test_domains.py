@@ -192,6 +192,32 @@ def test_event_sends_once_about_each_domain(stack: LocalStack, emulator: Emulato
     assert asked(emulator) == mailed(emulator) == names
 
 
+def test_dry_run_shows_each_domain_and_sends_nothing(stack: LocalStack, put: Put, emulator: Emulator, add: Add) -> None:
+    validated, by_dns, mailed_before, waiting = names = fresh("validated", "by-dns", "mailed", "waiting")
+    states = dict.fromkeys(names, "pending") | {validated: "approved"}
+    order_id = add(names=states, methods={by_dns: "dns-txt-token"})
+    put(add(mailed_before))
+    emulator("DELETE", "calls")
+
+    over_http, direct = put(order_id, query="?dry_run=true"), invoke(stack, order_id, dry_run=True)
+
+    assert (over_http.status_code, over_http.headers["Resend-Outcome"]) == (200, "planned")
+    assert over_http.json() == direct
+    assert direct["would_be"] == "sent"
+    assert {each["name"]: each["outcome"] for each in direct["domains"]} == {
+        mailed_before: "duplicate",
+        waiting: "sent",
+        validated: "validated",
+        by_dns: "not_email_dcv",
+    }
+    (planned,) = [each["upstream_body"] for each in direct["domains"] if "upstream_body" in each]
+    assert emulator.puts == []
+    # The real call sends what was planned.
+    assert put(order_id).status_code == 204
+    assert [json.loads(sent["body"]) for sent in emulator.puts] == [planned]
+    assert mailed(emulator) == [mailed_before, waiting]
+
+
 # ---------------------------------------------------------------- named recipients
 
 
@@ -301,6 +327,22 @@ def test_killed_call_is_completed_and_repeats_no_email(
     assert asked(emulator) == mailed(emulator) == [names[number] for number in then]
 
 
+def test_redelivered_forced_call_mails_the_second_domain_only(
+    own_process: OwnProcess, emulator: Emulator, add: Add
+) -> None:
+    names = fresh("first", "second")
+    order_id = add(*names)
+    event = {"order_id": order_id, "force": True}
+    own_process({"order_id": order_id}, request_id="earlier")
+    own_process(event, kill="after-settle")
+    assert asked(emulator) == [*names, names[0]]
+
+    said = [own_process(event)["outcome"] for _ in range(2)]
+
+    assert said == ["sent", "duplicate"]
+    assert asked(emulator) == mailed(emulator) == names * 2
+
+
 @pytest.mark.parametrize("mails", [True, False], ids=["mailed", "not mailed"])
 def test_unknown_outcome_of_first_domain_leaves_second_mailed(
     stack: LocalStack, put: Put, emulator: Emulator, add: Add, mails: bool
@@ -357,7 +399,7 @@ def test_rate_limit_stops_and_a_repeat_sends_the_rest(put: Put, emulator: Emulat
 def test_too_little_time_says_how_many_are_left(own_process: OwnProcess, emulator: Emulator, add: Add) -> None:
     names = fresh("first", "second", "third", "fourth")
     event = {"order_id": add(*names)}
-    emulator.inject({"fault": "slow", "seconds": 1.6, "method": "PUT", "times": 3})
+    emulator.inject({"fault": "slow", "seconds": 1, "method": "PUT", "times": 3})
 
     said = own_process(event)
 
@@ -390,12 +432,18 @@ def due(stack: LocalStack, emulator: Emulator, add: Add) -> Iterator[Add]:
     """Add an order with a reminder due today; no orders but the test's own are due."""
     cancel_first_orders(emulator)
     emulator("PUT", "limits", [])
-    yield lambda *names, **fields: add(*names, **{"age_days": 3.2} | fields)
+
+    def order(*names: str, **fields: Any) -> int:
+        return add(*names, **{"age_days": 3.2} | fields)
+
+    yield order
     emulator("DELETE", "faults")
     drained(stack)
 
 
-def test_sweep_reminds_orders_of_all_types_once(stack: LocalStack, emulator: Emulator, due: Add) -> None:
+def test_sweep_reminds_orders_of_all_types_once(
+    stack: LocalStack, emulator: Emulator, due: Add, reports: Callable[[], list[dict[str, str]]]
+) -> None:
     shared, own, dv_name, late, new = fresh("shared", "own", "dv", "late", "new")
     orders = [due(shared, own), due(shared, kind="ev"), due(dv_name, kind="dv")]
     stuck, young = due(late, age_days=40), due(new, age_days=0.5)
@@ -414,6 +462,7 @@ def test_sweep_reminds_orders_of_all_types_once(stack: LocalStack, emulator: Emu
     )
     assert len(mailed(emulator)) == 3
     assert outcomes(stack, young) == outcomes(stack, stuck) == []
+    assert f"- {stuck} {late}: pending for 40 days." in eventually(reports)[0]["Message"]
 
     # The queue may deliver a message again, and a dead-letter queue may bring it back.
     for entry in plan:
@@ -425,7 +474,7 @@ def test_sweep_reminds_orders_of_all_types_once(stack: LocalStack, emulator: Emu
             MessageDeduplicationId=uuid4().hex,
         )
     drained(stack)
-    assert [eventually(lambda n=n: outcomes(stack, n))[-1] for n in orders] == ["already_reminded"] * 3
+    eventually(lambda: [outcomes(stack, order_id)[-1] for order_id in orders] == ["already_reminded"] * 3)
     assert len(emulator.puts) == 3
 
 
