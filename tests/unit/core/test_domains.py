@@ -411,7 +411,7 @@ def test_address_listed_twice_is_spelt_as_the_first() -> None:
 def test_list_of_another_scope_checks_nobody(scope: str) -> None:
     emails = DomainEmails(scope, ("admin@a.example",))
 
-    with pytest.raises(RecipientUnverified, match="not those of a.example"):
+    with pytest.raises(RecipientUnverified, match=r"not those of a\.example"):
         check_listed([(part("admin@a.example"), emails)])
 
 
