@@ -87,7 +87,7 @@ def _policies(domain: Domain, scope: str, now: float) -> list[tuple[str, bool, s
 
 def _open_methods(domain: Domain, scope: str, now: float) -> list[str]:
     """Return the DCV methods of the names that wait for the scope's validation."""
-    is_own = any(scope in scopes_of(order) for order in domain.orders)  # not if the id is that of a base domain
+    is_own = any(scope in scopes_of(order) for order in domain.orders)  # no: one id for a base domain
     waiting = (
         (order, name)
         for order in domain.orders

@@ -14,8 +14,9 @@ KEPT_MAILS = 100_000
 
 
 class Outbox:
-    """Emails, oldest first. One about an order has its `order_id`, one about a domain its `domain_id`; the other is
-    None. State's lock guards it.
+    """The emails sent, oldest first. State's lock guards it.
+
+    An email about an order has an `order_id`, one about a domain of the account a `domain_id`; the other one is None.
     """
 
     def __init__(self) -> None:

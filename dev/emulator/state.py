@@ -45,7 +45,7 @@ def _ignore(_call: dict[str, Any]) -> None:
 
 
 class State:
-    """Orders, their domains' DNS, keys, switches, limits, faults, and what happened: calls and outbox.
+    """Orders, their domains and DNS, keys, switches, limits, faults, and what happened: calls and outbox.
 
     `dns` is the zone: `dns.set`, `dns.remove` and `dns.fault` override what the orders' domains publish by themselves.
     `on_call` is called with each API call as it comes in, before the emulator responds; a test may set it.

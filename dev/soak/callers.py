@@ -19,6 +19,7 @@ SECONDS_BETWEEN_SWEEPS = 15
 NAMED = ((), (), ("admin",), ("admin",), ("hostmaster",), ("webmaster", "admin"), ("hostmaster", "admin"))
 LOCALES = (None, None, "en", "EN_us", "pt_BR")
 SHARE_OF_FORCED_CALLS = 0.05
+ORDERS_OF_A_SHARED_DOMAIN = 20
 # HTTP error codes -> the outcomes that all other event sources name
 OUTCOMES = {
     "cool_down": "duplicate",
@@ -58,10 +59,14 @@ class Orders:
     def new(self) -> int:
         with self._lock:
             order_id = next(self._ids)
-            kind = self._random.choices(["dv", "ov", "dv_dns_txt"], [95, 3, 2])[0]
+            kind = self._random.choices(["dv", "ov", "dv_dns_txt"], [78, 20, 2])[0]
             due = self._random.random() < 0.04
             self._recent = [*self._recent[1 - RECENT :], order_id]
-        self._emulator.add_order(id=order_id, kind=kind, names=[name_of(order_id)], age_days=3.2 if due else 0)
+        names = [name_of(order_id)]
+        if kind == "ov":
+            # OV orders that were made one after the other share a domain.
+            names.append(f"shared-{order_id // ORDERS_OF_A_SHARED_DOMAIN}.example")
+        self._emulator.add_order(id=order_id, kind=kind, names=names, age_days=3.2 if due else 0)
         return order_id
 
 

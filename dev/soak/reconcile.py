@@ -1,11 +1,12 @@
 """Compares what the functions logged, what CertCentral mailed and what callers were told. Pure.
 
-An *attempt* is a line `sending` in the log and the next audit line of the same call: a PUT that was about to be made,
-and its outcome. Each mailing must belong to exactly one attempt, and each attempt logged as sent to exactly one
-mailing. An attempt with an unknown outcome may or may not have mailed; its caller must have been told `unknown`.
+An *attempt* is a line `sending` in the log and the next audit line of the same call, about the same domain if the line
+names one: a PUT that was about to be made, and its outcome. Each mailing must belong to exactly one attempt, and each
+attempt logged as sent to exactly one mailing. An attempt with an unknown outcome may or may not have mailed; its caller
+must have been told `unknown`.
 
-A soak is shorter than a cool-down. So each person, one mailbox of one order, may meet one attempt at most that was not
-forced and may have mailed, whatever words the callers used; and three more that were forced.
+A soak is shorter than a cool-down. So each person, one mailbox of one order or domain, may meet one attempt at most
+that was not forced and may have mailed, whatever words the callers used; and three more that were forced.
 """
 
 from collections import Counter, defaultdict
@@ -19,13 +20,14 @@ MAX_FORCED = 3
 
 DEFAULT = "default"
 
-type Emails = tuple[int, str]
-"""The emails that a resend asks for: the order, and `default` or the addresses, sorted and joined."""
+type Emails = tuple[str, str]
+"""The emails that a PUT asks for: the order or domain, and `default` or the addresses, sorted and joined."""
 
 
-def emails(order_id: int, recipients: str | Iterable[str]) -> Emails:
-    """Write in one form what a resend asks for, so that both sides can be compared."""
-    return order_id, recipients if isinstance(recipients, str) else " ".join(sorted(recipients))
+def emails(order_id: int, domain: str | None, recipients: str | Iterable[str]) -> Emails:
+    """Write in one form what a PUT asks for, so that both sides can be compared."""
+    about = f"order {order_id}" if domain is None else f"domain {domain}"
+    return about, recipients if isinstance(recipients, str) else " ".join(sorted(recipients))
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Reconciliation:
     unended: int = 0
     """Unknown attempts whose call never ended."""
     people: int = 0
-    """Mailboxes, of one order each, that were mailed."""
+    """Mailboxes, of one order or domain each, that were mailed."""
     people_again: int = 0
     """Those of them that were mailed more than once."""
     unknowns: list[str] = field(default_factory=list)
@@ -82,7 +84,8 @@ def reconcile(lines: Iterable[Mapping[str, Any]], mailings: Iterable[Emails], to
     """Compare the log (its lines by time), what CertCentral mailed for each PUT, and the answers to callers."""
     lines = list(lines)
     result = Reconciliation()
-    audits = [line for line in lines if line["message"] == "audit"]
+    # The lines of a domain are not those of a call.
+    audits = [line for line in lines if line["message"] == "audit" and "domain" not in line]
     result.outcomes.update(str(line["outcome"]) for line in audits)
     result.event_sources.update(str(line["event_source"]) for line in audits)
     tried, sent = attempts(lines), list(mailings)
@@ -93,11 +96,11 @@ def reconcile(lines: Iterable[Mapping[str, Any]], mailings: Iterable[Emails], to
 
 
 def attempts(lines: Iterable[Mapping[str, Any]]) -> list[Attempt]:
-    """Pair each line `sending` with the audit line of the same call about the same order."""
+    """Pair each line `sending` with the audit line of the same call about the same order, and domain if it has one."""
     found: list[Attempt] = []
-    running: dict[tuple[str, int], Mapping[str, Any]] = {}
+    running: dict[tuple[str, int, str | None], Mapping[str, Any]] = {}
     for line in lines:
-        call = line["function_request_id"], line.get("order_id", 0)
+        call = line["function_request_id"], line.get("order_id", 0), line.get("domain")
         if line["message"] == "sending":
             # A redelivered call keeps its id: its first delivery was killed.
             if call in running:
@@ -109,7 +112,8 @@ def attempts(lines: Iterable[Mapping[str, Any]]) -> list[Attempt]:
 
 
 def _attempt(line: Mapping[str, Any], outcome: str | None) -> Attempt:
-    return Attempt(emails(line["order_id"], line["recipients"]), bool(line.get("force")), outcome)
+    asked_for = emails(line["order_id"], line.get("domain"), line["recipients"])
+    return Attempt(asked_for, bool(line.get("force")), outcome)
 
 
 def _compare_with_outbox(found: list[Attempt], mailings: list[Emails], result: Reconciliation) -> None:
@@ -131,7 +135,7 @@ def _compare_with_mailings(key: Emails, tried: list[Attempt], mailed: int, resul
     result.unended += unended
     result.unknown_mailed += of_unknown
     result.unknown_not_mailed += unknown - of_unknown
-    about = f"order {key[0]}, {key[1]}"
+    about = ", ".join(key)
     result.unknowns += [f"{about}: was mailed"] * of_unknown + [f"{about}: was not mailed"] * (unknown - of_unknown)
     if mailed < sent:
         result.differences.append(f"{about}: logged as sent {sent} times, mailed {mailed} times")
@@ -143,22 +147,22 @@ def _compare_with_mailings(key: Emails, tried: list[Attempt], mailed: int, resul
 
 def _check_people(found: list[Attempt], mailings: list[Emails], result: Reconciliation) -> None:
     """Find people who were mailed twice, or whom a second attempt might have mailed, without a force for each."""
-    tried: dict[int, list[Attempt]] = defaultdict(list)
+    tried: dict[str, list[Attempt]] = defaultdict(list)
     for attempt in found:
         if attempt.may_have_mailed:
             tried[attempt.emails[0]].append(attempt)
-    sent: dict[int, list[str]] = defaultdict(list)
-    for order_id, people in mailings:
-        sent[order_id].append(people)
-    for order_id in sorted(tried.keys() | sent.keys()):
-        asked_for = [*sent[order_id], *(attempt.emails[1] for attempt in tried[order_id])]
+    sent: dict[str, list[str]] = defaultdict(list)
+    for subject, people in mailings:
+        sent[subject].append(people)
+    for subject in sorted(tried.keys() | sent.keys()):
+        asked_for = [*sent[subject], *(attempt.emails[1] for attempt in tried[subject])]
         for person in sorted({person for people in asked_for for person in people.split()}):
-            reaching = [attempt for attempt in tried[order_id] if _reach(attempt.emails[1], person)]
+            reaching = [attempt for attempt in tried[subject] if _reach(attempt.emails[1], person)]
             forced = sum(attempt.is_forced for attempt in reaching)
-            mails = sum(_reach(people, person) for people in sent[order_id])
+            mails = sum(_reach(people, person) for people in sent[subject])
             result.people += mails > 0
             result.people_again += mails > 1
-            about = f"order {order_id}, {person}"
+            about = f"{subject}, {person}"
             if len(reaching) - forced > 1:
                 result.differences.append(f"{about}: {len(reaching) - forced} attempts in one cool-down without force")
             if mails > 1 + min(forced, MAX_FORCED):

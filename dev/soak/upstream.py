@@ -24,13 +24,14 @@ def mailings(emulator: CertCentralEmulator) -> list[Emails]:
     """Return what each PUT that mailed asked for, oldest first."""
     outbox = emulator.outbox
     assert len(outbox) < KEPT_MAILS, "the emulator has forgotten emails: soak for a shorter time"
-    recipients: dict[tuple[int, int], list[str]] = defaultdict(list)
+    recipients: dict[tuple[int, int, str | None], list[str]] = defaultdict(list)
     for mail in outbox:
-        recipients[mail["caused_by"], mail["order_id"]].append(mail["to"])
+        domain = None if mail["domain_id"] is None else mail["domain"]
+        recipients[mail["caused_by"], mail["order_id"], domain].append(mail["to"])
     # Callers never name all constructed addresses, so these are the default recipients.
     return [
-        emails(order_id, "default" if len(mailed) == len(CONSTRUCTED) else mailed)
-        for (_, order_id), mailed in recipients.items()
+        emails(order_id, domain, "default" if len(mailed) == len(CONSTRUCTED) else mailed)
+        for (_, order_id, domain), mailed in recipients.items()
     ]
 
 

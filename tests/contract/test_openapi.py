@@ -19,7 +19,7 @@ from jsonschema_rs import Draft202012Validator
 from dev.local.template import load
 from dv_resend import __version__, errors
 from dv_resend.core.orders import Order
-from dv_resend.core.plan import MAX_NAMES, NameReport, ResendPlan
+from dv_resend.core.plan import MAX_NAMES, DomainReport, NameReport, ResendPlan
 from dv_resend.core.requests import MAX_RECIPIENTS, Recipient, ResendRequest, Skipped
 from dv_resend.core.resend import ResendResult
 from dv_resend.errors import InvalidRequest, OrderNotEligible, QueueUnavailable, RecipientNotAllowed, UpstreamError
@@ -413,6 +413,9 @@ PLANS = [
     plan(would_be="OrderNotEligible", refusal=OrderNotEligible("not_dv", "No."), advice=("No.",)),
     plan(would_be="RecipientNotAllowed", refusal=RecipientNotAllowed([("domain_approval_emails[0].email", "No.")])),
     plan(would_be="RecipientUnverified", refusal=errors.RecipientUnverified("No.")),
+    plan(domains=(DomainReport(1234, "example.com", "sent", None, {"name_scope": "example.com", "locale": "en"}),)),
+    plan(domains=(DomainReport(None, "example.com", "validated"), DomainReport(1, "a.test", "duplicate", 0))),
+    plan(domains=(DomainReport(1, "a.test", "not_named"),) * (MAX_NAMES + 1)),
 ]
 
 
@@ -424,11 +427,12 @@ def test_openapi_plan_has_no_fields_but_those_of_the_code() -> None:
     plans: list[dict[str, Any]] = [json.loads(http.http_answer(plan)["body"]) for plan in PLANS]
     documented = SCHEMAS["Plan"]["properties"]
 
-    # Only a plan for an order that is not DV has `domains`.
-    assert set().union(*plans) | {"domains"} == documented.keys()
+    assert set().union(*plans) == documented.keys()
     assert set().union(*(plan["order"] for plan in plans)) == documented["order"]["properties"].keys()
     names = [name for plan in plans for name in plan["names"]]
     assert set().union(*names) == SCHEMAS["NameReport"]["properties"].keys()
+    domains = [domain for plan in plans for domain in plan.get("domains", [])]
+    assert set().union(*domains) == SCHEMAS["DomainReport"]["properties"].keys()
 
 
 def test_dry_run_outcomes_match_openapi() -> None:

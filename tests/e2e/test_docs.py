@@ -97,7 +97,7 @@ def test_dry_run_page_explains_every_order(stack: LocalStack, emulator: Emulator
         assert explained.exit_code == 0
         printed += f"$ dv-resend explain {order_id}\n{explained.stdout}\n"
 
-    assert len(orders) == 25
+    assert len(orders) == 27
     assert emulator.puts == []
     is_documented("docs/dry-run.md", "Every order of the emulator, explained", page_lines(printed.rstrip()))
 

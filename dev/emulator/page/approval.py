@@ -7,7 +7,7 @@ from .markup import MAX_LINES, Html, fill, items
 
 def render_link(link: Link) -> Html:
     """Return what following the link would validate, with a button, or why there is nothing to do."""
-    order = fill("<p>$about</p>", about=subject_of(link.mail))
+    order = fill("<p>For $about</p>", about=subject_of(link.mail))
     if not link.names:
         return fill("<h2>$reason</h2> $order", reason=link.reason, order=order)
     return fill(

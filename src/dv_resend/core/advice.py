@@ -1,6 +1,6 @@
 """What a dry run advises: plain sentences, the most useful first. Pure."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from dv_resend.core.timestamps import utc
 from dv_resend.errors import OrderNotEligible, RecipientNotAllowed
 
 if TYPE_CHECKING:
-    from dv_resend.core.plan import Refusal, ResendPlan
+    from dv_resend.core.plan import DomainReport, Refusal, ResendPlan
 
 # An expiry is worth mentioning this many days ahead.
 SOON_DAYS = 5
@@ -48,6 +48,9 @@ def _obstacles(plan: "ResendPlan") -> Iterator[str]:
         yield f"The check of recipients is switched off (RECIPIENT_CHECK=off). It would say: {reason}"
     if plan.paused:
         yield "Sending is switched off (SENDING=off): nothing would be sent now."
+    if plan.domains is not None:
+        yield from _domains(plan, plan.domains)
+        return
     until = utc(plan.blocked_until) if plan.blocked_until is not None else ""
     match plan.would_be:
         case "duplicate":
@@ -61,6 +64,41 @@ def _obstacles(plan: "ResendPlan") -> Iterator[str]:
             yield "Emails of this order are being sent right now. Check again shortly."
         case "InvalidRequest":
             yield "Too many people were mailed about this order within two days. Leave the recipients out."
+
+
+def _domains(plan: "ResendPlan", domains: "Sequence[DomainReport]") -> Iterator[str]:
+    """Say about which domains nobody would be mailed, and why."""
+    # A refusal has said it already.
+    is_refused = isinstance(plan.refusal, OrderNotEligible)
+    found: dict[str, list[DomainReport]] = {}
+    for domain in domains:
+        found.setdefault(domain.outcome, []).append(domain)
+    for outcome, concerned in found.items():
+        scopes = shortened([domain.scope for domain in concerned])
+        times = [domain.blocked_until for domain in concerned if domain.blocked_until is not None]
+        until = f"Until {utc(min(times))}, " if times else ""
+        match outcome:
+            case "duplicate":
+                yield (
+                    f"{scopes}: already mailed, perhaps about another order with this domain. {until}a repeat sends "
+                    "nothing there unless it is forced."
+                )
+            case "OutcomeUnknown":
+                yield (
+                    f"{scopes}: an earlier resend may or may not have been sent. {until}it is not repeated unless it "
+                    "is forced. Ask the recipients first."
+                )
+            case "ResendInProgress":
+                yield f"{scopes}: emails are being sent right now. Check again shortly."
+            case "InvalidRequest":
+                yield f"{scopes}: too many people were mailed within two days. Leave the recipients out."
+            case "not_email_dcv" if not is_refused:
+                yield (
+                    f"{scopes}: validated by another method, so no email is sent. Complete that validation, or change "
+                    "the DCV method of the domain to email in CertCentral."
+                )
+    if plan.refusal is None or plan.organization_advice not in plan.refusal.message:
+        yield from filter(None, [plan.organization_advice])
 
 
 def _repeated(plan: "ResendPlan", until: str) -> str:
@@ -150,6 +188,10 @@ def _recipients(plan: "ResendPlan") -> Iterator[str]:
     if validated:
         yield f"Already validated, no email needed: {_some(validated)}."
     forgotten = {name.name for name in plan.names if name.needs_email and not name.mailed}
+    if plan.domains is not None:
+        # A name is listed at the domain that validates it, whose outcome says why nobody is mailed about it.
+        not_named = {domain.scope for domain in plan.domains if domain.outcome == "not_named"}
+        forgotten = {name.name for name in plan.names if name.name in forgotten and name.scope in not_named}
     if forgotten:
         yield (
             f"Not validated yet, but nobody would be mailed: {_some(forgotten)}. Name recipients for these too, or "

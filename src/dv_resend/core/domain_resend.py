@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from dv_resend.config import Config
     from dv_resend.core.claim_and_send import SendGuard
-    from dv_resend.core.orders import Order, OrderStatus
+    from dv_resend.core.orders import Domain, DomainEmails, Order, OrderStatus
     from dv_resend.core.ports import CertCentral
     from dv_resend.core.recipients import Contacts
     from dv_resend.core.requests import Invocation
@@ -130,11 +130,14 @@ class DomainResender:
         """Return the parts, after a look at the list of each domain at which recipients are named."""
         if not any(part.recipients for part in parts):
             return parts
-        return check_listed(
-            (part, self._certcentral.get_domain_emails(part.domain.domain_id, deadline))
-            for part in parts
-            if part.domain is not None
-        )
+        return check_listed((part, self._list_of(part.domain, deadline)) for part in parts if part.domain is not None)
+
+    def _list_of(self, domain: "Domain", deadline: float) -> "DomainEmails":
+        try:
+            return self._certcentral.get_domain_emails(domain.domain_id, deadline)
+        except ResendError as error:
+            error.message = f"The addresses of {domain.scope} could not be listed, so nothing was sent: {error.message}"
+            raise
 
 
 def _result(request: ResendRequest, run: DomainRun) -> ResendResult:

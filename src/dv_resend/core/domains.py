@@ -188,7 +188,7 @@ def check_listed(parts: "Iterable[tuple[ResendRequest, DomainEmails]]") -> "list
     checked, refused = [], []
     for part, emails in parts:
         scope = scope_of(part)
-        if emails.scope is not None and without_wildcard(emails.scope) != without_wildcard(scope):
+        if not emails.is_about(scope):
             raise RecipientUnverified(
                 f"CertCentral lists the addresses of {emails.scope}, not those of {scope}, so the recipients cannot be "
                 "checked. Nothing was sent. Leave the recipients out."

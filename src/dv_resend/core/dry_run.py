@@ -11,7 +11,6 @@ from dv_resend.core.addresses import (
     parse_domain,
     without_wildcard,
 )
-from dv_resend.core.advice import advise
 from dv_resend.core.eligibility import check_eligible, without_validated
 from dv_resend.core.orders import NameStatus, OrderStatus
 from dv_resend.core.people import attempt_of, narrowed, people_of
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from dv_resend.config import Config
     from dv_resend.core.claim_and_send import SendGuard
     from dv_resend.core.orders import Order
-    from dv_resend.core.ports import CertCentral, ContactLookup
+    from dv_resend.core.ports import ContactLookup
     from dv_resend.core.requests import Invocation, ResendRequest
 
 
@@ -33,40 +32,31 @@ class DryRun:
     """Plans resends, with what `Resender` has.
 
     Example:
-        ``DryRun(certcentral, guard, contacts, settings, time.time).plan(request, invocation)``
+        ``DryRun(guard, contacts, settings, time.time).plan(request, order, validation, invocation)``
     """
 
     def __init__(
         self,
-        certcentral: "CertCentral",
         guard: "SendGuard",
         contacts: "Callable[[], ContactLookup]",
         settings: "Config",
         clock: Callable[[], float],
     ) -> None:
         """Keep what is needed; nothing is called yet."""
-        self._certcentral = certcentral
         self._guard = guard
         self._contacts = contacts
         self._settings = settings
         self._clock = clock
 
-    def plan(self, request: "ResendRequest", invocation: "Invocation") -> ResendPlan:
-        """Find out what a resend would do, and everything that would keep an email from helping. Safe to repeat.
-
-        If a resend would refuse the order or its recipients, the plan says so. All other errors of `CertCentral` and
-        `SendRecords` are raised.
-        """
-        validation = self._certcentral.get_order_status(request.order_id, invocation.deadline)
-        order = self._certcentral.get_order(request.order_id, invocation.deadline).with_method_of(validation)
-        validation = validation.with_names_of(order)
-        plan = self._without_advice(request, invocation, order, validation)
-        return replace(plan, advice=tuple(advise(plan)))
-
-    def _without_advice(
-        self, request: "ResendRequest", invocation: "Invocation", order: "Order", validation: OrderStatus
+    def plan(
+        self, request: "ResendRequest", order: "Order", validation: OrderStatus, invocation: "Invocation"
     ) -> ResendPlan:
-        names = _names(validation)
+        """Find out what a resend would do about an ``order``, whose ``validation`` has all its names; without advice.
+
+        If a resend would refuse the order or its recipients, the plan says so. All other errors of `SendRecords` are
+        raised.
+        """
+        names = names_of(validation)
         paused = not self._settings.sending
         try:
             check_eligible(order)
@@ -83,11 +73,11 @@ class DryRun:
             *(without_wildcard(name.name) for name in names if name.needs_email),
         ]
         contacts = lookup.contacts(domains)
-        objection = _objection(remaining.recipients, validation, contacts)
+        objection = objection_to(remaining.recipients, validation, contacts)
         refusal = objection if self._settings.check_recipients else None
-        repeat = self._repeat(remaining, validation, invocation)
+        repeat = find_repeat(self._guard, remaining, validation, invocation)
         would_be, blocked_until = repeat.would_be, repeat.blocked_until
-        reports = _report(repeat.request if refusal is None else None, names, contacts, lookup)
+        reports = report_names(repeat.request if refusal is None else None, names, contacts, lookup)
         if refusal is not None:
             would_be, blocked_until = type(refusal).__name__, None
         elif paused and would_be == "sent":
@@ -105,27 +95,16 @@ class DryRun:
             paused=paused,
         )
 
-    def _repeat(self, request: "ResendRequest", validation: "OrderStatus", invocation: "Invocation") -> "_Repeat":
-        """Return what a resend would come to as far as earlier ones matter."""
-        people = people_of(request.recipients, validation)
-        attempt = attempt_of(request, people, invocation, owner="a dry run")
-        match self._guard.decide(self._guard.load(request.order_id), attempt):
-            case Send(people=mail, skipped=skip):
-                return _Repeat(narrowed(request, people, mail, skip), "sent")
-            case Duplicate(until=until, perhaps=perhaps):
-                return _Repeat(request, "duplicate", until, bool(perhaps))
-            case Unknown(until=until):
-                return _Repeat(request, "OutcomeUnknown", until)
-            case InProgress(until=until):
-                return _Repeat(request, "ResendInProgress", until)
-            case _:  # too many people
-                return _Repeat(request, InvalidRequest.__name__)
 
-
-class _Repeat(NamedTuple):
-    """Whom a resend would mail, and what it would come to.
+class Repeat(NamedTuple):
+    """Whom a resend would mail as far as earlier ones matter, and what it would come to.
 
     ``blocked_until`` is in seconds since the epoch. ``perhaps_mailed`` is as in `ResendPlan`.
+
+    Example:
+        >>> from dv_resend.core.requests import ResendRequest
+        >>> Repeat(ResendRequest(7), "sent").blocked_until is None
+        True
     """
 
     request: "ResendRequest"
@@ -134,8 +113,27 @@ class _Repeat(NamedTuple):
     perhaps_mailed: bool = False
 
 
-def _names(validation: OrderStatus) -> list[NameReport]:
-    """Return the names of the order, as far as CertCentral lists them."""
+def find_repeat(
+    guard: "SendGuard", request: "ResendRequest", validation: OrderStatus, invocation: "Invocation"
+) -> Repeat:
+    """Find out what a resend would come to as far as earlier ones matter."""
+    people = people_of(request.recipients, validation, request.domain)
+    attempt = attempt_of(request, people, invocation, owner="a dry run")
+    match guard.decide(guard.load_record(request.record_id), attempt):
+        case Send(people=mail, skipped=skip):
+            return Repeat(narrowed(request, people, mail, skip), "sent")
+        case Duplicate(until=until, perhaps=perhaps):
+            return Repeat(request, "duplicate", until, bool(perhaps))
+        case Unknown(until=until):
+            return Repeat(request, "OutcomeUnknown", until)
+        case InProgress(until=until):
+            return Repeat(request, "ResendInProgress", until)
+        case _:  # too many people
+            return Repeat(request, InvalidRequest.__name__)
+
+
+def names_of(validation: OrderStatus) -> list[NameReport]:
+    """Return the names of an order, as far as CertCentral lists them."""
     return [
         NameReport(
             name, domain.status, domain.validated if name == "unknown" else validation.validated(name), domain.scope
@@ -145,18 +143,25 @@ def _names(validation: OrderStatus) -> list[NameReport]:
     ]
 
 
-def _report(
+def report_names(
     request: "ResendRequest | None",
     names: list[NameReport],
     contacts: Mapping[str, Contacts],
     lookup: "ContactLookup",
+    accepts: Callable[[NameReport, str], bool] = lambda _name, _address: True,
 ) -> tuple[NameReport, ...]:
-    """Add who may be mailed about each name, and who would be; without a ``request``, nobody would."""
+    """Add who may be mailed about each name, and who would be; without a ``request``, nobody would.
+
+    Of the addresses that may be mailed, those are left out that CertCentral does not accept about the name
+    (``accepts``).
+    """
     recipients_at: dict[str, list[int]] = {}
     for position, recipient in enumerate(request.recipients if request is not None else ()):
         recipients_at.setdefault(without_wildcard(recipient.domain), []).append(position)
     reports = [
-        _report_name(request, name, recipients_at, contacts[without_wildcard(name.name)]) if name.needs_email else name
+        _report_name(request, name, recipients_at, contacts[without_wildcard(name.name)], accepts)
+        if name.needs_email
+        else name
         for name in names
     ]
     has_mx = lookup.has_mx(host for report in reports for host in report.hosts)
@@ -187,9 +192,13 @@ def _accepted(name: str, contacts: Contacts) -> list[Recipient]:
 
 
 def _report_name(
-    request: "ResendRequest | None", name: NameReport, recipients_at: Mapping[str, list[int]], contacts: Contacts
+    request: "ResendRequest | None",
+    name: NameReport,
+    recipients_at: Mapping[str, list[int]],
+    contacts: Contacts,
+    accepts: Callable[[NameReport, str], bool],
 ) -> NameReport:
-    accepted = _accepted(name.name, contacts)
+    accepted = [each for each in _accepted(name.name, contacts) if accepts(name, each.email)]
     return replace(
         name,
         accepted=tuple(each.email for each in accepted if each.email_domain is None),
@@ -210,9 +219,10 @@ def _mailed(
     return tuple(request.recipients[position].email for position in positions)
 
 
-def _objection(
+def objection_to(
     recipients: Sequence[Recipient], validation: OrderStatus, contacts: Mapping[str, Contacts]
 ) -> RecipientNotAllowed | RecipientUnverified | None:
+    """Return what `check_recipients` says against them, or ``None``."""
     try:
         check_recipients(recipients, validation, contacts)
     except (RecipientNotAllowed, RecipientUnverified) as objection:

@@ -219,6 +219,10 @@ class DomainEmails:
     scope: str | None
     addresses: tuple[str, ...]
 
+    def is_about(self, scope: str) -> bool:
+        """Whether it is the list of this scope, as far as it says."""
+        return self.scope is None or without_wildcard(self.scope) == without_wildcard(scope)
+
     def spelling_of(self, email: str) -> str | None:
         """Return an address as CertCentral spells it, or ``None`` if it does not list it."""
         return self._spellings.get(email.casefold())

@@ -11,7 +11,7 @@ from dv_resend.core.send_record import DEFAULT, Attempt
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from dv_resend.core.orders import OrderStatus
+    from dv_resend.core.orders import Domain, OrderStatus
     from dv_resend.core.requests import Invocation, Recipient, ResendRequest
     from dv_resend.core.send_record import Mailed
 
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 type People = dict[str, tuple[Recipient, ...]]
 
 
-def people_of(recipients: "Sequence[Recipient]", validation: "OrderStatus") -> People:
-    """Return the persons among ``recipients``.
+def people_of(recipients: "Sequence[Recipient]", validation: "OrderStatus", domain: "Domain | None" = None) -> People:
+    """Return the persons among ``recipients``, who are all at the same ``domain`` if there is one.
 
     A person is an address together with the scope at which the name is validated, so several entries may ask for the
     same email. Without recipients, the only person is `DEFAULT`. Keys are hashes: they show no address.
     """
     people: People = {}
     for recipient in recipients:
-        scope = validation.widest_scope(recipient.domain) or without_wildcard(recipient.domain)
+        scope = domain.scope if domain is not None else validation.widest_scope(recipient.domain)
+        scope = without_wildcard(scope or recipient.domain)
         key = _key(scope, recipient.email)
         people[key] = (*people.get(key, ()), recipient)
     return people or {DEFAULT: ()}

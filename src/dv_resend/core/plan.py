@@ -30,7 +30,7 @@ class NameReport:
     ``email_domain``.
     ``mailed`` is ``"default"`` if no recipients were named: DigiCert then chooses, at the name or at the ``scope`` of
     its validation. ``has_mx`` is by host; ``None`` means that DNS did not answer. ``contacts_known`` is false if DNS
-    did not answer for the contacts.
+    did not answer for the contacts. ``by_email`` is false if the name's domain is validated by another method.
 
     Example:
         >>> NameReport("example.com", "pending", accepted=("admin@example.com",)).hosts
@@ -46,11 +46,12 @@ class NameReport:
     mailed: Literal["default"] | tuple[str, ...] = ()
     has_mx: Mapping[str, bool | None] = field(default_factory=dict)
     contacts_known: bool = True
+    by_email: bool = True
 
     @property
     def needs_email(self) -> bool:
         """Whether an email about this name could help. Entries that were unreadable have no such name."""
-        return not self.validated and "." in self.name
+        return not self.validated and "." in self.name and self.by_email
 
     @property
     def hosts(self) -> list[str]:
@@ -75,6 +76,35 @@ class NameReport:
 
 
 @dataclass(frozen=True)
+class DomainReport:
+    """What a resend would do about one domain of an order that is not DV.
+
+    ``outcome`` is that of a resend; the name of the error if it would be refused; ``validated`` or ``not_email_dcv`` if
+    the domain does not wait for an email; ``not_named`` if it does, but all recipients are at other domains.
+    ``blocked_until`` is in seconds since the epoch. ``upstream_body`` is the body of its PUT, if it would be sent.
+
+    Example:
+        >>> DomainReport(None, "example.com", "validated").to_json()
+        {'name': 'example.com', 'id': None, 'outcome': 'validated'}
+    """
+
+    domain_id: int | None
+    scope: str
+    outcome: str
+    blocked_until: int | None = None
+    upstream_body: Mapping[str, object] | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Return what a dry run answers about this domain."""
+        report: dict[str, object] = {"name": self.scope, "id": self.domain_id, "outcome": self.outcome}
+        if self.blocked_until is not None:
+            report["until"] = utc(self.blocked_until)
+        if self.upstream_body is not None:
+            report["upstream_body"] = dict(self.upstream_body)
+        return report
+
+
+@dataclass(frozen=True)
 class ResendPlan:
     """What a dry run found: the call that a resend would make, or what prevents it and until when.
 
@@ -82,8 +112,9 @@ class ResendPlan:
     refused. ``unenforced_refusal`` is what the check of recipients would say if it were switched on. ``paused`` says
     that sending is switched off. ``at`` is the time of the dry run, ``blocked_until`` when a repeat may send again,
     both in seconds since the epoch. ``perhaps_mailed`` says of a duplicate that others may have been mailed: the
-    default recipients while these are named, or the other way round. ``advice`` are plain sentences, the most useful
-    first.
+    default recipients while these are named, or the other way round. ``domains`` are those of an order that is not DV,
+    each with a call of its own; ``organization_advice`` says what to do about its organization. ``advice`` are plain
+    sentences, the most useful first.
 
     Example:
         >>> from dv_resend.core.orders import Order
@@ -103,6 +134,8 @@ class ResendPlan:
     blocked_until: int | None = None
     perhaps_mailed: bool = False
     paused: bool = False
+    domains: tuple[DomainReport, ...] | None = None
+    organization_advice: str = ""
     advice: tuple[str, ...] = ()
     outcome: Literal["planned"] = "planned"
 
@@ -141,9 +174,13 @@ class ResendPlan:
         }
         if len(self.names) > MAX_NAMES:
             plan["more_names"] = len(self.names) - MAX_NAMES
-        if self.refusal is None:
+        if self.domains is not None:
+            plan["domains"] = [domain.to_json() for domain in self.domains[:MAX_NAMES]]
+            if len(self.domains) > MAX_NAMES:
+                plan["more_domains"] = len(self.domains) - MAX_NAMES
+        elif self.refusal is None:
             plan["upstream_body"] = self.request.upstream_body
-        else:
+        if self.refusal is not None:
             plan["code"] = self.refusal.code
         if self.blocked_until is not None:
             plan["until"] = utc(self.blocked_until)

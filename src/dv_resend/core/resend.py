@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -87,12 +87,25 @@ class Resender:
         return self._send(remaining, validation, invocation)
 
     def dry_run(self, request: ResendRequest, invocation: "Invocation") -> "ResendPlan":
-        """Find out what `resend` would do and why an email may not help, without sending (`DryRun.plan`)."""
-        # Only a dry run pays for the import.
+        """Find out what `resend` would do, and everything that would keep an email from helping. Safe to repeat.
+
+        If a resend would refuse the order or its recipients, the plan says so. All other errors of `CertCentral` and
+        `SendRecords` are raised.
+        """
+        # Only a dry run pays for the imports.
+        from dv_resend.core.advice import advise
         from dv_resend.core.dry_run import DryRun
 
-        dry_run = DryRun(self._certcentral, self._guard, self._contacts, self._settings, self._clock)
-        return dry_run.plan(request, invocation)
+        validation = self._certcentral.get_order_status(request.order_id, invocation.deadline)
+        order = self._certcentral.get_order(request.order_id, invocation.deadline).with_method_of(validation)
+        parts = self._guard, self._contacts, self._settings, self._clock
+        if self._goes_by_domain(order):
+            from dv_resend.core.domain_dry_run import DomainDryRun
+
+            plan = DomainDryRun(self._certcentral, *parts).plan(request, order, validation, invocation)
+        else:
+            plan = DryRun(*parts).plan(request, order, validation.with_names_of(order), invocation)
+        return replace(plan, advice=tuple(advise(plan)))
 
     def remind(self, reminder: Reminder, invocation: "Invocation") -> ReminderResult:
         """Have the emails of one order sent again to the default recipients, if a reminder is due.
@@ -178,7 +191,7 @@ class Resender:
     ) -> ResendResult:
         """Mail those of the ``request`` who were not mailed inside the cool-down of the ``guard``."""
         guard = guard or self._guard
-        people = people_of(request.recipients, validation)
+        people = people_of(request.recipients, validation, request.domain)
         attempt = attempt_of(request, people, invocation, guard.draw())
 
         def put(send: Send) -> None:
