@@ -349,7 +349,9 @@ def test_list_of_one_domain_decides_about_all(
 def test_failed_list_prevents_every_send(fakes: Fakes, kind: type[ResendError]) -> None:
     fakes.certcentral.errors["get_domain_emails"] = kind("x")
 
-    assert failure(kind, fakes, resend_request(ADMIN_A, ADMIN_B)).message == "x"
+    error = failure(kind, fakes, resend_request(ADMIN_A, ADMIN_B))
+
+    assert error.message == "The addresses of a.example could not be listed, so nothing was sent: x"
     assert "load" not in fakes.journal.methods
 
 
@@ -531,6 +533,20 @@ def test_person_of_a_shared_domain_is_mailed_once(fakes: Fakes) -> None:
     resend(fakes, resend_request(ADMIN_C))
     fakes.certcentral.domains = (entry(3, "www.c.example"),)
     fakes.certcentral.order = replace(fakes.certcentral.order, names=("www.c.example",))
+
+    assert resend(fakes, named, at=60).outcome == "duplicate"
+    assert mailed(fakes) == [3]
+
+
+def test_person_of_a_domain_is_known_by_any_name_of_it(fakes: Fakes) -> None:
+    """Another order may show the name at a wider scope, too, and may not have the name of the first at all."""
+    wider = NameStatus("example", "approved", ("x.c.example",), domain_id=9)
+    fakes.certcentral.domains = (wider, entry(3, "x.c.example"))
+    fakes.certcentral.order = replace(fakes.certcentral.order, names=())
+    resend(fakes, resend_request(("x.c.example", "admin@c.example", "c.example")), check_recipients=False)
+    fakes.certcentral.domains = (entry(3, "y.c.example"),)
+
+    named = resend_request(("y.c.example", "admin@c.example", "c.example"), order_id=8)
 
     assert resend(fakes, named, at=60).outcome == "duplicate"
     assert mailed(fakes) == [3]
