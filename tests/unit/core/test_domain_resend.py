@@ -1,7 +1,10 @@
 """`Resender.resend` for an order that is not DV: one send per domain, and what each outcome leaves behind."""
 
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 from typing import Any
 from unittest.mock import ANY
 
@@ -557,6 +560,33 @@ def test_same_scope_of_another_domain_has_its_own_record(fakes: Fakes) -> None:
     fakes.certcentral.domains = (replace(entry(1), domain_id=9), entry(2), entry(3))
 
     assert resend(fakes, at=60).domains[0] == (Domain(9, "a.example"), "sent")
+
+
+def test_calls_at_once_mail_about_each_domain_once(fakes: Fakes) -> None:
+    """Whoever finds a domain in progress goes on to the next, so that several calls may share the work."""
+    calls = 6
+    # All have read the record of the first domain before one claims it.
+    first = Barrier(calls, timeout=60)
+    waited = threading.local()
+
+    def before_store() -> None:
+        if not getattr(waited, "once", False):
+            waited.once = True
+            first.wait()
+
+    fakes.records.before_store = before_store
+
+    def call(_number: int) -> str:
+        try:
+            return resend(fakes).outcome
+        except ResendInProgress:
+            return "in progress"
+
+    with ThreadPoolExecutor(calls) as pool:
+        answers = list(pool.map(call, range(calls)))
+
+    assert sorted(mailed(fakes)) == [1, 2, 3]
+    assert set(answers) <= {"sent", "duplicate", "in progress"}
 
 
 def test_record_of_the_order_is_not_touched(fakes: Fakes) -> None:
