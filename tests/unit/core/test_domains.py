@@ -218,6 +218,11 @@ def test_other_name_has_no_domain(name: str) -> None:
     assert domains_of(entry("a.example", 1, "listed.test")).of_name(name) is None
 
 
+@pytest.mark.parametrize("name", ["a.example", "example"])
+def test_scope_of_one_label_is_no_parent(name: str) -> None:
+    assert domains_of(entry("example", 1)).of_name(name) is None
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize(
     ("other", "telling"),
