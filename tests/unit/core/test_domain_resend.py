@@ -315,6 +315,14 @@ def test_recipient_is_matched_by_name_or_scope(fakes: Fakes, name: str) -> None:
     assert fakes.certcentral.domain_puts == [(1, {"name_scope": "a.example", "email_array": ["admin@a.example"]})]
 
 
+def test_name_that_only_the_order_lists_may_be_named(fakes: Fakes) -> None:
+    fakes.certcentral.order = replace(fakes.certcentral.order, names=("a.example", "www.a.example"))
+
+    result = resend(fakes, resend_request(("www.a.example", "admin@a.example", "a.example")))
+
+    assert (result.request.addresses, mailed(fakes)) == (["admin@a.example"], [1])
+
+
 def test_address_is_sent_as_certcentral_spells_it(fakes: Fakes) -> None:
     fakes.certcentral.domain_emails[1] = DomainEmails("a.example", ("Admin@A.example",))
 
@@ -447,6 +455,13 @@ def test_cool_down_ends_for_each_domain_by_itself(fakes: Fakes) -> None:
     assert (result.outcome, result.sent_at) == ("sent", NOW + AGAIN)
     # The first domain that may be mailed again.
     assert result.until == NOW + 60 + AGAIN
+
+
+def test_time_of_a_send_is_not_that_of_a_duplicate(fakes: Fakes) -> None:
+    """Another invocation, whose clock is ahead, may have mailed about a domain a moment ago."""
+    resend(fakes, resend_request(ADMIN_A), at=60)
+
+    assert resend(fakes).sent_at == NOW
 
 
 def test_last_email_is_that_of_a_duplicate(fakes: Fakes) -> None:
