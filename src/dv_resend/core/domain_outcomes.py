@@ -90,11 +90,9 @@ class DomainRun:
     def _explain(self, error: ResendError) -> None:
         alike = [scope_of(each.part) for each in self.outcomes if each.error and type(each.error) is type(error)]
         concerned = [scope_of(self.left[0])] if error is self.stopped else alike
-        message = error.message
-        if self.has_mailed:
-            # True of the domain that met the error, but not of the call.
-            message = message.replace("Nothing was sent.", "Nothing was sent about it.")
-        error.message = f"{shortened(concerned)}: {message}"
+        # Other domains may have been sent.
+        said = error.message.replace("Nothing was sent.", "Nothing was sent there.") if self.outcomes else error.message
+        error.message = f"{shortened(concerned)}: {said}"
         for sentence in self._others(concerned):
             error.message += f" {sentence}"
         if isinstance(error, OutcomeUnknown) and len(self.outcomes) + len(self.left) > len(concerned):

@@ -68,7 +68,7 @@ def test_forced_call_sent_in_part_invites_no_repeat() -> None:
         None,
         429,
     )
-    assert error.message.startswith(f"{C}: {LIMITED[:-1]} about it. Sent: {A}, {B}. Left: 1 of 3 domains ({C}). Do not")
+    assert error.message.startswith(f"{C}: {LIMITED[:-1]} there. Sent: {A}, {B}. Left: 1 of 3 domains ({C}). Do not")
 
 
 def test_forced_call_sent_to_nobody_is_to_be_repeated() -> None:
