@@ -104,10 +104,11 @@ class DomainResender:
             except ResendError as error:
                 outcome = DomainOutcome(part, error=error)
                 if error.scope == "account":
-                    invocation.on_domain(part, outcome.name)
+                    invocation.on_domain(part, error)
                     return DomainRun(tuple(outcomes), error, tuple(parts[index:])).explained()
             outcomes.append(outcome)
-            invocation.on_domain(outcome.result.request if outcome.result is not None else part, outcome.name)
+            of_part = outcome.result.request if outcome.result is not None else part
+            invocation.on_domain(of_part, outcome.error or outcome.name)
         return DomainRun(tuple(outcomes)).explained()
 
     def remind(

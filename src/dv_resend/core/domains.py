@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from dv_resend.core.addresses import is_domain_name, mask_address, without_wildcard
+from dv_resend.core.addresses import is_domain_name, is_ip_address, mask_address, without_wildcard
 from dv_resend.core.orders import Domain
 from dv_resend.core.recipients import shortened
 from dv_resend.errors import OrderNotEligible, RecipientNotAllowed, RecipientUnverified
@@ -86,7 +86,7 @@ class OrderDomains:
             for status in self.all
             if status.state == "open" and (status.domain_id is None or not is_domain_name(status.scope))
         ]
-        unlisted = [name for name in order.names if self.of_name(name) is None]
+        unlisted = [name for name in order.names if self.of_name(name) is None and not is_ip_address(name)]
         if unclear or unlisted:
             of_unclear = (name for status in unclear for name in (*status.names, status.scope) if name)
             names = list(dict.fromkeys([*of_unclear, *unlisted]))

@@ -65,11 +65,20 @@ class Audit:
             self.request = request  # without those who are skipped
         self._write("sending", _facts_of_part(request), message="sending")
 
-    def domain_done(self, part: ResendRequest, outcome: str) -> None:
-        """Count and write what became of one domain of an order that is not DV; the line of the call follows later."""
+    def domain_done(self, part: ResendRequest, outcome: str | ResendError) -> None:
+        """Write what became of one domain of an order that is not DV, and count it unless it failed.
+
+        A failure is counted with the line of the call, which follows later.
+        """
+        facts = _facts_of_part(part)
+        if isinstance(outcome, ResendError):
+            facts |= _facts_of_error(outcome)
+            outcome = type(outcome).__name__
         if (metric := _OF_OUTCOME.get(outcome)) is not None:
             count(metric)
-        self._write(outcome, _facts_of_part(part))
+        self._write(outcome, facts)
+        # It was of this domain.
+        logger.remove_keys(["upstream_status"])
         if len(self._domains) == MAX_DOMAINS:
             self._more_domains += 1
         elif part.domain is not None:
@@ -110,10 +119,8 @@ class Audit:
             logger.exception("internal error", exc_info=error.__cause__)
         if isinstance(error, ResendError):
             reason = type(error).__name__
-            codes = [entry.code or entry.message for entry in error.upstream_errors]
             offset = error.offset if isinstance(error, CertCentralUnavailable) else None
-            facts = {"code": error.code, "upstream_codes": codes or None, "offset": offset}
-            self._write(reason, facts | self._facts_of_domains())
+            self._write(reason, _facts_of_error(error) | {"offset": offset} | self._facts_of_domains())
         else:
             reason = "InternalError"
             logger.exception("internal error")
@@ -145,6 +152,11 @@ class Audit:
             line |= {"recipients": "default", "reminder_day": self.request.day}
         line |= facts or {}
         logger.info(message, extra={name: value for name, value in line.items() if value is not None})
+
+
+def _facts_of_error(error: ResendError) -> dict[str, object]:
+    codes = [entry.code or entry.message for entry in error.upstream_errors]
+    return {"code": error.code, "upstream_codes": codes or None}
 
 
 def _facts_of_part(part: ResendRequest) -> dict[str, object]:

@@ -35,7 +35,7 @@ from dv_resend.errors import (
     SendingPaused,
     SendRecordUnavailable,
 )
-from unit.fakes import QUERIES, Fakes, resend_request
+from unit.fakes import QUERIES, Fakes, outcome_name, resend_request
 from unit.samples import error_of
 
 NOW = 1_795_446_245
@@ -77,8 +77,8 @@ def resend(
 ) -> ResendResult:
     """Resend at ``NOW + at``; what became of each domain is in the journal, too."""
 
-    def on_domain(part: ResendRequest, outcome: str) -> None:
-        fakes.journal.append(("on_domain", part, outcome))
+    def on_domain(part: ResendRequest, outcome: str | ResendError) -> None:
+        fakes.journal.append(("on_domain", part, outcome_name(outcome)))
 
     invocation = replace(fakes.invocation(NOW + at, delivery_id), on_domain=on_domain)
     return fakes.resender(NOW + at, **{"all_order_types": True, **config}).resend(request, invocation)

@@ -27,7 +27,7 @@ from dv_resend.errors import (
     SendingPaused,
     SendRecordUnavailable,
 )
-from unit.fakes import QUERIES, Fakes
+from unit.fakes import QUERIES, Fakes, outcome_name
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 SECONDS = int(NOW.timestamp())
@@ -75,8 +75,8 @@ def entry(domain: Domain, status: str = "pending", method: str = "email") -> Nam
 def remind(fakes: Fakes, reminder: Reminder = REMINDER, *, at: float = 0, **config: Any) -> str:
     """Deliver the message ``at`` seconds after the sweep; what became of each domain is in the journal, too."""
 
-    def on_domain(part: ResendRequest, outcome: str) -> None:
-        fakes.journal.append(("on_domain", f"{scope_of(part)[0]} {outcome}"))
+    def on_domain(part: ResendRequest, outcome: str | ResendError) -> None:
+        fakes.journal.append(("on_domain", f"{scope_of(part)[0]} {outcome_name(outcome)}"))
 
     now = NOW.timestamp() + at
     invocation = replace(fakes.invocation(now), on_domain=on_domain)
