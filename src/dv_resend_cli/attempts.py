@@ -4,7 +4,8 @@ The error that Lambda keeps of a failed event is that of its last attempt. An ea
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from dv_resend_cli.audit_log import line_of, log_events
@@ -22,22 +23,73 @@ BEFORE_FAILURE_SECONDS = 90 * 60
 _NOT_SENT = FUNCTION_ERRORS.keys() - {"OutcomeUnknown"}
 
 
-def outcome_of_attempts(
-    session: "AwsSession", log_group: str, event_id: str, failed_at: float
-) -> Literal["sent", "unknown"] | None:
-    """Return whether any attempt of an event sent its emails, or may have; ``None`` if surely none did.
+type Known = Literal["sent", "unknown"]
+type DomainKey = tuple[object, object]
+"""A domain of an order that is not DV, by its id and its scope, as answers and audit lines name it."""
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """What all attempts of an event did: ``sent`` its emails, or may have sent them (``unknown``).
+
+    ``of_order`` is about a resend of the whole order; ``None`` means that surely no attempt sent it. An order that is
+    not DV is sent domain by domain, and ``of_domains`` has those that were, or may have been. A domain that an attempt
+    found to be mailed already counts as ``sent``: what the event asked for was done.
+
+    Example:
+        >>> Attempts(None, {(1234, "example.com"): "sent"}).is_explained
+        False
+    """
+
+    of_order: Known | None
+    of_domains: Mapping[DomainKey, Known]
+
+    @property
+    def outcome(self) -> Known | None:
+        """What is known, whatever it is about."""
+        known = {self.of_order, *self.of_domains.values()}
+        return "sent" if "sent" in known else "unknown" if "unknown" in known else None
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether it is known about which domains the outcome is unknown, so that the others were surely not sent."""
+        return "unknown" in self.of_domains.values()
+
+
+def attempts_of(session: "AwsSession", log_group: str, event_id: str, failed_at: float) -> Attempts:
+    """Return whether any attempt of an event sent its emails, or may have.
 
     An attempt is known by Lambda's request id, which retries share, or by the event's id, which is its ``caller``.
     """
-    attempts: dict[object, list[dict[str, Any]]] = {}
+    attempts: dict[tuple[object, DomainKey | None], list[dict[str, Any]]] = {}
     for line in _lines(session, log_group, event_id, failed_at):
         request_id = line.get("function_request_id")
-        if event_id == request_id or line.get("caller") in (event_id, forced_id(event_id)):
-            attempts.setdefault(request_id, []).append(line)
-    outcomes = {line.get("outcome") for lines in attempts.values() for line in lines if not line.get("dry_run")}
-    if "sent" in outcomes:
+        is_of_event = event_id == request_id or line.get("caller") in (event_id, forced_id(event_id))
+        # A line with `domains` only sums up the lines of its domains.
+        if is_of_event and "domains" not in line:
+            attempts.setdefault((request_id, _domain_of(line)), []).append(line)
+    known: dict[DomainKey | None, list[Known | None]] = {}
+    for (_, domain), lines in attempts.items():
+        known.setdefault(domain, []).append(_outcome(lines, is_done=("sent", "duplicate") if domain else ("sent",)))
+    outcomes = {domain: _surest(found) for domain, found in known.items()}
+    of_domains = {domain: found for domain, found in outcomes.items() if domain and found}
+    return Attempts(outcomes.get(None), of_domains)
+
+
+def _domain_of(line: Mapping[str, Any]) -> DomainKey | None:
+    return (line.get("domain_id"), line["domain"]) if "domain" in line else None
+
+
+def _outcome(lines: list[dict[str, Any]], is_done: tuple[str, ...]) -> Known | None:
+    """Return what the lines of one attempt, about the same domain or about the order, say."""
+    outcomes = {line.get("outcome") for line in lines if not line.get("dry_run")}
+    if not outcomes.isdisjoint(is_done):
         return "sent"
-    return "unknown" if "OutcomeUnknown" in outcomes or any(map(_may_have_sent, attempts.values())) else None
+    return "unknown" if "OutcomeUnknown" in outcomes or _may_have_sent(lines) else None
+
+
+def _surest(outcomes: Iterable[Known | None]) -> Known | None:
+    return min(outcomes, key=("sent", "unknown", None).index)
 
 
 def _may_have_sent(lines: list[dict[str, Any]]) -> bool:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 SENDING = "sending"
 _FIELDS = (
     *("outcome", "recipients", "skipped", "event_source", "caller", "requested_by", "force", "dry_run"),
-    *("reminder_day", "code", "upstream_status"),
+    *("reminder_day", "code", "upstream_status", "domain", "domain_id", "domains"),
 )
 # Both times of a line are rounded.
 _ROUNDING = timedelta(milliseconds=5)
@@ -59,6 +59,9 @@ def history(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
     A line `sending` that no outcome follows becomes an entry of its own, with the outcome `sending`: the call was
     killed while it was sending, or it still runs, so its email may have been sent.
+
+    A call about an order that is not DV has an entry for each of its domains, and one with ``domains``, which sums
+    them up.
     """
     lines = sorted(lines, key=_time)
     audits = [line for line in lines if line["message"] != SENDING]
@@ -70,9 +73,13 @@ def history(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _ends(audit: Mapping[str, Any], sending: Mapping[str, Any]) -> bool:
-    """Whether a call that was sending ended so. A redelivery has the same id, but it began later."""
+    """Whether a call that was sending ended so. A redelivery has the same id, but it began later.
+
+    What is sent about a domain ends with a line about the same domain. The call may have gone on, or may have met a
+    bug, without it.
+    """
     began = _time(audit) - timedelta(milliseconds=audit.get("duration_ms", 0)) - _ROUNDING
-    is_same = audit.get("function_request_id") == sending.get("function_request_id")
+    is_same = all(audit.get(name) == sending.get(name) for name in ("function_request_id", "domain", "domain_id"))
     return is_same and began <= _time(sending) <= _time(audit)
 
 

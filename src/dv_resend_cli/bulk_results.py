@@ -20,7 +20,7 @@ from dv_resend_cli.output import spreadsheet_cell
 
 STARTED = "started"
 SETTLED = ("sent", "duplicate", "OutcomeUnknown")
-"""Outcomes after which an order is never called again."""
+"""Outcomes after which an order is never called again, unless domains of it are left."""
 
 type Key = tuple[int, str, str]
 
@@ -29,8 +29,9 @@ type Key = tuple[int, str, str]
 class Result:
     """What became of a request: a line of the file. Times are in UTC.
 
-    ``unresolved_since`` is when the first call began that may have mailed without anybody knowing; empty if there is
-    none. ``stack`` is the stack's ARN: a trial in another account or region may have a stack of the same name.
+    ``unresolved_since`` is when the first call began that may have mailed without anybody knowing, or that mailed about
+    some domains of the order only; empty if there is none. ``stack`` is the stack's ARN: a trial in another account or
+    region may have a stack of the same name.
 
     Example:
         >>> Result(7, "default", "", "sent", 0, "2026-11-23T15:04:05Z").key
@@ -51,6 +52,11 @@ class Result:
     def key(self) -> Key:
         """Which request it is about (`BulkRequest.key`)."""
         return self.order_id, self.recipients, self.locale
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the order is never called again."""
+        return self.outcome in SETTLED and not self.unresolved_since
 
     @property
     def is_left(self) -> bool:

@@ -9,6 +9,8 @@ none, or an error: surely not sent             call
 `sent`, `duplicate`, `OutcomeUnknown`          never call again
 unresolved: started, killed, response lost     call while the answer is surely inside the cool-down: the send record
                                                keeps the function from mailing twice. Later it becomes `OutcomeUnknown`
+some domains of an order were mailed, others   the same: a call inside the cool-down mails about the rest only, a later
+are left                                       one would mail about all of them
 =============================================  =======================================================================
 
 An order's error is recorded, and the next order follows. An error that every other order would meet, too, pauses the
@@ -22,6 +24,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dv_resend_cli.bulk_results import SETTLED, STARTED, Result, Results, seconds_of, utc
+from dv_resend_cli.domains import has_mailed_some, leaves_some, names, with_outcome
 from dv_resend_cli.errors import FUNCTION_ERRORS, ExitCode, Failure
 from dv_resend_cli.plan import skipped_text
 
@@ -114,7 +117,7 @@ class BulkRun:
 
     def _handle(self, request: "BulkRequest") -> None:
         known = self._results.of(request.key)
-        if known and known.outcome in SETTLED:
+        if known and known.is_settled:
             if self._dry_run:
                 why = f"It was called at {known.at}: {known.outcome}."
                 self._record(request, "left alone", ExitCode(known.exit_code), why)
@@ -123,6 +126,8 @@ class BulkRun:
         since = known.unresolved_since if known else ""
         if since and not self._is_inside_cool_down(since):
             message = f"A call of {since} may have sent the email. Nobody knows, and it is too late to ask."
+            if known and (has_mailed_some(known.message) or leaves_some(known.message)):
+                message = f"It is too late to mail about the rest only. The last call ended with: {known.message}"
             self._record(request, "OutcomeUnknown", ExitCode.UNKNOWN, message)
             return
         self._next_call_at = self._clock.monotonic() + self._interval
@@ -151,14 +156,16 @@ class BulkRun:
         """
         if failure.exit_code is ExitCode.INTERRUPTED:
             raise failure
-        if failure.name in SETTLED or self._dry_run:
+        has_rest = failure.name in SETTLED and leaves_some(failure.message)
+        if self._dry_run or (failure.name in SETTLED and not has_rest):
             since = ""
         else:
-            since = started if failure.exit_code in (ExitCode.UNKNOWN, ExitCode.BUG) else before
+            is_open = failure.exit_code in (ExitCode.UNKNOWN, ExitCode.BUG) or has_mailed_some(failure.message)
+            since = started if is_open else before
         self._record(request, failure.name, failure.exit_code, failure.message, unresolved_since=since)
         if failure.exit_code is ExitCode.ACCOUNT or failure.name in _STOPPED:
             raise failure
-        if failure.name in _OF_ORDER:
+        if failure.name in _OF_ORDER or has_rest:
             self._pauses = 0
             self._call_again(request)
         elif failure.exit_code is ExitCode.RETRYABLE:
@@ -212,6 +219,9 @@ def _exit_code(outcome: str, answer: Mapping[str, Any]) -> ExitCode:
 def _message(answer: Mapping[str, Any]) -> str:
     """Return what is worth knowing about an answer, or a dry run's plan, beside its outcome."""
     facts = [skipped_text(entry) for entry in answer["skipped"]]
+    mailed_before = with_outcome(answer, "duplicate")
+    if mailed_before and with_outcome(answer, "sent"):
+        facts.insert(0, f"Mailed already, perhaps for another order: {names(mailed_before)}.")
     if answer["outcome"] == "duplicate":
         facts.insert(0, f"Emails were sent at {answer['sent_at']}, perhaps to others.")
     elif answer.get("would_be", "sent") != "sent":

@@ -37,6 +37,8 @@ class Checks:
         yield take("dry run", self._dry_run)
         yield take("sending", self._is_sending)
         yield take("sweep", partial(_sweep, parameters.get("SweepEnabled")))
+        if parameters.get("OrderTypes") == "all":
+            yield take("order types", lambda: "all: DV orders as a whole, all others domain by domain (OrderTypes)")
         yield take("alarm topic", partial(_topic, parameters.get("AlarmTopicArn"), "alarms are only in CloudWatch"))
         yield take("report topic", partial(_topic, parameters.get("ReportTopicArn"), "nobody is told of stuck orders"))
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dv_resend_cli.aws import as_failure, error_code, one_line
+from dv_resend_cli.domains import leaves_some
 from dv_resend_cli.errors import FUNCTION_ERRORS, ExitCode, Failure
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Functions:
         return self.invoke(self._stack.function_alias_arn, {"action": "status", "order_id": order_id}, sends=False)
 
     def pending(self) -> dict[str, Any]:
-        """List the pending DV orders, oldest first."""
+        """List the pending orders that the stack serves, oldest first."""
         return self.invoke(self._stack.sweep_function_alias_arn, {"action": "pending"}, sends=False)
 
     def invoke(self, alias_arn: str, event: Mapping[str, object], *, sends: bool) -> dict[str, Any]:
@@ -127,6 +128,9 @@ class Functions:
         name, message = str(error.get("errorType") or ""), str(error.get("errorMessage") or "")
         if name in FUNCTION_ERRORS:
             exit_code, advice = FUNCTION_ERRORS[name]
+            # The message says what was sent before, of an order that is not DV.
+            if leaves_some(message):
+                advice = advice.removeprefix("Nothing was sent. ")
             return Failure(name, message, exit_code, advice)
         if not name or was_killed(name, message):
             reason = one_line(message or name or "no reason is given")

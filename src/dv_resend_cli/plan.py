@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dv_resend_cli.domains import lines, names, with_outcome
 from dv_resend_cli.output import Output
 
 _DEFAULT = "DigiCert's default recipients"
@@ -30,9 +31,10 @@ def write_plan(plan: Mapping[str, Any], out: Output) -> None:
     out.line(f"A resend now would be: {plan['would_be']}{code}{until}{paused}", style="bold")
     if plan["would_be"] == "sent":
         out.line(f"Would be mailed: {mailed(plan['recipients'])}")
+    write_domains(plan, out)
     write_skipped(plan["skipped"], out)
     for name in plan["names"]:
-        _write_name(name, out, is_blocked=plan["would_be"] != "sent")
+        _write_name(name, out, is_blocked=_is_blocked(plan))
     if more := plan.get("more_names"):
         out.line(f"and {more} more names")
     if plan["advice"]:
@@ -47,6 +49,18 @@ def mailed(recipients: str | list[str]) -> str:
     return _DEFAULT if recipients == "default" else ", ".join(recipients) or "nobody"
 
 
+def recipients_of(answer: Mapping[str, Any]) -> str:
+    """Say to whom a result or plan sends, and about which domains if the order is not DV."""
+    about = with_outcome(answer, "sent")
+    return f"to {mailed(answer['recipients'])}" + (f", about {names(about)}" if about else "")
+
+
+def write_domains(answer: Mapping[str, Any], out: Output) -> None:
+    """Write what became of each domain, or would; nothing if the order is a DV order."""
+    for line in lines(answer):
+        out.line(line, indent=2)
+
+
 def write_skipped(skipped: list[dict[str, str]], out: Output) -> None:
     """Write who was left out and why; nothing if nobody was."""
     for entry in skipped:
@@ -56,6 +70,11 @@ def write_skipped(skipped: list[dict[str, str]], out: Output) -> None:
 def skipped_text(entry: Mapping[str, str]) -> str:
     """Say who was left out and why."""
     return f"Skipped: {entry['email']} about {entry['domain']}: {_REASONS.get(entry['reason'], entry['reason'])}"
+
+
+def _is_blocked(plan: Mapping[str, Any]) -> bool:
+    """Whether nobody is mailed now. Domains are blocked one by one, and then their names have nobody who is mailed."""
+    return plan["would_be"] != "sent" and (not with_outcome(plan, "sent") or plan["would_be"] == "SendingPaused")
 
 
 def _write_name(name: Mapping[str, Any], out: Output, *, is_blocked: bool) -> None:

@@ -6,6 +6,10 @@ whatever may succeed later, stays. The emails of an event are sent at most once:
 - the send record knows who was mailed inside the cool-down;
 - after that, the audit trail knows whether an attempt of this event sent, or may have sent (`attempts`);
 - a forced event keeps its id, which the send record remembers for two days.
+
+An order that is not DV has these for each of its domains. Attempts may have sent about some of them only. Inside the
+cool-down, a resend sends the rest only, so it is made. Later it would mail about all of them: the event stays for a
+person to decide.
 """
 
 import json
@@ -14,17 +18,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from dv_resend_cli.attempts import BEFORE_FAILURE_SECONDS, outcome_of_attempts
+from dv_resend_cli.attempts import BEFORE_FAILURE_SECONDS, Attempts, attempts_of
+from dv_resend_cli.domains import left_of, names, with_outcome
 from dv_resend_cli.errors import ExitCode, Failure
 from dv_resend_cli.failed_events import FailedEvent, forced_id
-from dv_resend_cli.plan import mailed
+from dv_resend_cli.plan import recipients_of
 
 if TYPE_CHECKING:
     from dv_resend_cli.aws import AwsSession
     from dv_resend_cli.functions import Functions
     from dv_resend_cli.stack import Stack
 
-type Outcome = Literal["sent", "swept", "done", "not wanted", "planned", "dropped", "refused", "unknown", "later"]
+type Outcome = Literal[
+    "sent", "swept", "done", "not wanted", "planned", "dropped", "refused", "unknown", "partly sent", "later"
+]
 
 # They concern one order; other errors that may pass concern every event.
 LATER = {"RecipientUnverified": "DNS did not answer.", "ResendInProgress": "The order is being sent right now."}
@@ -32,6 +39,8 @@ _NOT_WANTED = {
     "order_not_eligible|not_pending": "The order is no longer pending.",
     "order_not_eligible|already_validated": "Its names are validated.",
 }
+# What --drop deletes.
+_DROPPED = ("refused", "unknown", "partly sent")
 # An event makes five calls to CertCentral, which allows each key 5.5 a second.
 _SECONDS_PER_EVENT = 1
 _DEFAULT_RETENTION_DAYS = 90
@@ -40,10 +49,20 @@ _WAITS_FOR_LIMIT = (10, 60, 120)
 _ASK = (
     "Ask the recipients whether the email arrived. If not, --force sends it again; if it did, --drop deletes the event."
 )
+_ASK_BY_DOMAIN = (
+    "Ask the recipients whether it arrived. If it did, --drop deletes the event. If not, `dv-resend resend` with --to "
+    "and --force mails about these domains only; --force here mails about all that the event asks for."
+)
+_SEND_THE_REST = (
+    "A redrive would mail about all of them, and so does --force. To mail about the rest only, use `dv-resend resend` "
+    "with --to, and then --drop here."
+)
 _SOME_MAYBE_MAILED = "Some recipients may have been mailed by another call."
 _ASK_AGAIN = (
     "It was forced before. Ask the recipients. If the email did not arrive, use `dv-resend resend` with --force."
 )
+_MAY_HAVE_MAILED = "The email may have been sent."
+_FORGOTTEN = "The log no longer tells whether an earlier attempt was sent."
 _ASKS_FOR_FORCE = (
     "It asks for force, because recipients were mailed inside the cool-down. --force mails them again; --drop deletes "
     "the event."
@@ -113,7 +132,7 @@ class Redriver:
             redriven = self._decide(event)
         except Failure as failure:
             redriven = _failed(failure)
-        if self._drop and not self._dry_run and redriven.outcome in ("refused", "unknown") and not redriven.trouble:
+        if self._drop and not self._dry_run and redriven.outcome in _DROPPED and not redriven.trouble:
             return Redriven("dropped", redriven.text)
         return redriven
 
@@ -136,26 +155,70 @@ class Redriver:
         if is_unknown and self._force and not force_id:
             force_id = forced_id(event.id)
             plan = self._invoke(event, force_id, dry_run=True)
-        if self._lacks_force(event) and (plan["would_be"] == "duplicate" or _skipped(plan, "already_mailed")):
+        if self._lacks_force(event) and _mailed_already(plan):
             return Redriven("refused", _ASKS_FOR_FORCE, ExitCode.ORDER, skipped=plan.get("skipped", []))
-        if plan["would_be"] != "sent":
+        if plan["would_be"] != "sent" and not _has_rest(plan):
             return _not_sent(plan, is_forced=force_id is not None)
         if _skipped(plan, "maybe_mailed"):
             return Redriven("unknown", f"{_SOME_MAYBE_MAILED} {_ASK}", ExitCode.UNKNOWN, skipped=plan["skipped"])
-        match outcome_of_attempts(self._session, self._stack.log_group_name, event.id, event.failed_at):
+        attempts = attempts_of(self._session, self._stack.log_group_name, event.id, event.failed_at)
+        decide = self._decide_by_domain if "domains" in plan else self._decide_as_a_whole
+        return decide(event, plan, attempts, force_id)
+
+    def _decide_as_a_whole(
+        self, event: FailedEvent, plan: Mapping[str, Any], attempts: Attempts, force_id: str | None
+    ) -> Redriven:
+        """Send if no attempt was sent, or may have been."""
+        match attempts.outcome:
             case "sent":
                 return Redriven("done", "An earlier attempt of this event was sent.")
             case "unknown":
                 why = "An earlier attempt may have been sent."
             case _ if event.may_have_mailed:
-                why = "The email may have been sent."
+                why = _MAY_HAVE_MAILED
             case _ if self._is_forgotten(event):
-                why = "The log no longer tells whether an earlier attempt was sent."
+                why = _FORGOTTEN
             case _:
                 return self._send(event, plan, force_id)
         if not self._force:
             return Redriven("unknown", f"{why} {_ASK}", ExitCode.UNKNOWN)
         return self._send(event, plan, forced_id(event.id))
+
+    def _decide_by_domain(
+        self, event: FailedEvent, plan: Mapping[str, Any], attempts: Attempts, force_id: str | None
+    ) -> Redriven:
+        """Send about the domains of an order that is not DV if no attempt has mailed, or may have, about any of them.
+
+        Those that are blocked, such as by the cool-down, are not mailed again.
+        """
+        left = left_of(plan, attempts.of_domains, is_forced=force_id is not None)
+        if left.unknown or (left.blocked and not left.new):
+            redriven = Redriven("unknown", f"{left.text} {_ASK_BY_DOMAIN}", ExitCode.UNKNOWN)
+        elif left.sent and left.new:
+            redriven = Redriven("partly sent", f"{left.text} {_SEND_THE_REST}", ExitCode.ORDER)
+        elif left.sent:
+            return Redriven("done", left.text)
+        elif event.may_have_mailed and not attempts.is_explained:
+            redriven = Redriven("unknown", f"{_MAY_HAVE_MAILED} {_ASK}", ExitCode.UNKNOWN)
+        elif self._is_forgotten(event):
+            redriven = Redriven("unknown", f"{_FORGOTTEN} {_ASK}", ExitCode.UNKNOWN)
+        else:
+            return (self._send_rest if left.blocked else self._send)(event, plan, force_id)
+        return self._send(event, plan, forced_id(event.id)) if self._force else redriven
+
+    def _send_rest(self, event: FailedEvent, plan: Mapping[str, Any], force_id: str | None) -> Redriven:
+        """Send about some domains of an order, where it is unknown whether the emails about the others were sent."""
+        if self._dry_run:
+            maybe = names(with_outcome(plan, "OutcomeUnknown"))
+            text = f"The emails about {maybe} may have been sent. Others would be sent now: {recipients_of(plan)}."
+            return Redriven("unknown", text, ExitCode.UNKNOWN, skipped=plan.get("skipped", []))
+        try:
+            return self._send(event, plan, force_id)
+        except Failure as failure:
+            if failure.name != "OutcomeUnknown":
+                raise
+            # As planned: other events will not meet it.
+            return Redriven("unknown", f"{failure} {_ASK_BY_DOMAIN}", ExitCode.UNKNOWN)
 
     def _is_forgotten(self, event: FailedEvent) -> bool:
         """Whether the log may have dropped lines about the event's attempts."""
@@ -175,13 +238,13 @@ class Redriver:
 
     def _send(self, event: FailedEvent, plan: Mapping[str, Any], force_id: str | None) -> Redriven:
         if self._dry_run:
-            return Redriven("planned", f"to {mailed(plan['recipients'])}", skipped=plan.get("skipped", []))
+            return Redriven("planned", recipients_of(plan), skipped=plan.get("skipped", []))
         result = self._invoke(event, force_id, dry_run=False)
         if result["outcome"] == "duplicate":
             if self._lacks_force(event):
                 return Redriven("refused", _ASKS_FOR_FORCE, ExitCode.ORDER)
             return Redriven("done", f"Mailed already, at {result['sent_at']}.")
-        text = f"to {mailed(result['recipients'])}"
+        text = recipients_of(result)
         if _skipped(result, "maybe_mailed"):
             text = f"Sent {text}. {_SOME_MAYBE_MAILED} {_ASK}"
             return Redriven("unknown", text, ExitCode.UNKNOWN, skipped=result["skipped"])
@@ -206,7 +269,7 @@ class Redriver:
         return self._call_with_retries(lambda: self._functions.invoke(alias, request, sends=not dry_run))
 
     def _call_with_retries(self, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Call again after CertCentral's request limit, for three minutes. Nothing was sent then."""
+        """Call again after CertCentral's request limit, for three minutes. Nothing is sent twice."""
         for seconds in _WAITS_FOR_LIMIT:
             self._extend_visibility()
             try:
@@ -225,6 +288,17 @@ class Redriver:
         self._next_turn = time.monotonic() + _SECONDS_PER_EVENT
 
 
+def _mailed_already(plan: Mapping[str, Any]) -> bool:
+    """Whether anybody was mailed inside the cool-down."""
+    some = _skipped(plan, "already_mailed") or bool(with_outcome(plan, "duplicate"))
+    return plan["would_be"] == "duplicate" or some
+
+
+def _has_rest(plan: Mapping[str, Any]) -> bool:
+    """Whether the outcome is unknown for some domains only, and a resend would mail about others."""
+    return plan["would_be"] == "OutcomeUnknown" and bool(with_outcome(plan, "sent"))
+
+
 def _skipped(answer: Mapping[str, Any], reason: str) -> bool:
     """Whether anybody is left out for a reason."""
     return any(entry["reason"] == reason for entry in answer.get("skipped", []))
@@ -238,8 +312,10 @@ def _not_sent(plan: Mapping[str, Any], *, is_forced: bool) -> Redriven:
     if code in _NOT_WANTED:
         return Redriven("not wanted", f"{_NOT_WANTED[code]} (Order: {plan['order']['status']}.)")
     if would_be == "OutcomeUnknown":
-        advice = _ASK_AGAIN if is_forced else _ASK
-        return Redriven("unknown", f"The email may have been sent. {advice}", ExitCode.UNKNOWN)
+        about = names(with_outcome(plan, "OutcomeUnknown"))
+        advice = _ASK_AGAIN if is_forced else _ASK_BY_DOMAIN if about else _ASK
+        may = f"The emails about {about} may have been sent." if about else _MAY_HAVE_MAILED
+        return Redriven("unknown", f"{may} {advice}", ExitCode.UNKNOWN)
     if would_be in LATER:
         return Redriven("later", f"{would_be}: {LATER[would_be]}", ExitCode.RETRYABLE)
     if would_be == "SendingPaused":

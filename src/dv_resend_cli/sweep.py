@@ -198,5 +198,7 @@ class Reminders:
 
 
 def _reminder_in(line: AuditLine) -> Iterator[AuditLine]:
-    if line.get("message") == "audit" and line.get("event_source") == "queue" and "order_id" in line:
+    is_of_queue = line.get("message") == "audit" and line.get("event_source") == "queue" and "order_id" in line
+    # What became of one domain of an order is part of the line about the reminder.
+    if is_of_queue and "domain" not in line:
         yield line

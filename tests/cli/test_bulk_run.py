@@ -284,3 +284,84 @@ def test_dry_run_plans_what_is_left(bulk: Bulk) -> None:
     results = list(bulk.results.by_key.values())
     assert [result.outcome for result in results] == ["left alone", "OrderNotEligible", "duplicate", "Bug"]
     assert not any(result.unresolved_since for result in results)
+
+
+# ---------------------------------------------------------------- orders that are not DV
+
+SENT_SOME = "b.test: No. Sent: a.test."
+LEFT_SOME = "b.test: No. Sent: a.test. Left: 1 of 2 domains (b.test); a repeat sends these only."
+IN_DOUBT = "a.test: Unclear. Left: 1 of 2 domains (b.test); a repeat sends these only."
+DONE = {
+    "outcome": "sent",
+    "skipped": [],
+    "sent_at": "2026-11-23T15:04:05Z",
+    "domains": [
+        {"name": "a.test", "id": 1, "outcome": "duplicate"},
+        {"name": "b.test", "id": 2, "outcome": "sent"},
+    ],
+}
+
+
+class Domains:
+    """A function whose next calls about order 7 end with these messages; later ones send."""
+
+    def __init__(self, *ends: tuple[str, str]) -> None:
+        self.ends = list(ends)
+        self.calls = 0
+
+    def __call__(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.calls += 1
+        if not self.ends:
+            return DONE
+        name, message = self.ends.pop(0)
+        raise Failure(name, message, FUNCTION_ERRORS[name][0])
+
+
+def run_with(bulk: Bulk, function: Domains) -> Result:
+    """Run with another function, and return what then is known about order 7."""
+    run = BulkRun(function, bulk.results, cool_down_seconds=COOL_DOWN, orders_per_second=1, clock=bulk.clock)
+    run.run([BulkRequest(7)])
+    return bulk.result(7)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("RateLimited", LEFT_SOME), ("ResendInProgress", SENT_SOME), ("OutcomeUnknown", IN_DOUBT)]
+)
+def test_rest_of_the_domains_is_sent_by_another_call(bulk: Bulk, name: str, message: str) -> None:
+    function = Domains((name, message))
+
+    result = run_with(bulk, function)
+
+    assert (function.calls, result.outcome, result.unresolved_since) == (2, "sent", "")
+    assert result.message == "Mailed already, perhaps for another order: a.test."
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "is_unresolved"),
+    [
+        ("RequestRejected", SENT_SOME, True),
+        ("RequestRejected", "a.test: No.", False),
+        ("OutcomeUnknown", "a.test: Unclear. Sent: b.test.", False),
+    ],
+    ids=str,
+)
+def test_message_and_state_of_a_partial_outcome_are_kept(
+    bulk: Bulk, name: str, message: str, is_unresolved: bool
+) -> None:
+    result = run_with(bulk, Domains((name, message)))
+
+    assert (result.outcome, result.message) == (name, message)
+    assert result.unresolved_since == (utc(NOW) if is_unresolved else "")
+
+
+@pytest.mark.parametrize(("name", "message"), [("RateLimited", LEFT_SOME), ("OutcomeUnknown", IN_DOUBT)])
+def test_domains_are_not_mailed_again_after_the_cool_down(bulk: Bulk, name: str, message: str) -> None:
+    since = utc(NOW - COOL_DOWN)
+    bulk.results.write(Result(7, "default", "", name, 4, since, since, message=message))
+    function = Domains()
+
+    result = run_with(bulk, function)
+
+    assert (function.calls, result.outcome, result.exit_code) == (0, "OutcomeUnknown", 5)
+    assert result.message == f"It is too late to mail about the rest only. The last call ended with: {message}"
+    assert not result.unresolved_since

@@ -347,3 +347,13 @@ def test_waits_are_those_of_the_workflow() -> None:
 
     assert f": {list(chase.DEFAULT_WAITS_HOURS)} %}}" in text
     assert f"$sum($waits) > {chase.MAX_HOURS} or $count($waits) > {chase.MAX_WAITS} %}}" in text
+
+
+def test_chase_shows_what_became_of_each_domain(run: Run, states: StepFunctions) -> None:
+    domains = [{"name": "a.test", "id": 1, "outcome": "sent"}, {"name": "b.test", "id": 2, "outcome": "duplicate"}]
+    states.enters(0, "Resend")
+    states.answers(1, outcome="sent", sent_at="2026-11-23T15:04:07Z", domains=domains)
+
+    result = run("chase", 7)
+
+    assert "Resend: sent (a.test: sent, b.test: duplicate)" in result.stdout

@@ -135,3 +135,70 @@ def test_wrong_period_is_a_usage_error(aws: FakeAws, run: Run, since: str) -> No
 
     assert (result.exit_code, aws.calls) == (2, [])
     assert "--since" in result.stderr
+
+
+# ---------------------------------------------------------------- orders that are not DV
+
+
+def of_domain(second: int, outcome: str | None, name: str, **fields: Any) -> dict[str, Any]:
+    """Build a line about one domain, whose id is the length of its name."""
+    return line(second, outcome, recipients="default", domain=name, domain_id=len(name), **fields)
+
+
+def test_each_email_about_a_domain_is_shown_once(aws: FakeAws, run: Run) -> None:
+    whole = line(4, "sent", took=3, recipients="default", domains=["a.test: sent", "bb.test: duplicate"])
+    logs(aws, of_domain(2, None, "a.test"), of_domain(3, "sent", "a.test"), of_domain(3, "duplicate", "bb.test"), whole)
+
+    rows = [re.split(" {2,}", row)[:4] for row in run("history", 7).stdout.splitlines()]
+
+    default = "DigiCert's default recipients"
+    assert rows == [
+        ["TIME", "OUTCOME", "DOMAIN", "RECIPIENTS"],
+        ["2026-11-23T10:00:03Z", "sent", "a.test", default],
+        ["2026-11-23T10:00:03Z", "duplicate", "bb.test", default],
+    ]
+    found = entries(run)
+    assert [(entry.get("domain"), entry.get("domain_id")) for entry in found] == [
+        *(("a.test", 6), ("bb.test", 7), (None, None)),
+    ]
+    assert found[2]["domains"] == ["a.test: sent", "bb.test: duplicate"]
+
+
+def test_line_of_a_call_stays_if_its_domains_are_too_old(aws: FakeAws, run: Run) -> None:
+    logs(aws, line(4, "sent", domains=["a.test: sent"]))
+
+    assert "sent" in run("history", 7).stdout.splitlines()[1]
+
+
+BUG = line(9, "InternalError", took=8)
+
+
+@pytest.mark.parametrize(
+    ("lines", "outcomes"),
+    [
+        ([of_domain(2, None, "a.test"), of_domain(3, "sent", "a.test", took=2)], ["sent"]),
+        ([of_domain(2, None, "a.test"), of_domain(3, "sent", "bb.test", took=2)], ["sending", "sent"]),
+        (
+            [of_domain(2, None, "a.test"), of_domain(3, "sent", "a.test", took=2) | {"domain_id": 1}],
+            ["sending", "sent"],
+        ),
+        ([of_domain(2, None, "a.test"), BUG], ["sending", "InternalError"]),
+        (
+            [of_domain(2, "sent", "a.test"), of_domain(3, None, "bb.test"), of_domain(31, "duplicate", "a.test")],
+            ["sent", "sending", "duplicate"],
+        ),
+        # The retry has the same id.
+        (
+            [of_domain(2, None, "a.test"), of_domain(31, None, "a.test"), of_domain(32, "sent", "a.test", took=2)],
+            ["sending", "sent"],
+        ),
+    ],
+    ids=["done", "another domain", "another id", "bug", "killed between", "retried"],
+)
+def test_domain_that_was_left_while_sending_is_told(
+    aws: FakeAws, run: Run, lines: list[dict[str, Any]], outcomes: list[str]
+) -> None:
+    logs(aws, *lines[::-1])
+
+    assert [entry["outcome"] for entry in entries(run)] == outcomes
+    assert ("may have been sent" in run("history", 7).stdout) == ("sending" in outcomes)

@@ -412,6 +412,171 @@ def test_forced_event_that_would_mail_again_waits_for_force(world: World, run: R
     assert "It asks for force" in result.stdout
 
 
+# ---------------------------------------------------------------- orders that are not DV
+
+SOON = datetime.fromtimestamp(time.time() + 60, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def by_domain(would_be: str = "sent", **outcomes: str) -> dict[str, Any]:
+    """Build the plan of an order with these domains, such as ``a`` for ``a.test`` with the id 97."""
+    until = {"until": "2199-01-01T00:00:00Z"}
+    domains = [
+        {"name": f"{name}.test", "id": ord(name), "outcome": outcome} | ({} if outcome == "sent" else until)
+        for name, outcome in outcomes.items()
+    ]
+    return PLAN | {"would_be": would_be, "domains": domains}
+
+
+type Attempt = Callable[..., None]
+
+
+@pytest.fixture
+def attempt(world: World) -> Attempt:
+    """Let the audit trail have an attempt with these outcomes by domain; one was ``killed`` while it was sent."""
+
+    def attempt(**outcomes: str) -> None:
+        for at, (name, outcome) in enumerate(outcomes.items()):
+            of = {"domain": f"{name}.test", "domain_id": ord(name)}
+            if outcome != "duplicate":
+                world.logs("sending", "sending", at=at, **of)
+            if outcome != "killed":
+                world.logs("audit", outcome, at=at, **of)
+
+    return attempt
+
+
+LIMIT = ("RateLimited", "Too many.")
+DOUBT = ("OutcomeUnknown", "a.test: unclear.")
+KILLED = ("Sandbox.Timedout", "Task timed out after 29.00 seconds")
+
+
+@pytest.mark.parametrize(
+    ("logged", "plan", "error", "outcome"),
+    [
+        # Inside the cool-down, the send records keep what was sent from a second email.
+        ({"a": "sent", "b": "RateLimited"}, by_domain(a="duplicate", b="sent"), LIMIT, "sent"),
+        ({"a": "sent", "b": "RateLimited"}, by_domain(a="sent", b="sent"), LIMIT, "partly sent"),
+        ({"a": "duplicate", "b": "RateLimited"}, by_domain(a="sent", b="sent"), LIMIT, "partly sent"),
+        ({"a": "sent", "b": "RequestRejected"}, by_domain(a="sent", b="sent"), LIMIT, "partly sent"),
+        ({"a": "sent", "b": "sent"}, by_domain(a="sent", b="sent"), LIMIT, "done"),
+        ({"a": "sent", "b": "RateLimited"}, by_domain(a="sent", b="validated"), LIMIT, "done"),
+        ({"a": "RateLimited"}, by_domain(a="sent", b="sent"), LIMIT, "sent"),
+        ({"a": "killed"}, by_domain(a="sent", b="sent"), LIMIT, "unknown"),
+        # The call went on, or the next attempt did, without an end of the first domain.
+        ({"a": "killed", "b": "sent"}, by_domain(a="sent", b="sent"), LIMIT, "unknown"),
+        ({"a": "OutcomeUnknown", "b": "sent"}, by_domain(a="sent", b="sent"), DOUBT, "unknown"),
+        ({"a": "OutcomeUnknown", "b": "sent"}, by_domain("OutcomeUnknown", a="OutcomeUnknown"), DOUBT, "unknown"),
+        ({"a": "OutcomeUnknown", "b": "sent"}, by_domain(a="validated", b="sent"), DOUBT, "done"),
+        # It is explained what is unknown, so that the rest was surely not sent.
+        ({"a": "OutcomeUnknown", "b": "RateLimited"}, by_domain(a="validated", b="sent"), DOUBT, "sent"),
+        ({"a": "killed"}, by_domain(a="validated", b="sent"), KILLED, "sent"),
+        ({"a": "sent"}, by_domain(a="duplicate", b="sent"), KILLED, "unknown"),
+        ({}, by_domain(a="sent"), KILLED, "unknown"),
+    ],
+    ids=str,
+)
+def test_partial_outcome_is_neither_lost_nor_mailed_twice(
+    world: World,
+    redrive: Redrive,
+    attempt: Attempt,
+    logged: dict[str, str],
+    plan: Any,
+    error: tuple[str, str],
+    outcome: str,
+) -> None:
+    world.fails({"order_id": 7}, error)
+    attempt(**logged)
+    world.plan = plan
+
+    assert redrive()[0] == [outcome]
+    assert len(world.sends) == (outcome == "sent")
+    assert (world.waiting == {}) == (outcome in ("sent", "done"))
+
+
+def test_line_that_sums_up_its_domains_does_not_count(world: World, redrive: Redrive, attempt: Attempt) -> None:
+    world.fails({"order_id": 7})
+    attempt(a="sent", b="RateLimited")
+    world.logs("audit", "sent", domains=["a.test: sent"])
+    world.plan = by_domain(a="duplicate", b="sent")
+
+    assert redrive() == (["sent"], 0)
+
+
+def test_domain_whose_cool_down_ends_meanwhile_is_not_mailed(world: World, redrive: Redrive, attempt: Attempt) -> None:
+    world.fails({"order_id": 7})
+    attempt(a="sent")
+    world.plan = by_domain(a="duplicate", b="sent")
+    world.plan["domains"][0]["until"] = SOON
+
+    assert redrive() == (["partly sent"], 3)
+    assert world.sends == []
+
+
+@pytest.mark.parametrize(("logged", "outcome"), [({"z": "sent"}, "partly sent"), ({}, "sent")], ids=str)
+def test_domain_that_the_plan_does_not_show_counts(
+    world: World, redrive: Redrive, attempt: Attempt, logged: dict[str, str], outcome: str
+) -> None:
+    world.fails({"order_id": 7})
+    attempt(**logged)
+    world.plan = by_domain(a="sent") | {"more_domains": 3}
+
+    assert redrive()[0] == [outcome]
+
+
+def test_rest_is_sent_while_one_domain_is_in_doubt(world: World, run: Run, attempt: Attempt) -> None:
+    world.fails({"order_id": 7}, DOUBT)
+    attempt(a="OutcomeUnknown", b="RateLimited")
+    world.plan = by_domain("OutcomeUnknown", a="OutcomeUnknown", b="sent")
+    world.sent = ("OutcomeUnknown", "a.test: unclear. Sent: b.test.")
+
+    planned = run("redrive", "failed-events", "--dry-run")
+    result = run("redrive", "failed-events")
+
+    assert "a.test may have been sent. Others would be sent now: to DigiCert's default recipients, about b.test." in (
+        planned.stdout
+    )
+    assert "unknown (left in the queue): OutcomeUnknown: a.test: unclear. Sent: b.test. Ask" in result.stdout
+    assert (result.exit_code, len(world.sends), len(world.waiting)) == (5, 1, 1)
+
+
+def test_partial_outcome_says_what_is_left_and_what_to_do(world: World, run: Run, attempt: Attempt) -> None:
+    world.fails({"order_id": 7})
+    attempt(a="sent", b="RateLimited")
+    world.plan = by_domain(a="sent", b="sent", c="sent")
+
+    result = run("redrive", "failed-events")
+
+    assert result.stdout.splitlines()[1] == (
+        "  partly sent (left in the queue): Earlier attempts of this event were sent about a.test. Not sent yet: "
+        "b.test, c.test. A redrive would mail about all of them, and so does --force. To mail about the rest only, use "
+        "`dv-resend resend` with --to, and then --drop here."
+    )
+
+
+@pytest.mark.parametrize(("option", "outcome", "sends"), [("--force", "sent", 1), ("--drop", "dropped", 0)])
+def test_person_decides_about_a_partial_outcome(
+    world: World, redrive: Redrive, attempt: Attempt, option: str, outcome: str, sends: int
+) -> None:
+    world.fails({"order_id": 7})
+    attempt(a="sent")
+    world.plan = by_domain(a="sent", b="sent")
+
+    assert redrive(option) == ([outcome], 0)
+    assert (len(world.sends), world.waiting) == (sends, {})
+
+
+def test_forced_event_that_was_partly_sent_needs_force_again(world: World, redrive: Redrive, attempt: Attempt) -> None:
+    """Its id never mails again about the same domain, whenever that was forced."""
+    world.fails({"order_id": 7, "force": True})
+    attempt(a="sent")
+    world.plan = by_domain(a="duplicate", b="sent")
+    world.plan["domains"][0]["until"] = SOON
+
+    assert redrive() == (["refused"], 3)
+    assert redrive("--force") == (["sent"], 0)
+    assert [sent["id"] for sent in world.sends] == [ID]
+
+
 # ---------------------------------------------------------------- sweeps
 
 

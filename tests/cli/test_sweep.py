@@ -316,3 +316,35 @@ def test_every_reason_of_an_order_that_is_not_eligible_has_words() -> None:
     reasons = {row[0].strip("`") for row in rows_of("docs/reference.md", "Reasons of OrderNotEligible")}
 
     assert sweep.NOT_ELIGIBLE.keys() == reasons
+
+
+# ---------------------------------------------------------------- orders that are not DV
+
+
+def test_line_about_a_domain_is_no_reminder(run: Run, worker: Worker) -> None:
+    """What became of one domain is no end of the reminder, which may have others."""
+    worker.does(2, 7, "sent", domain="a.test", domain_id=1)
+    worker.does(2, 8, "sent")
+    worker.does(40, 7, "RateLimited", domain="b.test", domain_id=2)
+    worker.does(40, 7, "RateLimited", domains=["a.test: sent", "b.test: RateLimited"])
+    worker.does(90, 7, "sent", domains=["a.test: duplicate", "b.test: sent"])
+
+    result = run("sweep")
+
+    assert result.stdout.splitlines()[len(HEAD) :] == [
+        "8  day 3    sent",
+        "7  day 3    not sent yet: RateLimited, it is tried again (a.test: sent, b.test: RateLimited)",
+        "7  day 3    sent (a.test: duplicate, b.test: sent)",
+        "The queue is empty: 2 sent",
+    ]
+
+
+@pytest.mark.usefixtures("worker")
+def test_summary_counts_orders_of_other_types(aws: FakeAws, run: Run) -> None:
+    plan = [{"order_id": 7, "name": "a.test", "waiting_since": "2026-11-20", "day": 3, "by_domain": True}]
+    aws.function_returns(SUMMARY | {"due": 1, "enqueued": 0, "plan": plan, "pending_other": 5})
+
+    lines = run("sweep", "--dry-run").stdout.splitlines()
+
+    assert lines[1] == "7      a.test  day 3"
+    assert lines[4] == "12 pending DV orders and 5 of other types, the oldest 45 d"

@@ -85,6 +85,23 @@ def parse_email(value: object, field: str) -> str:
     return address
 
 
+def comparable_email(address: str) -> str:
+    """Return the same text for all spellings of an address; it may be none that `parse_email` accepts."""
+    try:
+        return parse_email(address, "email").casefold()
+    except InvalidRequest:
+        return address.casefold()
+
+
+def is_domain_name(name: str) -> bool:
+    """Whether a name, with or without ``*.``, is one that `parse_domain` accepts."""
+    try:
+        parse_domain(name, "name", wildcard=True)
+    except InvalidRequest:
+        return False
+    return True
+
+
 def to_a_label(name: str) -> str:
     """Return a CertCentral name as A-labels, or lower-cased if it is not a valid domain name."""
     try:

@@ -9,6 +9,7 @@ from dv_resend.core.orders import OrderStatus
 from dv_resend.core.pending import PendingList
 from dv_resend.core.requests import Reminder, ResendRequest
 from dv_resend.core.resend import ResendResult
+from dv_resend.core.results import MAX_DOMAINS
 from dv_resend.core.sweep import SweepSummary
 from dv_resend.errors import (
     ApiKeyRejected,
@@ -56,6 +57,7 @@ class Audit:
         self.request: Request | Reminder | None = None
         self._started = time.monotonic()
         self._domains: list[str] = []
+        self._more_domains = 0
 
     def before_send(self, request: ResendRequest) -> None:
         """Write a line before the emails are sent. It is all that is left if the function is killed while sending."""
@@ -68,7 +70,9 @@ class Audit:
         if (metric := _OF_OUTCOME.get(outcome)) is not None:
             count(metric)
         self._write(outcome, _facts_of_part(part))
-        if part.domain is not None:
+        if len(self._domains) == MAX_DOMAINS:
+            self._more_domains += 1
+        elif part.domain is not None:
             self._domains.append(f"{part.domain.scope}: {outcome}")
 
     def succeeded(self, result: "Result | ReminderResult") -> None:
@@ -87,7 +91,7 @@ class Audit:
                 # Each domain was counted for itself.
                 if (metric := _OF_OUTCOME.get(result.outcome)) is not None and not self._domains:
                     count(metric)
-                self._write(result.outcome, {"domains": self._domains or None})
+                self._write(result.outcome, self._facts_of_domains())
 
     def failed(self, error: Exception) -> None:
         """Count a failure, in all and by reason, and write the line; for a bug also its stack trace.
@@ -109,16 +113,20 @@ class Audit:
             codes = [entry.code or entry.message for entry in error.upstream_errors]
             offset = error.offset if isinstance(error, CertCentralUnavailable) else None
             facts = {"code": error.code, "upstream_codes": codes or None, "offset": offset}
-            self._write(reason, facts | {"domains": self._domains or None})
+            self._write(reason, facts | self._facts_of_domains())
         else:
             reason = "InternalError"
             logger.exception("internal error")
-            self._write(reason, {"code": "internal_error"})
+            self._write(reason, {"code": "internal_error"} | self._facts_of_domains())
         count_failure(reason)
 
     def not_routed(self, code: str) -> None:
         """Write the line of an HTTP request to another path or with another method. It asks for nothing of ours."""
         self._write("not_routed", {"code": code})
+
+    def _facts_of_domains(self) -> dict[str, object]:
+        """Return what the line says of the domains, each of which has a line of its own: CloudWatch cuts long ones."""
+        return {"domains": self._domains or None, "more_domains": self._more_domains or None}
 
     def _write(self, outcome: str, facts: Mapping[str, object] | None = None, message: str = "audit") -> None:
         line: dict[str, object] = {

@@ -11,7 +11,7 @@ import click
 
 from dv_resend_cli.app import App
 from dv_resend_cli.bulk_file import BulkRequest, read_requests
-from dv_resend_cli.bulk_results import SETTLED, Result, Results, ResultsFile, open_results, read_results, results_path
+from dv_resend_cli.bulk_results import Result, Results, ResultsFile, open_results, read_results, results_path
 from dv_resend_cli.bulk_run import BulkRun
 from dv_resend_cli.errors import ExitCode, Failure
 from dv_resend_cli.options import subcommand
@@ -111,7 +111,7 @@ def _run(
 
 
 def _is_settled(result: Result | None) -> TypeGuard[Result]:
-    return result is not None and result.outcome in SETTLED
+    return result is not None and result.is_settled
 
 
 def _counts(outcomes: Iterable[str]) -> dict[str, int]:

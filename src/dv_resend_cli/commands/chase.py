@@ -22,6 +22,7 @@ from dv_resend_cli.chase import (
     result_of,
     starts_another,
 )
+from dv_resend_cli.domains import names
 from dv_resend_cli.errors import FUNCTION_ERRORS, ExitCode, Failure
 from dv_resend_cli.options import subcommand
 from dv_resend_cli.output import Output
@@ -178,7 +179,8 @@ def _answered(result: Mapping[str, Any]) -> str | None:
         return f"Status: {result.get('status')}"
     if result["outcome"] == "duplicate":
         return f"Resend: duplicate, nobody was mailed; the last email was sent at {result.get('sent_at')}"
-    return f"Resend: {result['outcome']}"
+    domains = names(f"{domain['name']}: {domain['outcome']}" for domain in result.get("domains", []))
+    return f"Resend: {result['outcome']}" + (f" ({domains})" if domains else "")
 
 
 def _error(failed: Mapping[str, Any], state: str) -> str:

@@ -1,7 +1,8 @@
 """`dv-resend history`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 import click
@@ -21,7 +22,9 @@ def command(app: App, order_id: int, since: timedelta) -> None:
     """Show who was mailed about ORDER_ID, when, and by whom, from the logs of both functions.
 
     Addresses are masked, as in the logs. The outcome `sent` is an email. OutcomeUnknown may be one, and so may
-    `sending`: that call was killed while it was sending, or it still runs. Lines reach the logs within a minute.
+    `sending`: that call was killed while it was sending, or it still runs. An order that is not DV has a line for each
+    domain; what another order with the same domain has caused is in the history of that order. Lines reach the logs
+    within a minute.
 
     \b
     Examples:
@@ -41,13 +44,19 @@ def _write(answer: Mapping[str, Any], out: Output) -> None:
     if not entries:
         out.line(f"The logs have nothing about order {answer['order_id']} since {answer['since']}.")
         return
-    out.table(
-        ["TIME", "OUTCOME", "RECIPIENTS", "SOURCE", "CALLER"],
-        [
-            [entry["at"], _outcome(entry), _recipients(entry), entry.get("event_source"), _caller(entry)]
-            for entry in entries
-        ],
-    )
+    # A line that sums up a call would show its emails twice.
+    shown = [entry for entry in entries if "domains" not in entry] or entries
+    columns: dict[str, Callable[[Mapping[str, Any]], object]] = {
+        "TIME": itemgetter("at"),
+        "OUTCOME": _outcome,
+        "DOMAIN": lambda entry: entry.get("domain"),
+        "RECIPIENTS": _recipients,
+        "SOURCE": lambda entry: entry.get("event_source"),
+        "CALLER": _caller,
+    }
+    if not any("domain" in entry for entry in shown):
+        del columns["DOMAIN"]
+    out.table([*columns], [[cell(entry) for cell in columns.values()] for entry in shown])
     if any(entry["outcome"] == SENDING for entry in entries):
         out.line("sending: no outcome was logged. The call was killed or still runs, so its email may have been sent.")
 

@@ -1,6 +1,7 @@
 """`dv-resend pending`."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import click
@@ -17,9 +18,10 @@ _COLUMNS = ("order_id", "name", "status", "age_days", "reminder")
 @click.option("--stuck", is_flag=True, help="Only orders that reminders no longer help.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 def command(app: App, *, stuck: bool, as_csv: bool) -> ExitCode:
-    """List the pending DV orders, oldest first, with what the next sweep does about each. Sends nothing.
+    """List the pending orders, oldest first, with what the next sweep does about each. Sends nothing.
 
-    If the function runs out of time, the list is incomplete, and the exit code 4.
+    It lists DV orders, and with OrderTypes=all those of all other types, too. If the function runs out of time, the
+    list is incomplete, and the exit code 4.
 
     \b
     Examples:
@@ -32,7 +34,8 @@ def command(app: App, *, stuck: bool, as_csv: bool) -> ExitCode:
         answer = app.functions.pending()
     if stuck:
         answer = answer | {"orders": [order for order in answer["orders"] if order["reminder"] == "stuck"]}
-    app.output.show(answer, _write_csv if as_csv else _write)
+    serves_all = app.stack.parameters.get("OrderTypes") == "all"
+    app.output.show(answer, _write_csv if as_csv else partial(_write, serves_all=serves_all))
     if answer["more"]:
         app.output.note(f"The list is cut: {answer['more']} more pending orders are not in it.")
     if not answer["complete"]:
@@ -41,12 +44,13 @@ def command(app: App, *, stuck: bool, as_csv: bool) -> ExitCode:
     return ExitCode.OK
 
 
-def _write(answer: Mapping[str, Any], out: Output) -> None:
+def _write(answer: Mapping[str, Any], out: Output, *, serves_all: bool) -> None:
     orders = answer["orders"]
     if orders:
         rows = [[order["order_id"], order["name"], order["status"], _age(order), order["reminder"]] for order in orders]
         out.table(["ORDER", "NAME", "STATUS", "AGE", "REMINDER"], rows)
-    out.line(f"{counted(len(orders), 'order')}; not listed: {answer['other_products']} of other products")
+    not_listed = "" if serves_all else f"; not listed: {answer['other_products']} of other products"
+    out.line(f"{counted(len(orders), 'order')}{not_listed}")
 
 
 def _age(order: Mapping[str, Any]) -> str | None:

@@ -26,9 +26,15 @@ _MAX_SHOWN = 3
 @click.argument("queue", type=click.Choice(["failed-events", "undelivered"]))
 @click.option("--dry-run", is_flag=True, help="Only show what would happen.")
 @click.option(
-    "--force", is_flag=True, help="Also send what may have been sent before, and mail again where an event asks for it."
+    "--force",
+    is_flag=True,
+    help="Also send what may have been sent before, in part or in all, and mail again where an event asks for it.",
 )
-@click.option("--drop", is_flag=True, help="Delete what is refused or unreadable, or may have been sent before.")
+@click.option(
+    "--drop",
+    is_flag=True,
+    help="Delete what is refused or unreadable, or may have been sent before, in part or in all.",
+)
 @click.option("--order", "orders", metavar="ORDER_ID", multiple=True, help="Only events of this order; repeatable.")
 @click.option("--event", "ids", metavar="ID", multiple=True, help="Only the event with this id; repeatable.")
 @click.option("--all", "is_all", is_flag=True, help="Let --force and --drop concern the whole queue.")
@@ -47,8 +53,8 @@ def command(
 
     Each event is shown with its error, and sent again if a dry run says that its emails are still wanted. It then
     leaves the queue, and so does an event whose emails are not wanted any more. All others stay: what may succeed
-    later, what is refused, and what may have been sent before. Nobody is mailed twice for one event. --force and --drop
-    need --order or --event, or --all.
+    later, what is refused, and what may have been sent before, or was sent about some domains of its order only. Nobody
+    is mailed twice for one event. --force and --drop need --order or --event, or --all.
 
     \b
     Examples:

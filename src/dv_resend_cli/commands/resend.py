@@ -18,7 +18,7 @@ from dv_resend_cli.parameters import (
     recipients_option,
     request_fields,
 )
-from dv_resend_cli.plan import mailed, write_plan, write_skipped
+from dv_resend_cli.plan import mailed, write_domains, write_plan, write_skipped
 
 
 @subcommand
@@ -34,7 +34,8 @@ def command(
 
     Without --to, DigiCert mails its default recipients. --to may be given several times; EMAIL_DOMAIN is needed if the
     address is at a parent of the domain. Nobody is mailed twice inside the cool-down, unless it is forced. A forced
-    call that is a duplicate all the same ends with exit code 3.
+    call that is a duplicate all the same ends with exit code 3. An order that is not DV (OrderTypes=all) is sent domain
+    by domain; after an error, the same command sends the rest.
 
     \b
     Examples:
@@ -62,6 +63,7 @@ def _write(result: Mapping[str, Any], out: Output, *, force: bool) -> None:
     else:
         out.line(f"Order {result['order_id']}: {result['outcome']} at {result['sent_at']}", style="bold green")
         out.line(f"Mailed: {mailed(result['recipients'])}")
+    write_domains(result, out)
     write_skipped(result["skipped"], out)
     if result["outcome"] == "duplicate":
         if force:

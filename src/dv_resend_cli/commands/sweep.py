@@ -8,6 +8,7 @@ import click
 
 from dv_resend_cli.app import App
 from dv_resend_cli.aws import goes_on_after_errors
+from dv_resend_cli.domains import names
 from dv_resend_cli.errors import ExitCode, Failure
 from dv_resend_cli.options import subcommand
 from dv_resend_cli.output import Output, counted
@@ -95,7 +96,8 @@ def _write_summary(summary: Mapping[str, Any], out: Output) -> None:
     statuses = ", ".join(f"{count} {status}" for status, count in summary["by_status"].items())
     out.line(f"{counted(summary['listed'], 'order')} listed" + (f": {statuses}" if statuses else ""))
     oldest = f", the oldest {summary['oldest_days']} d" if summary["oldest_days"] else ""
-    out.line(f"{counted(summary['pending_dv'], 'pending DV order')}{oldest}")
+    others = f" and {summary['pending_other']} of other types" if "pending_other" in summary else ""
+    out.line(f"{counted(summary['pending_dv'], 'pending DV order')}{others}{oldest}")
     queued = "a dry run queues none" if "plan" in summary else f"{summary['enqueued']} queued"
     out.line(f"{counted(summary['due'], 'reminder')} due, {queued}", style="bold")
     if not summary["stuck"]:
@@ -115,7 +117,8 @@ def _write_summary(summary: Mapping[str, Any], out: Output) -> None:
 def _write_lines(lines: Iterable[AuditLine], out: Output) -> None:
     for line in lines:
         style = {"sent": "green", "OutcomeUnknown": "red"}.get(line["outcome"], "")
-        out.line(f"{line['order_id']}  {_reminder(line.get('reminder_day')):7}  {describe(line)}", style=style)
+        domains = f" ({names(line['domains'])})" if "domains" in line else ""
+        out.line(f"{line['order_id']}  {_reminder(line.get('reminder_day')):7}  {describe(line)}{domains}", style=style)
 
 
 def _write_end(reminders: Reminders, repeats: Sequence[AuditLine], queued: int, out: Output) -> None:
@@ -139,9 +142,9 @@ def _reminder(day: int | None) -> str:
 
 
 def _to_json(reminders: Reminders, repeats: Sequence[AuditLine]) -> dict[str, Any]:
-    names = ("order_id", "reminder_day", "outcome", "code", "timestamp")
+    fields = ("order_id", "reminder_day", "outcome", "code", "domains", "timestamp")
     outcomes, earlier = (
-        [{name: line[name] for name in names if name in line} for line in lines]
+        [{name: line[name] for name in fields if name in line} for line in lines]
         for lines in (reminders.outcomes.values(), repeats)
     )
     return {"reminders": outcomes, "queued_earlier": earlier, "waiting": reminders.waiting}
