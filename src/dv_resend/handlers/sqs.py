@@ -87,7 +87,7 @@ class _FifoBatch:
             pass  # reported already, before it was recorded (`Invocation.on_unknown`)
         except ResendError as error:
             audit.failed(error)
-            if _stops_others(error, audit.request):
+            if _stops_others(error):
                 self._stop_at(record, error)
             elif isinstance(error, OrderNotEligible | OrderNotFound | RequestRejected):
                 self.poison_candidate = None
@@ -105,13 +105,13 @@ class _FifoBatch:
         raise error
 
 
-def _stops_others(error: ResendError, reminder: object) -> bool:
+def _stops_others(error: ResendError) -> bool:
     """Whether going on would be wrong.
 
-    A key may be allowed to work with orders, and not with domains: then the reminders of DV orders go on. The others
-    are acknowledged; the next sweep finds their orders again.
+    A key may be allowed to work with orders, and not with domains: then the reminders of DV orders go on. Those of
+    other orders are acknowledged; the next sweep finds these orders again.
     """
-    if isinstance(error, PermissionDenied) and isinstance(reminder, Reminder) and reminder.by_domain:
+    if isinstance(error, PermissionDenied) and error.about_domain:
         return False
     return error.scope == "account" or isinstance(error, ResendInProgress)
 

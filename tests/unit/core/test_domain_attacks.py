@@ -259,16 +259,24 @@ def test_reminder_killed_while_sending_is_reported_the_next_day() -> None:
 # The queue
 
 
-def test_key_without_domains_does_not_stop_reminders_of_dv_orders() -> None:
+@pytest.mark.parametrize(
+    ("about_domain", "expected", "returned"),
+    [(True, [1, 2, 3], 0), (False, [1], 3)],
+    ids=["a domain", "an order"],
+)
+def test_denied_call_stops_others_unless_about_a_domain(about_domain: bool, expected: list[int], returned: int) -> None:
     records = [message(1, by_domain=True), message(2, by_domain=True), message(3)]
     reminded: list[int] = []
 
     def remind(reminder: Reminder, _audit: Audit) -> ReminderResult:
         reminded.append(reminder.order_id)
         if reminder.by_domain:
-            raise PermissionDenied("x", upstream_status=403)
+            denied = PermissionDenied("x", upstream_status=403)
+            denied.about_domain = about_domain
+            raise denied
         return ReminderResult(reminder.order_id, "sent")
 
     answer = handle_batch({"Records": records}, remind, FakeQueue())
 
-    assert (reminded, answer) == ([1, 2, 3], {"batchItemFailures": []})
+    assert reminded == expected
+    assert len(answer["batchItemFailures"]) == returned
