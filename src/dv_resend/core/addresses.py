@@ -94,12 +94,9 @@ def comparable_email(address: str) -> str:
 
 
 def is_domain_name(name: str) -> bool:
-    """Whether a name, with or without ``*.``, is one that `parse_domain` accepts."""
-    try:
-        parse_domain(name, "name", wildcard=True)
-    except InvalidRequest:
-        return False
-    return True
+    """Whether a name consists of A-labels, apart from ``*.`` in front; one label is enough."""
+    labels = without_wildcard(name).split(".")
+    return len(name) <= 253 and all(map(_LABEL.fullmatch, labels))
 
 
 def to_a_label(name: str) -> str:

@@ -140,7 +140,7 @@ def test_address_that_is_spelt_anew_is_mailed_once(spellings: tuple[str, str]) -
     assert outcomes == ["sent", "duplicate"]
 
 
-@pytest.mark.parametrize("scope", ["j***@a.example", "[key].example", "a b.example", "example", f"{'x' * 255}"])
+@pytest.mark.parametrize("scope", ["j***@a.example", "[key].example", "a b.example", f"{'x' * 255}"])
 def test_scope_that_is_no_domain_name_mails_nobody(scope: str) -> None:
     """It was masked or cut, and what CertCentral does about a scope that it does not know is not documented."""
     fakes = ov_order(entry(scope, 1), entry(B, 2))
