@@ -640,6 +640,33 @@ def test_redelivered_forced_call_sends_the_rest(fakes: Fakes) -> None:
     assert mailed(fakes) == [1, 2, 3, 1, 2, 2, 3]
 
 
+@pytest.mark.parametrize("kind", [RateLimited, CertCentralUnavailable, SendRecordUnavailable])
+def test_forced_call_sent_in_part_invites_no_repeat(fakes: Fakes, kind: type[ResendError]) -> None:
+    """A repeat would have an id of its own, and mail about the first domain again."""
+    fail(fakes, b=kind("Stopped.", retry_after=7, upstream_status=429))
+
+    error = failure(OutcomeUnknown, fakes, FORCED)
+
+    assert error.message.startswith("b.example: Stopped. Sent: a.example. Left: 2 of 3 domains (b.example, c.example).")
+    assert "a repeat sends these only" not in error.message
+    assert "Do not repeat the forced call" in error.message
+    assert (error.retry_after, error.upstream_status) == (None, 429)
+
+
+@pytest.mark.parametrize("kind", [RateLimited, CertCentralUnavailable])
+def test_forced_call_that_sent_nothing_may_be_repeated(fakes: Fakes, kind: type[ResendError]) -> None:
+    fail(fakes, a=kind("Stopped."))
+
+    assert "Left: 3 of 3" in failure(kind, fakes, FORCED).message
+
+
+@pytest.mark.parametrize("kind", [ApiKeyRejected, RequestRejected])
+def test_final_error_of_a_forced_call_stays_itself(fakes: Fakes, kind: type[ResendError]) -> None:
+    fail(fakes, b=kind("x"))
+
+    failure(kind, fakes, FORCED)
+
+
 # Errors of one domain
 
 
@@ -788,6 +815,28 @@ def test_unknown_outcome_comes_before_the_error_that_stops(fakes: Fakes) -> None
 
     assert error.message.startswith("a.example: Perhaps. Left: 2 of 3 domains (b.example, c.example)")
     assert mailed(fakes) == [1, 2]
+
+
+@pytest.mark.parametrize(("seconds", "tried"), [(3.1, [1, 2, 3]), (2.9, [])])
+def test_too_little_time_leaves_the_domains_alone(fakes: Fakes, seconds: float, tried: list[int]) -> None:
+    invocation = replace(fakes.invocation(NOW), deadline=NOW + seconds)
+    resender = fakes.resender(NOW, all_order_types=True)
+
+    if tried:
+        resender.resend(DEFAULT, invocation)
+    else:
+        with pytest.raises(CertCentralUnavailable, match="Left: 3 of 3 domains"):
+            resender.resend(DEFAULT, invocation)
+
+    assert mailed(fakes) == tried
+
+
+def test_error_says_of_its_own_domain_only_that_it_was_unsent(fakes: Fakes) -> None:
+    fail(fakes, b=RateLimited("Too many. Nothing was sent."))
+
+    assert failure(RateLimited, fakes).message.startswith(
+        "b.example: Too many. Nothing was sent there. Sent: a.example."
+    )
 
 
 def test_killed_function_leaves_the_rest_to_a_repeat(fakes: Fakes) -> None:

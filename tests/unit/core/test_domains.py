@@ -101,6 +101,33 @@ def test_entries_of_another_scope_are_two() -> None:
     assert domains.open == (Domain(1, "a.example"), Domain(1, "www.a.example"))
 
 
+def test_entries_of_another_domain_are_two() -> None:
+    domains = domains_of(entry("a.example", 1, status="approved"), entry("a.example", 2, status="approved"))
+
+    assert [status.domain_id for status in domains.all] == [1, 2]
+
+
+@pytest.mark.parametrize("scope", ["a.example", "*.a.example"])
+def test_open_domains_with_the_same_name_are_unverified(scope: str) -> None:
+    """Their default recipients are the same people."""
+    with pytest.raises(RecipientUnverified, match=r"several open domains.*\(a\.example\)"):
+        domains_of(entry("a.example", 1), entry(scope, 2), entry("b.example", 3))
+
+
+@pytest.mark.parametrize(
+    "other", [entry("a.example", 2, status="approved"), entry("a.example", 2, method="http-token")], ids=ascii
+)
+def test_only_open_domains_need_names_of_their_own(other: NameStatus) -> None:
+    assert domains_of(entry("a.example", 1), other).open == (A,)
+
+
+@pytest.mark.parametrize("scope", ["a", "a_b.example", "a .example", "-a.example", "a..example"])
+def test_open_scope_that_is_no_name_is_unverified(scope: str) -> None:
+    """CertCentral's spelling is not known, and whom it mails about another name is not documented."""
+    with pytest.raises(RecipientUnverified):
+        domains_of(entry(scope, 1))
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize(
     ("entries", "state"),

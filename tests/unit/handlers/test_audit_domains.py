@@ -125,7 +125,9 @@ def test_last_line_is_that_of_the_call(output):
 def test_last_line_of_an_error_has_the_domains(output):
     line = audit()
 
+    line.before_send(PART_A)
     line.domain_done(PART_A, "sent")
+    line.before_send(PART_B)
     line.domain_done(PART_B, "RequestRejected")
     line.failed(RequestRejected("x"))
 
