@@ -482,6 +482,14 @@ def test_listed_parts_keep_their_order() -> None:
     assert check_listed((each, DomainEmails(None, ("x@x.test", "y@x.test"))) for each in parts) == parts
 
 
+# Names that no email validates
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])
+def test_ip_address_without_entry_prevents_no_send(address: str) -> None:
+    assert domains_of(entry("a.example", 1), names=("a.example", address)).open == (Domain(1, "a.example"),)
+
+
 # Property: any validation
 
 

@@ -12,7 +12,7 @@ from dv_resend.core.orders import Domain
 from dv_resend.core.requests import Recipient, Reminder, ResendRequest, Skipped, SweepRequest
 from dv_resend.core.results import ReminderResult, ResendResult
 from dv_resend.core.sweep import SweepSummary
-from dv_resend.errors import OutcomeUnknown, RateLimited, RequestRejected, ResendInProgress
+from dv_resend.errors import OutcomeUnknown, RateLimited, RequestRejected, ResendInProgress, UpstreamError
 from dv_resend.handlers.audit import Audit
 
 JANE, ADMIN = Recipient("a.example", "jane.doe@a.example"), Recipient("b.example", "admin@b.example")
@@ -73,6 +73,34 @@ def test_line_of_a_domain_has_its_outcome(output, outcome):
             "domain_id": 1,
             "recipients": ["j***@a.example"],
         }
+    ]
+
+
+def test_line_of_a_failed_domain_has_certcentrals_codes(output):
+    refusal = RequestRejected("No.", upstream_status=400, upstream_errors=(UpstreamError("odd|thing", "Why."),))
+
+    audit().domain_done(PART_A, refusal)
+
+    assert logged(output, "outcome", "domain", "code", "upstream_codes") == [
+        {
+            "outcome": "RequestRejected",
+            "domain": "a.example",
+            "code": "request_rejected",
+            "upstream_codes": ["odd|thing"],
+        }
+    ]
+    assert counted(output) == {}
+
+
+def test_line_of_a_domain_has_no_status_of_another(output):
+    line = audit()
+    observability.observe_upstream(204, 0.1)
+    line.domain_done(PART_A, "sent")
+    line.domain_done(PART_B, "duplicate")
+
+    assert logged(output, "domain", "upstream_status") == [
+        {"domain": "a.example", "upstream_status": 204},
+        {"domain": "b.example"},
     ]
 
 
