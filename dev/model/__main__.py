@@ -8,22 +8,38 @@ from collections.abc import Callable
 from multiprocessing import Pool
 from typing import Any
 
+from dev.model.domain_scenarios import DOMAIN_PAIRS, FEW_STATES, random_domain_scenario
 from dev.model.explore import Counts, quiet, search, walks
 from dev.model.facts import Violation
-from dev.model.scenarios import PAIRS
+from dev.model.scenarios import PAIRS, Scenario
 
 # Faults and jumps of time.
 LIMITS = [(1, 1), (2, 0), (0, 2)]
+DOMAIN_LIMITS = [(1, 0), (0, 1)]
+# Only for pairs with few states: with two domains, the others have too many.
+DOMAIN_LIMITS_OF_FEW = [(1, 1), (2, 0)]
 WALKS, WALKS_PER_TASK = 100_000, 2_000
 
 
 def search_pair(number: int, faults: int, jumps: int) -> tuple[str, Counts | str]:
-    name = PAIRS[number].name
-    return name, _found(lambda: search(PAIRS[number], faults, jumps))
+    return _searched(PAIRS[number], faults, jumps)
+
+
+def search_domain_pair(number: int, faults: int, jumps: int) -> tuple[str, Counts | str]:
+    return _searched(DOMAIN_PAIRS[number], faults, jumps)
+
+
+def _searched(scenario: Scenario, faults: int, jumps: int) -> tuple[str, Counts | str]:
+    return scenario.name, _found(lambda: search(scenario, faults, jumps))
 
 
 def take_walks(seed: str, task: int) -> tuple[str, Counts | str]:
     return f"walks {seed}/{task}", _found(lambda: walks(WALKS_PER_TASK, f"{seed}/{task}"))
+
+
+def take_domain_walks(seed: str, task: int) -> tuple[str, Counts | str]:
+    found = _found(lambda: walks(WALKS_PER_TASK, f"{seed}/{task}", random_domain_scenario))
+    return f"walks by domain {seed}/{task}", found
 
 
 def _found(explore: Callable[[], Counts]) -> Counts | str:
@@ -33,6 +49,11 @@ def _found(explore: Callable[[], Counts]) -> Counts | str:
         return explore()
     except Violation as violation:
         return str(violation)
+
+
+def _with_few_states() -> list[int]:
+    found = [search_domain_pair(number, 0, 0)[1] for number in range(len(DOMAIN_PAIRS))]
+    return [number for number, each in enumerate(found) if isinstance(each, Counts) and each.states < FEW_STATES]
 
 
 def main() -> int:
@@ -45,6 +66,19 @@ def main() -> int:
         for faults, jumps in LIMITS
     }
     parts[f"walks, SEED={seed}"] = take_walks, [(seed, task) for task in range(WALKS // WALKS_PER_TASK)]
+
+    parts |= {
+        f"pairs by domain, faults: {faults}, jumps of time: {jumps}": (
+            search_domain_pair,
+            [(number, faults, jumps) for number in numbers],
+        )
+        for limits, numbers in ((DOMAIN_LIMITS, range(len(DOMAIN_PAIRS))), (DOMAIN_LIMITS_OF_FEW, _with_few_states()))
+        for faults, jumps in limits
+    }
+    parts[f"walks by domain, SEED={seed}"] = (
+        take_domain_walks,
+        [(seed, task) for task in range(WALKS // WALKS_PER_TASK)],
+    )
 
     started, totals, violations = time.monotonic(), {}, 0
     with Pool() as pool:

@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dev.model.facts import Violation
@@ -47,6 +47,13 @@ def quiet() -> None:
 
 def search(scenario: Scenario, faults: int, jumps: int) -> Counts:
     """Visit every state of a scenario. Raises `Violation` that tells the way to the first one that is wrong."""
+    try:
+        return _search(scenario, faults, jumps)
+    finally:
+        forget()
+
+
+def _search(scenario: Scenario, faults: int, jumps: int) -> Counts:
     world = World(scenario.past, scenario.events, faults, jumps)
     seen = {world.start}
     transitions = 0
@@ -65,7 +72,6 @@ def search(scenario: Scenario, faults: int, jumps: int) -> Counts:
         if following not in seen:
             seen.add(following)
             way.append((choice, following, world.choices(following)))
-    forget()
     return Counts(1, len(seen), transitions)
 
 
@@ -75,13 +81,15 @@ _BEGINNING = Choice("starts", 0)
 # ---------------------------------------------------------------- random ways
 
 
-def walks(number: int, seed: str) -> Counts:
+def walks(number: int, seed: str, scenario_of: Callable[[random.Random], Scenario] = random_scenario) -> Counts:
     """Take random walks. Raises `Violation` that tells the first one that goes wrong."""
     counts = Counts()
     for each in range(number):
         chance = random.Random(f"{seed}/{each}")  # noqa: S311 - the same walks for the same seed
-        counts += _walk(random_scenario(chance), chance)
-        forget()
+        try:
+            counts += _walk(scenario_of(chance), chance)
+        finally:
+            forget()
     return counts
 
 

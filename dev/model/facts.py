@@ -1,16 +1,14 @@
 """What really happened, and what must be true of it: the properties that are checked at every step."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from dev.model.invocations import COOL_DOWN, DUE_UNTIL, SECONDS, Answer, Invocation, Item
-from dv_resend.core.claim_and_send import Sent
+from dev.model.invocations import COOL_DOWN, SECONDS, Invocation, Item
 from dv_resend.core.send_record import (
     DEFAULT,
     Attempt,
-    Duplicate,
     InProgress,
     Mailed,
-    NoReminder,
     Send,
     decide,
 )
@@ -29,7 +27,10 @@ class Violation(Exception):
 
 
 class Email(NamedTuple):
-    """A PUT that mailed these people, or may have. ``force_id`` and ``reminder`` are those of its invocation."""
+    """A PUT that mailed these people, or may have. ``force_id`` and ``reminder`` are those of its invocation.
+
+    ``reminder`` is named as by `Invocation.told_as`.
+    """
 
     at: int
     people: tuple[str, ...]
@@ -40,19 +41,17 @@ class Email(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """The history, as far as properties need it.
+    """The history of one record, as far as properties need it.
 
     ``doubts`` are people, force ids and reminders whose email nobody can know of: a response was lost, or an invocation
     ended without settling its claim. ``told`` are the reminders that were mailed, reported or not needed. ``claims``
     are the owners of all claims that were ever stored, with the last second at which each blocks others.
-    ``last_deadline`` is the latest one of all invocations so far.
     """
 
     emails: tuple[Email, ...] = ()
     doubts: frozenset[str] = frozenset()
     told: frozenset[str] = frozenset()
     claims: frozenset[tuple[str, int]] = frozenset()
-    last_deadline: int = 0
 
 
 def require(condition: object, what: str) -> None:
@@ -63,6 +62,18 @@ def require(condition: object, what: str) -> None:
 def concern(people: "tuple[str, ...] | frozenset[str]", others: "tuple[str, ...] | frozenset[str]") -> bool:
     """Whether anybody may be in both: the default recipients may be anybody."""
     return bool(people and others) and (DEFAULT in people or DEFAULT in others or not set(people).isdisjoint(others))
+
+
+class Row(NamedTuple):
+    """A record: the item that is stored, if any, and what is true of it."""
+
+    record_id: str
+    item: Item | None
+    facts: Facts
+
+    @property
+    def revision(self) -> str | None:
+        return None if self.item is None else self.item.record.revision
 
 
 # ---------------------------------------------------------------- at each event
@@ -80,11 +91,11 @@ def with_email(
     for email in facts.emails:
         if by.force_id is not None and email.force_id == by.force_id:
             require(now - email.at > FORCE_IDS_KEPT_SECONDS, "a force id that mailed twice")
-        require(by.reminder is None or email.reminder != by.reminder, "a reminder that was mailed twice")
-    email = Email(now, people, certain, by.name, by.force_id, by.reminder)
+        require(not by.told_as or not by.repeats(email.reminder, now - email.at), "a reminder that repeats an email")
+    email = Email(now, people, certain, by.name, by.force_id, by.told_as)
     forced = [each for each in (*recent, email) if each.force_id and repeats(each, facts.emails)]
     require(len(forced) <= MAX_FORCED_SENDS, "too many forced sends in a cool-down")
-    told = {by.reminder} if by.reminder and certain else set()
+    told = {by.told_as} if by.told_as and certain else set()
     return facts._replace(
         emails=(*facts.emails, email),
         doubts=facts.doubts if certain else facts.doubts | traces(by, people),
@@ -103,8 +114,11 @@ def traces(by: Invocation, people: tuple[str, ...]) -> set[str]:
     return {*people} | {trace for trace in (by.force_id, by.reminder) if trace}
 
 
-def with_write(facts: Facts, now: int, item: Item) -> Facts:
-    """Everything in a stored record is true, except what the holder of its claim has not settled yet."""
+def with_write(facts: Facts, now: int, item: Item, domains: Sequence[Facts] = ()) -> Facts:
+    """Everything in a stored record is true, except what the holder of its claim has not settled yet.
+
+    ``domains`` are the facts of the domains of an order that is reminded by domain.
+    """
     record = item.record
     claim = record.claim
     own_deadline = None if claim is None else claim.deadline
@@ -118,16 +132,33 @@ def with_write(facts: Facts, now: int, item: Item) -> Facts:
         require(known or deadline == own_deadline, "the force id of a call that surely mailed nobody")
     told = set()
     for reminder, mark in record.reminders.items():
+        told_as = f"{record.id} {reminder}"
         if mark == "done" and reminder not in facts.told:
-            recent = [email for email in facts.emails if email.certain and now - email.at < QUIET_SECONDS + 300]
-            require(recent, "a reminder that is done, and nobody was told")
+            for domain in domains or (facts,):
+                require(is_told(domain, now, told_as), "a reminder that is done, and nobody was told")
             told.add(reminder)
         elif mark == "attempted" and claim is None:
-            require(reminder in facts.doubts, "a reminder that is attempted, but surely was not sent")
+            in_doubt = reminder in facts.doubts or any(may_be_told(domain, now, told_as) for domain in domains)
+            require(in_doubt, "a reminder that is attempted, but surely was not sent")
     if claim is None and not told:
         return facts
     claims = facts.claims if claim is None else facts.claims | {(claim.owner, claim.live_until)}
     return facts._replace(told=facts.told | told, claims=claims)
+
+
+def is_told(facts: Facts, now: int, told_as: str) -> bool:
+    """Whether nobody needs this reminder about what the facts are of: somebody was mailed or told, or is refused."""
+    return told_as in facts.told or any(is_recent(email, now) for email in facts.emails if email.certain)
+
+
+def may_be_told(facts: Facts, now: int, told_as: str) -> bool:
+    """Whether an email may have been sent that makes this reminder needless."""
+    return bool(facts.doubts) or any(email.reminder == told_as or is_recent(email, now) for email in facts.emails)
+
+
+def is_recent(email: Email, now: int) -> bool:
+    """Whether a reminder need not follow an email yet, by any clock."""
+    return now - email.at < QUIET_SECONDS + 300
 
 
 def was_sent(facts: Facts, people: tuple[str, ...], mailed: Mailed) -> bool:
@@ -151,64 +182,6 @@ def with_end(facts: Facts, items: list[Item], by: Invocation, settles: bool) -> 
             by, tuple(key for key, mailed in record.mailed.items() if mailed == Mailed(deadline, "unknown"))
         )
     return facts._replace(doubts=facts.doubts | doubts)
-
-
-# ---------------------------------------------------------------- answers
-
-
-def check_answer(facts: Facts, now: int, by: Invocation, answer: Answer) -> None:
-    """What callers are told is true."""
-    mailed = [email for email in facts.emails if email.invocation == by.name]
-    match answer.name, answer.result:
-        case "Sent", Sent() as sent:
-            require(len(mailed) == 1 and mailed[0].certain and mailed[0].people == sent.people, "sent, but it was not")
-            require(not sent.skipped or not must_force(facts, by), "a forced call that skipped somebody")
-            check_earlier(facts, sent.skipped)
-        case "Duplicate", Duplicate() as duplicate:
-            require(not mailed, "a duplicate that was sent")
-            require(not must_force(facts, by), "a forced call that mailed nobody")
-            require(not any(each.outcome == "unknown" for each in duplicate.earlier.values()), "an uncertain duplicate")
-            check_earlier(facts, duplicate.earlier)
-        case "OutcomeUnknown", _:
-            require(concern(by.people, facts.doubts) or by.force_id in facts.doubts, "unknown, but everything is known")
-            require(mailed or not must_force(facts, by), "a forced call that mailed nobody")
-        case "ResendInProgress", _:
-            require(not mailed, "in progress, but it was sent")
-            others = [until for owner, until in facts.claims if not owner.startswith(f"{by.name}.")]
-            require(any(now - SKEW - SECONDS < until for until in others), "in progress, but nobody else is sending")
-        case _:
-            require(not mailed, f"{answer.name}, but it was sent")
-
-
-def must_force(facts: Facts, by: Invocation) -> bool:
-    """Whether this is a forced call with an id of its own, and not too many went before it."""
-    sent = {email.force_id for email in facts.emails if email.force_id and email.invocation != by.name}
-    spent = sent | {doubt for doubt in facts.doubts if "force" in doubt}
-    return by.force_id is not None and by.force_id not in spent and len(spent) < MAX_FORCED_SENDS
-
-
-def check_earlier(facts: Facts, earlier: "dict[str, Mailed] | object") -> None:
-    assert isinstance(earlier, dict)
-    for person, mailed in earlier.items():
-        if mailed.outcome == "sent":
-            require(was_sent(facts, (person,), mailed), f"{person} was not mailed then")
-        else:
-            require(concern((person,), facts.doubts), f"{person} is not unknown")
-
-
-def check_acknowledged(facts: Facts, now: int, by: Invocation, answer: Answer) -> None:
-    """A reminder leaves the queue only if it was mailed, reported, not needed or missed."""
-    match answer.name, answer.result:
-        case "Sent", _:
-            pass  # `check_answer`
-        case "NoReminder", NoReminder():
-            require(by.reminder in facts.told, "a reminder that was acknowledged, and nobody was told")
-        case "OutcomeUnknown", _:
-            require(by.reminder in facts.told, "a reminder whose unknown outcome was not reported")
-        case "missed", _:
-            require(now + by.ahead >= DUE_UNTIL, "missed, but it is due")
-        case _:
-            raise Violation(f"a reminder was acknowledged with {answer.name}")
 
 
 # ---------------------------------------------------------------- at the end

@@ -15,13 +15,15 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from dv_resend.adapters.send_records import SendRecordsTable
 from dv_resend.core.claim_and_send import SendGuard, Sent
-from dv_resend.core.send_record import DEFAULT, Attempt, Duplicate, NoReminder, Send, SendRecord
-from dv_resend.errors import OutcomeUnknown, RateLimited, ResendError
+from dv_resend.core.send_record import DEFAULT, Attempt, Duplicate, NoReminder, SendRecord
+from dv_resend.errors import OutcomeUnknown, RateLimited, RequestRejected, ResendError
 
 COOL_DOWN = 3600
 SECONDS = 29
 """How long an invocation may run."""
 REMINDERS = DAY_1, DAY_3 = "2026-11-20#1", "2026-11-20#3"
+ORDER = "order#7"
+"""The record of the order."""
 START = 10**6
 """When the world starts."""
 DUE_UNTIL = START + 48 * 3600
@@ -36,7 +38,8 @@ class Item:
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.fields = fields
-        self.record = SendRecordsTable("a table", _Returning({"Item": fields})).load("order#7")  # type: ignore[arg-type]
+        table = SendRecordsTable("a table", _Returning({"Item": fields}))  # type: ignore[arg-type]
+        self.record = table.load(fields["id"]["S"])
 
     def __repr__(self) -> str:
         return f"<{self.record.revision}>"
@@ -84,15 +87,24 @@ class Write:
     item: Item
     expected: str | None
 
+    @property
+    def record_id(self) -> str:
+        return self.item.record.id
+
 
 @dataclass(frozen=True)
 class Ask:
-    """What an invocation waits for: the time, a read, a write, the PUT, a report, or that a message is acknowledged."""
+    """What an invocation waits for: the time, a read, a write, the PUT, a report, or that a message is acknowledged.
+
+    ``record_id`` is the record that is read, or written, or that knows of the PUT.
+    """
 
     what: str
+    record_id: str = ""
     write: Write | None = None
     people: tuple[str, ...] = ()
     reminders: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
     answer: "Answer | None" = None
 
 
@@ -105,14 +117,14 @@ class Answer:
     delivered_again: bool = False
 
 
-CLOCK, READ, NOTHING = Ask("clock"), Ask("read"), Ask("nothing")
+CLOCK, NOTHING = Ask("clock"), Ask("nothing")
 
 
 class _Paused(BaseException):
     """There is no response yet."""
 
 
-class _World:
+class Surroundings:
     """What the code under test sees: a clock, a client of DynamoDB, CertCentral, an audit log and a queue."""
 
     def __init__(self, name: str, responses: tuple[Any, ...]) -> None:
@@ -136,15 +148,15 @@ class _World:
         self._draws += 1
         return f"{self._name}.{self._draws}"
 
-    def get_item(self, **_arguments: object) -> dict[str, Any]:
-        match self._wait(READ):
+    def get_item(self, **arguments: Any) -> dict[str, Any]:
+        match self._wait(Ask("read", arguments["Key"]["id"]["S"])):
             case "fails":
                 raise _refusal("ThrottlingException")
             case item:
                 return {} if item is None else {"Item": item.fields}
 
     def put_item(self, **arguments: Any) -> dict[str, Any]:
-        match self._wait(Ask("write", write=_write(arguments))):
+        match self._wait(Ask("write", arguments["Item"]["id"]["S"], write=_write(arguments))):
             case "stored":
                 return {}
             case "fails":
@@ -156,15 +168,17 @@ class _World:
             case other:
                 raise AssertionError(other)
 
-    def put(self, send: Send) -> None:
-        match self._wait(Ask("PUT", people=send.people)):
+    def put(self, record_id: str, people: tuple[str, ...]) -> None:
+        match self._wait(Ask("PUT", record_id, people=people)):
             case "unknown":
                 raise OutcomeUnknown("The response was lost.")
             case "refused":
                 raise RateLimited("Too many requests.")
+            case "refused alone":
+                raise RequestRejected("Not this domain.")
 
-    def report(self, reminders: tuple[str, ...]) -> None:
-        self._wait(Ask("report", reminders=reminders))
+    def report(self, record_id: str, reminders: tuple[str, ...] = (), domains: tuple[str, ...] = ()) -> None:
+        self._wait(Ask("report", record_id, reminders=reminders, domains=domains))
 
     def acknowledge(self, answer: Answer) -> None:
         self._wait(Ask("acknowledge", answer=answer))
@@ -199,28 +213,47 @@ class Invocation:
     reminder: str | None = None
     ahead: int = 0
 
-    def run(self, world: _World) -> Answer:
+    @property
+    def record_ids(self) -> tuple[str, ...]:
+        """The records that it may write."""
+        return (ORDER,)
+
+    @property
+    def domain_ids(self) -> tuple[str, ...]:
+        """Those among them that are of domains."""
+        return ()
+
+    @property
+    def told_as(self) -> str | None:
+        """The name of its reminder, as facts know it."""
+        return self.reminder
+
+    def repeats(self, told_as: str | None, seconds: int) -> bool:  # noqa: ARG002 - others look at the time
+        """Whether its reminder must not follow an email of the reminder ``told_as`` after so many ``seconds``."""
+        return told_as == self.told_as
+
+    def run(self, world: Surroundings) -> Answer:
         guard = SendGuard(SendRecordsTable("a table", world), COOL_DOWN, world.clock, world.draw)  # type: ignore[arg-type]
         attempt = Attempt(self.people, int(world.clock()) + SECONDS, world.draw(), self.force_id, self.reminder)
         if self.reminder is None:
-            return _answered(lambda: guard.send(guard.load(7), attempt, world.put))
+            return _answered(lambda: guard.send(guard.load(7), attempt, lambda send: world.put(ORDER, send.people)))
         answer = _answered(lambda: self._remind(guard, attempt, world))
         if answer.name in ("RateLimited", "SendRecordUnavailable", "ResendInProgress"):
             return answer  # the message goes back to the queue
         world.acknowledge(answer)
         return replace(answer, delivered_again=False)
 
-    def _remind(self, guard: SendGuard, attempt: Attempt, world: _World) -> NoReminder | Sent | Duplicate | None:
+    def _remind(self, guard: SendGuard, attempt: Attempt, world: Surroundings) -> NoReminder | Sent | Duplicate | None:
         """Remind as a worker does: leftovers first, then whether it is due, then the send."""
 
         def report(error: OutcomeUnknown) -> None:
             named = tuple(reminder for reminder in REMINDERS if reminder in str(error))
-            world.report(named or (self.reminder or "",))
+            world.report(ORDER, named or (self.reminder or "",))
 
         record = guard.report_attempted(guard.load(7), report)
         if world.clock() >= DUE_UNTIL and self.reminder not in record.reminders:
             return None
-        return guard.send(record, attempt, world.put, report)
+        return guard.send(record, attempt, lambda send: world.put(ORDER, send.people), report)
 
 
 def _answered(call: Callable[[], Sent | Duplicate | NoReminder | None]) -> Answer:
@@ -250,7 +283,7 @@ class Machine:
     """An invocation after some responses: what it asks next, or its answer. Equal ones are the same object."""
 
     def __init__(self, invocation: Invocation, responses: tuple[Any, ...] = ()) -> None:
-        world = _World(invocation.name, responses)
+        world = Surroundings(invocation.name, responses)
         self.invocation = invocation
         self.responses = responses
         self.answer: Answer | None = None

@@ -4,8 +4,8 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from dev.model.facts import Email, Facts
-from dev.model.invocations import DAY_1, DAY_3, START, Invocation, stored
+from dev.model.facts import Email, Facts, Row
+from dev.model.invocations import DAY_1, DAY_3, ORDER, START, Invocation, stored
 from dev.model.world import Event, Past
 from dv_resend.core.send_record import DEFAULT, Claim, Mailed, SendRecord
 
@@ -60,36 +60,29 @@ def _events(first: str, second: str, ahead: tuple[int, int]) -> list[Event]:
 def killed_worker() -> Past:
     """Yesterday, a worker was killed after it had claimed the order for the reminder of another day."""
     deadline = START - DAY
-    return Past(
-        stored(
-            SendRecord(
-                "order#7",
-                "old",
-                claim=Claim("old/1.1", deadline),
-                mailed={DEFAULT: Mailed(deadline, "unknown")},
-                reminders={DAY_1: "attempted"},
-                expiration=deadline + 30 * DAY,
-            )
-        ),
-        Facts(doubts=frozenset({DEFAULT, DAY_1})),
+    record = SendRecord(
+        ORDER,
+        "old",
+        claim=Claim("old/1.1", deadline),
+        mailed={DEFAULT: Mailed(deadline, "unknown")},
+        reminders={DAY_1: "attempted"},
+        expiration=deadline + 30 * DAY,
     )
+    return Past((Row(ORDER, stored(record), Facts(doubts=frozenset({DEFAULT, DAY_1}))),))
 
 
 def forced_often() -> Past:
     """In the last minutes, a was mailed three times by force."""
     forces = {f"old force {number}": START - 600 + number for number in range(3)}
-    return Past(
-        stored(
-            SendRecord(
-                "order#7",
-                "old",
-                mailed={A: Mailed(START - 598, "sent")},
-                forced_by=forces,
-                expiration=START + 30 * DAY,
-            )
-        ),
-        Facts(emails=tuple(Email(at, (A,), True, "old/1", force_id, None) for force_id, at in forces.items())),
+    record = SendRecord(
+        ORDER,
+        "old",
+        mailed={A: Mailed(START - 598, "sent")},
+        forced_by=forces,
+        expiration=START + 30 * DAY,
     )
+    emails = tuple(Email(at, (A,), True, "old/1", force_id, None) for force_id, at in forces.items())
+    return Past((Row(ORDER, stored(record), Facts(emails=emails)),))
 
 
 # ---------------------------------------------------------------- worlds
