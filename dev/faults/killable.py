@@ -2,7 +2,8 @@
 
 `python dev/faults/killable.py MOMENT SECONDS_LATER EVENT REQUEST_ID` prints the result, or the error's name, as JSON.
 MOMENT is before-store, after-store, after-put, after-settle or never; the first thing that a call stores is its claim,
-or a reminder that it has just reported. SECONDS_LATER sets the process's clock ahead.
+or a reminder that it has just reported; the next is the outcome. `after-put:2` is the second time of such a moment: an
+order that is not DV has one for each domain. SECONDS_LATER sets the process's clock ahead.
 """
 
 import json
@@ -14,7 +15,9 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-moment, later, event, request_id = sys.argv[1], float(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4]
+moment, _, times = sys.argv[1].partition(":")
+later, event, request_id = float(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4]
+times_left = int(times or "1")
 
 _time = time.time
 time.time = lambda: _time() + later
@@ -28,16 +31,23 @@ from dv_resend.errors import ResendError
 SECONDS_LEFT = 11.0
 
 
+def reach(reached: str | None) -> None:
+    """Kill this process if that is the chosen moment, and its time has come."""
+    global times_left
+    if moment == reached:
+        times_left -= 1
+        if times_left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 def kill_around(owner: type, method: str, before: str | None, after: str | None) -> None:
     """Kill this process before or after a method if that is the chosen moment."""
     original: Callable[..., Any] = getattr(owner, method)
 
     def call(*args: Any, **options: Any) -> Any:
-        if moment == before:
-            os.kill(os.getpid(), signal.SIGKILL)
+        reach(before)
         result = original(*args, **options)
-        if moment == after:
-            os.kill(os.getpid(), signal.SIGKILL)
+        reach(after)
         return result
 
     setattr(owner, method, call)
@@ -45,6 +55,7 @@ def kill_around(owner: type, method: str, before: str | None, after: str | None)
 
 kill_around(SendRecordsTable, "store", "before-store", "after-store")
 kill_around(CertCentralClient, "resend_emails", None, "after-put")
+kill_around(CertCentralClient, "resend_domain_emails", None, "after-put")
 kill_around(SendRecordsTable, "settle", None, "after-settle")
 
 context: Any = types.SimpleNamespace(
@@ -58,4 +69,4 @@ context: Any = types.SimpleNamespace(
 try:
     print("ANSWER", json.dumps(lambda_handler(event, context)))
 except ResendError as error:
-    print("ANSWER", json.dumps({"error": type(error).__name__}))
+    print("ANSWER", json.dumps({"error": type(error).__name__, "message": str(error)}))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dev.emulator.access import DEFAULT_KEYS
 from dev.local.processes import Children, Process, StartError, exit_code, signals_deferred, signals_end_the_block
-from dev.local.run import EXAMPLE_BODY, EXAMPLE_ORDER
+from dev.local.run import EXAMPLE_BODY, EXAMPLE_ORDER, parameters_of_environment
 from dev.local.stack import COMMAND, FOLDER, RESEND_PATH, LocalStack, generate_key, start
 from dev.local.steps import Steps
 
@@ -20,13 +20,17 @@ _LOGS = FOLDER / "up"
 
 
 def up() -> int:
-    """Start a stack unless one is running; return the exit code."""
+    """Start a stack unless one is running; return the exit code. `ORDER_TYPES` is the parameter `OrderTypes`."""
+    parameters = parameters_of_environment()
     recorded = _recorded(STACK_FILE)
     if recorded and all(process.is_running for process in recorded):
         try:
-            describe(LocalStack.from_json(STACK_FILE.read_text()))
+            stack = LocalStack.from_json(STACK_FILE.read_text())
         except (KeyError, TypeError):
             raise StartError("The running stack has another version. Run `make down`, then `make up`.") from None
+        if parameters.get("OrderTypes", stack.order_types) != stack.order_types:
+            raise StartError(f"The running stack has OrderTypes={stack.order_types}. Run `make down`, then `make up`.")
+        describe(stack)
         return 0
     _stop(recorded)  # what a crash has left behind
     _LOGS.mkdir(parents=True)
@@ -34,7 +38,12 @@ def up() -> int:
         children = Children(_LOGS)
         try:
             stack = start(
-                children, _LOGS, api_key=generate_key(), parameters={}, certcentral_url=None, on_step=Steps().step
+                children,
+                _LOGS,
+                api_key=generate_key(),
+                parameters=parameters,
+                certcentral_url=None,
+                on_step=Steps().step,
             )
             with signals_deferred():
                 STACK_FILE.write_text(stack.to_json())

@@ -1,7 +1,8 @@
 """`make run`: resends through the whole stack, a repeat that mails nobody, and one sweep, step by step.
 
 By default it calls the emulator. With `ORDER_ID` in the environment it calls the real CertCentral, after a dry run and
-a question. The key comes from `DIGICERT_API_KEY` or a hidden prompt, and is only kept in memory.
+a question. The key comes from `DIGICERT_API_KEY` or a hidden prompt, and is only kept in memory. `ORDER_TYPES` is the
+template's parameter `OrderTypes`.
 """
 
 import getpass
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from dev.local.processes import exit_code
+from dev.local.processes import StartError, exit_code
 from dev.local.stack import COMMAND, RESEND_PATH, LocalStack, local_stack
 from dev.local.steps import Steps, counted, in_line
 
@@ -48,7 +49,7 @@ class Run(Steps):
 
     def against_emulator(self) -> bool:
         """Send DigiCert's examples, repeat one in another language, then sweep; return whether everything worked."""
-        with local_stack(on_step=self.step) as stack:
+        with local_stack(parameters=parameters_of_environment(), on_step=self.step) as stack:
             sent = self._send(stack, EXAMPLE_ORDER, EXAMPLE_BODY)
             self._show_audit(stack, calls=1)
             self._add_old_example(stack)
@@ -68,7 +69,8 @@ class Run(Steps):
 
         If the dry run finds that nothing would be sent, its advice is the result.
         """
-        with local_stack(api_key=api_key, certcentral_url=url, on_step=self.step) as stack:
+        parameters = parameters_of_environment()
+        with local_stack(api_key=api_key, parameters=parameters, certcentral_url=url, on_step=self.step) as stack:
             if not self._would_be_sent(stack, order_id):
                 return False
             if not _confirmed(order_id, url):
@@ -133,6 +135,18 @@ class Run(Steps):
             self.detail(
                 in_line({k: v for k, v in line.items() if k not in _NOT_AUDIT and not k.startswith("function_")})
             )
+
+
+def parameters_of_environment() -> dict[str, str]:
+    """Return the template's parameters that the environment sets: `OrderTypes` by `ORDER_TYPES`.
+
+    Raises:
+        StartError: The value is wrong.
+    """
+    order_types = os.environ.get("ORDER_TYPES", "").strip()
+    if order_types not in ("", "dv", "all"):
+        raise StartError("ORDER_TYPES must be dv or all.")
+    return {"OrderTypes": order_types} if order_types else {}
 
 
 def main() -> int:

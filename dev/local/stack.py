@@ -85,6 +85,8 @@ class LocalStack:
     sweep_log_group: str
     report_topic: str
     """The ARN of the SNS topic for the sweep's reports. Nobody subscribes to it at first."""
+    order_types: str
+    """The template's parameter `OrderTypes`: `dv` or `all`."""
     processes: list[Process]
     _clients: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
@@ -107,6 +109,7 @@ class LocalStack:
             "SEND_RECORDS_TABLE": self.send_records_table,
             "CERTCENTRAL_BASE_URL": f"{self.emulator_url}/services/v2",
             "SWEEP_QUEUE_URL": self.queue_url,
+            "ORDER_TYPES": self.order_types,
         }
 
     def command_environment(self) -> dict[str, str]:
@@ -316,6 +319,7 @@ def start(
         log_group=outputs["LogGroupName"],
         sweep_log_group=outputs["SweepLogGroupName"],
         report_topic=report_topic,
+        order_types=parameters.get("OrderTypes", "dv"),
         processes=list(children.started),
     )
 

@@ -127,7 +127,8 @@ class DomainInvocation(Invocation):
     def run(self, world: Surroundings) -> Answer:
         parts: list[Part] = []
 
-        def on_domain(part: ResendRequest, name: str) -> None:
+        def on_domain(part: ResendRequest, outcome: str | ResendError) -> None:
+            name = outcome if isinstance(outcome, str) else type(outcome).__name__
             skipped = tuple((PEOPLE[each.recipient.email], each.reason) for each in part.skipped)
             parts.append(Part(part.record_id, name, _people(part), skipped))
 

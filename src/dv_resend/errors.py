@@ -202,9 +202,13 @@ class ApiKeyRejected(ResendError):
 
 
 class PermissionDenied(ResendError):
-    """The API key is valid but may not do this (its role, its user or an IP rule). Nothing was sent."""
+    """The API key is valid but may not do this (its role, its user or an IP rule). Nothing was sent.
+
+    ``about_domain`` says that it was a call about a domain: a key may be allowed to work with orders only.
+    """
 
     http_status, base_code, retryable, scope = 502, "permission_denied", False, "account"
+    about_domain = False
 
 
 class RateLimited(ResendError):

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -54,14 +55,15 @@ class Emulator:
         self("POST", "faults", fault)
 
 
-@pytest.fixture(scope="session")
-def stack() -> Iterator[LocalStack]:
-    """A deployed stack for the end-to-end tests.
+@contextmanager
+def deployed(**parameters: str) -> Iterator[LocalStack]:
+    """Deploy a stack for end-to-end tests, with these of the template's parameters.
 
     CertCentral's timeout is two seconds, which keeps tests of timeouts quick. One hour of waiting in a workflow lasts
     0.36 s, and 10 s before a retry last 1 ms.
     """
-    with local_stack(api_key=CANARY, parameters={"CertCentralTimeoutSeconds": "2"}, wait_scale=0.0001) as stack:
+    parameters = {"CertCentralTimeoutSeconds": "2"} | parameters
+    with local_stack(api_key=CANARY, parameters=parameters, wait_scale=0.0001) as stack:
         yield stack
         # Some tests log nothing here; this call leaves an audit line whichever tests ran.
         stack.client("lambda").invoke(FunctionName=stack.function_alias, Payload="{}")
@@ -72,6 +74,13 @@ def stack() -> Iterator[LocalStack]:
         assert CANARY not in log
         assert CANARY not in records
         assert "@" not in records
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[LocalStack]:
+    """The stack of all end-to-end tests that need no parameters of their own."""
+    with deployed() as stack:
+        yield stack
 
 
 @pytest.fixture
@@ -159,6 +168,22 @@ def at_once() -> Callable[..., list[Any]]:
 @pytest.fixture
 def own_process(stack: LocalStack) -> OwnProcess:
     return OwnProcess(stack)
+
+
+@pytest.fixture
+def reports(stack: LocalStack) -> Iterator[Callable[[], list[dict[str, str]]]]:
+    """Give a function that takes the sweeps' reports from a queue, which is subscribed to their topic for this test."""
+    sqs, sns = stack.client("sqs"), stack.client("sns")
+    url = sqs.create_queue(QueueName="people")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    allow |= {"Resource": arn, "Condition": {"ArnEquals": {"aws:SourceArn": stack.report_topic}}}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    subscription = sns.subscribe(TopicArn=stack.report_topic, Protocol="sqs", Endpoint=arn)["SubscriptionArn"]
+    yield lambda: [json.loads(found["Body"]) for found in sqs.receive_message(QueueUrl=url).get("Messages", [])]
+    sns.unsubscribe(SubscriptionArn=subscription)
+    sqs.delete_queue(QueueUrl=url)
 
 
 @pytest.fixture(scope="session")

@@ -165,3 +165,12 @@ def test_retried_event_mails_once(stack: LocalStack, emulator: Emulator, wanted:
     lines = logged(stack, wanted["order_id"], 4)
     assert [line["outcome"] for line in lines] == ["sending"] + ["OutcomeUnknown"] * 3
     assert_mailed(emulator, wanted["order_id"])
+
+
+def test_order_that_is_not_dv_is_refused_by_default(put: Put, emulator: Emulator) -> None:
+    response = put(emulator.add_order(kind="ov", names=["ov.example"]))
+
+    assert response.status_code == 409
+    assert response.json()["errors"][0]["code"] == "order_not_eligible|not_dv"
+    assert [call["path"] for call in emulator.calls if call["method"] != "GET" or "/domain/" in call["path"]] == []
+    assert emulator.outbox == []

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dev.local import background
+from dev.local.processes import StartError
 from dev.local.stack import LocalStack
 
 
@@ -39,3 +40,17 @@ def test_make_down_without_a_stack_says_so(
 
     assert background.down() == 0
     assert capsys.readouterr().out == "No stack is running.\n"
+
+
+@pytest.mark.parametrize(
+    ("order_types", "said"), [("all", "The running stack has OrderTypes=dv"), ("ov", "must be dv or all")]
+)
+def test_make_up_with_other_order_types_fails(
+    stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order_types: str, said: str
+) -> None:
+    (tmp_path / "stack.json").write_text(stack.to_json())
+    monkeypatch.setattr(background, "STACK_FILE", tmp_path / "stack.json")
+    monkeypatch.setenv("ORDER_TYPES", order_types)
+
+    with pytest.raises(StartError, match=said):
+        background.up()

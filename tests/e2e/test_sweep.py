@@ -51,22 +51,6 @@ def sweep(stack: LocalStack, **options: Any) -> dict[str, Any]:
     return summary
 
 
-@pytest.fixture
-def reports(stack: LocalStack) -> Iterator[Callable[[], list[dict[str, str]]]]:
-    """Give a function that takes the reports that the topic delivered to a queue, which subscribes for this test."""
-    sqs, sns = stack.client("sqs"), stack.client("sns")
-    url = sqs.create_queue(QueueName="people")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
-    allow |= {"Resource": arn, "Condition": {"ArnEquals": {"aws:SourceArn": stack.report_topic}}}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
-    subscription = sns.subscribe(TopicArn=stack.report_topic, Protocol="sqs", Endpoint=arn)["SubscriptionArn"]
-    yield lambda: [json.loads(found["Body"]) for found in sqs.receive_message(QueueUrl=url).get("Messages", [])]
-    sns.unsubscribe(SubscriptionArn=subscription)
-    sqs.delete_queue(QueueUrl=url)
-
-
 def outcomes(stack: LocalStack, order_id: int) -> list[str]:
     return [line["outcome"] for line in audit_lines(stack, order_id) if line["message"] == "audit"]
 

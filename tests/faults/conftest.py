@@ -23,23 +23,30 @@ type Invoke = Callable[..., Any]
 type ReadOutput = Callable[[], Output]
 type Settings = Callable[..., None]
 
-type Step = Literal["validation", "order", "put"]
+type Step = Literal["validation", "order", "put", "first put", "second emails", "second put"]
+# Of a DV order. The last three are about the domains of another order.
 STEPS: tuple[Step, ...] = ("validation", "order", "put")
-EARLIER: dict[Step, Step] = {"order": "validation", "put": "order"}
+EARLIER: dict[Step, Step] = {
+    "order": "validation",
+    "put": "order",
+    "second emails": "order",
+    "second put": "first put",
+}
 _PATHS: dict[Step, str] = {"validation": "/{}/validation$", "order": "/{}$", "put": "/{}/resend-emails$"}
+_DOMAIN_PATH = "/domain/{}/dcv/emails$"
 
 
-def path_of(step: Step, order_id: int) -> str:
-    """Match the path of one step of an order's resend."""
-    return _PATHS[step].format(order_id)
+def path_of(step: Step, number: int) -> str:
+    """Match the path of one step of a resend; the number is that of the order, or of the domain."""
+    return _PATHS.get(step, _DOMAIN_PATH).format(number)
 
 
-def once_at(step: Step, order_id: int, do: Callable[[], object]) -> Callable[[dict[str, Any]], None]:
+def once_at(step: Step, number: int, do: Callable[[], object]) -> Callable[[dict[str, Any]], None]:
     """Return an `on_call` that does something when the first request of a step arrives."""
     left = [do]
 
     def on_call(call: dict[str, Any]) -> None:
-        if left and re.search(path_of(step, order_id), call["path"]):
+        if left and re.search(path_of(step, number), call["path"]):
             left.pop()()
 
     return on_call

@@ -266,3 +266,8 @@ def config(**settings: Any) -> Config:
     """Return the default settings, with some changed."""
     required = {"API_KEY_SECRET_ID": "a-secret", "SEND_RECORDS_TABLE": "a-table"}
     return replace(Config.from_environment(required), **settings)
+
+
+def outcome_name(outcome: str | ResendError) -> str:
+    """Return the outcome of a domain as a word: an error by its class."""
+    return outcome if isinstance(outcome, str) else type(outcome).__name__

@@ -194,12 +194,15 @@ def _refusal(call: Call, response: "Response") -> ResendError:
         return _not_the_thing_asked_for(response, response.description)
     if status == 403:
         # "Orders, Domains, Organizations" is a role of its own (glossary, API key roles).
-        role = "orders" if call.path.startswith(_ORDERS) else "orders and domains"
-        return PermissionDenied(
+        about_domain = not call.path.startswith(_ORDERS)
+        role = "orders and domains" if about_domain else "orders"
+        denied = PermissionDenied(
             f"The API key is not allowed to do this. Check its role ({role}), its user's access and the account's IP "
             "rules.",
             **upstream,
         )
+        denied.about_domain = about_domain
+        return denied
     if status == 429:
         return RateLimited(
             "CertCentral's request limit is reached. Nothing was sent.", retry_after=response.retry_after, **upstream

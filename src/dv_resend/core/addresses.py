@@ -4,6 +4,7 @@ The rules are those of the CA/B Forum Baseline Requirements (BR 2.2.6). Everythi
 public suffixes is loaded from its package when it is first needed.
 """
 
+import ipaddress
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -83,6 +84,29 @@ def parse_email(value: object, field: str) -> str:
     if len(address) > MAX_EMAIL:
         raise error
     return address
+
+
+def comparable_email(address: str) -> str:
+    """Return the same text for all spellings of an address; it may be none that `parse_email` accepts."""
+    try:
+        return parse_email(address, "email").casefold()
+    except InvalidRequest:
+        return address.casefold()
+
+
+def is_domain_name(name: str) -> bool:
+    """Whether a name consists of A-labels, apart from ``*.`` in front; one label is enough."""
+    labels = without_wildcard(name).split(".")
+    return len(name) <= 253 and all(map(_LABEL.fullmatch, labels))
+
+
+def is_ip_address(name: str) -> bool:
+    """Whether a name of an order is an IP address, which no email can validate."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def to_a_label(name: str) -> str:

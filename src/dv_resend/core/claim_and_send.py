@@ -139,8 +139,8 @@ class SendGuard:
         """Claim the order for a reminder, ``run`` the sends about its domains, and settle the reminder's mark.
 
         A reminder that was attempted before runs again: the records of the domains prevent a second email. It is done
-        when every domain is mailed or reported. If some are left, it stays attempted; if all are refused, no trace of
-        it stays. Raises as `send`, and the errors of the run.
+        when every domain is mailed or reported. If some are left, it stays attempted; if all are refused, it is what it
+        was before. Raises as `send`, and the errors of the run.
         """
 
         def once(record: SendRecord) -> "DomainRun | NoReminder":

@@ -5,11 +5,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from dv_resend.core.addresses import without_wildcard
+from dv_resend.core.domain_outcomes import require_time
 from dv_resend.core.domains import OrderDomains, check_listed
 from dv_resend.core.dry_run import Repeat, find_repeat, names_of, objection_to, report_names
 from dv_resend.core.eligibility import check_waiting, without_validated
 from dv_resend.core.plan import DomainReport, NameReport, ResendPlan
 from dv_resend.core.recipients import domains_to_look_up
+from dv_resend.core.requests import Skipped
 from dv_resend.errors import (
     InvalidRequest,
     OrderNotEligible,
@@ -135,13 +137,17 @@ class DomainDryRun:
                 parts = check_listed((part, lists.of(part.domain)) for part in parts if part.domain is not None)
         except (RecipientNotAllowed, RecipientUnverified) as reason:
             return _Planned(request, {}, reason)
-        repeats = {
-            part.domain: find_repeat(self._guard, part, listed, invocation) for part in parts if part.domain is not None
-        }
+        repeats = {}
+        for part in parts:
+            require_time(invocation.deadline, self._clock())
+            if part.domain is not None:
+                repeats[part.domain] = find_repeat(self._guard, part, listed, invocation)
         mailed = [repeat.request for repeat in repeats.values() if repeat.would_be == "sent"]
         if mailed:
             recipients = tuple(recipient for part in mailed for recipient in part.recipients)
-            skipped = tuple(skipped for part in mailed for skipped in part.skipped)
+            skipped = [skipped for part in mailed for skipped in part.skipped]
+            repeated = [repeat.request for repeat in repeats.values() if repeat.would_be == "duplicate"]
+            skipped += [Skipped(recipient, "already_mailed") for part in repeated for recipient in part.recipients]
             request = replace(request, recipients=recipients, skipped=(*request.skipped, *skipped))
         return _Planned(request, repeats)
 
@@ -161,6 +167,8 @@ class _Planned(NamedTuple):
         found = [repeat.would_be for repeat in self.repeats.values()]
         would_be = min(found, key=_OUTCOMES.index)
         until = [each.blocked_until for each in self.repeats.values() if each.would_be == would_be]
+        if would_be == ResendInProgress.__name__ and self.request.force and "sent" in found:
+            would_be = OutcomeUnknown.__name__  # a forced call that was sent in part is not to be repeated
         return would_be, min((at for at in until if at is not None), default=None)
 
 

@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING
 
 from dv_resend.core.domains import scope_of
 from dv_resend.core.recipients import shortened
-from dv_resend.errors import OutcomeUnknown, ResendError, ResendInProgress
+from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown, ResendError, ResendInProgress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dv_resend.core.requests import ResendRequest
     from dv_resend.core.results import ResendResult
+
+# Kept free at the end of an invocation, so that the outcome can be recorded and answered.
+RESERVE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ class DomainRun:
         return any(each.name in ("sent", "duplicate", OutcomeUnknown.__name__) for each in self.outcomes)
 
     @property
+    def has_sent(self) -> bool:
+        """Whether anybody was mailed about a domain now."""
+        return any(each.name == "sent" for each in self.outcomes)
+
+    @property
     def to_repeat(self) -> ResendError | None:
         """The error after which the same call sends the rest, if there is a rest."""
         return self.stopped or self._error_of(ResendInProgress)
@@ -97,15 +105,24 @@ class DomainRun:
         """Say what became of the domains other than those that the error is about."""
         words = {"sent": "Sent: {}.", "duplicate": "Already mailed: {}."}
         others: dict[str, list[str]] = {}
+        explained = frozenset(concerned)
         for each in self.outcomes:
-            if (scope := scope_of(each.part)) not in concerned:
+            if (scope := scope_of(each.part)) not in explained:
                 others.setdefault(words.get(each.name, f"{each.name}: {{}}."), []).append(scope)
         sentences = [text.format(shortened(scopes)) for text, scopes in others.items()]
         if self.left:
             scopes = shortened([scope_of(part) for part in self.left])
             total = len(self.outcomes) + len(self.left)
-            sentences.append(f"Left: {len(self.left)} of {total} domains ({scopes}); a repeat sends these only.")
+            # A forced call that is repeated mails about all of them again.
+            repeat = "" if self.left[0].force else "; a repeat sends these only"
+            sentences.append(f"Left: {len(self.left)} of {total} domains ({scopes}){repeat}.")
         return sentences
 
     def _error_of(self, kind: type[ResendError]) -> ResendError | None:
         return next((each.error for each in self.outcomes if isinstance(each.error, kind)), None)
+
+
+def require_time(deadline: float, now: float) -> None:
+    """Raise `CertCentralUnavailable` if too little time is left for another domain, even if nobody is mailed there."""
+    if deadline - now < RESERVE_SECONDS:
+        raise CertCentralUnavailable("Too little time was left for another domain. Nothing was sent. Try again later.")

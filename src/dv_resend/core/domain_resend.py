@@ -7,14 +7,14 @@ rest only.
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dv_resend.core.domain_outcomes import DomainOutcome, DomainRun
+from dv_resend.core.domain_outcomes import DomainOutcome, DomainRun, require_time
 from dv_resend.core.domains import OrderDomains, check_listed
 from dv_resend.core.eligibility import check_waiting, without_validated
 from dv_resend.core.recipients import check_recipients
 from dv_resend.core.requests import ResendRequest, Skipped
 from dv_resend.core.results import ReminderResult, ResendResult
-from dv_resend.core.send_record import REMINDER_QUIET_SECONDS, NoReminder
-from dv_resend.errors import ResendError
+from dv_resend.core.send_record import KEPT_SECONDS, REMINDER_QUIET_SECONDS, NoReminder
+from dv_resend.errors import OutcomeUnknown, ResendError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,15 +36,23 @@ class DomainResender:
     """Sends the emails of orders that are not DV again, about one domain after the other.
 
     Example:
-        ``DomainResender(certcentral, guard, send, settings).resend(request, order, validation, contacts, invocation)``
+        ``DomainResender(certcentral, guard, send, settings, time.time).open_of(order, validation)``
     """
 
-    def __init__(self, certcentral: "CertCentral", guard: "SendGuard", send: SendPart, settings: "Config") -> None:
+    def __init__(
+        self,
+        certcentral: "CertCentral",
+        guard: "SendGuard",
+        send: SendPart,
+        settings: "Config",
+        clock: "Callable[[], float]",
+    ) -> None:
         """Keep what is needed; nothing is called yet."""
         self._certcentral = certcentral
         self._guard = guard
         self._send = send
         self._settings = settings
+        self._clock = clock
 
     def open_of(self, order: "Order", validation: "OrderStatus") -> OrderDomains:
         """Return the domains of an order. Raises `OrderNotEligible` if none of them waits for an email."""
@@ -74,7 +82,7 @@ class DomainResender:
         parts = self._listed(domains.parts(remaining), invocation.deadline)
         run = self.run(parts, validation, invocation, self._guard)
         if (error := run.error) is not None:
-            raise error
+            raise _not_to_be_forced_again(error) if request.force and run.has_sent else error
         return _result(remaining, run)
 
     def run(
@@ -91,14 +99,16 @@ class DomainResender:
         outcomes: list[DomainOutcome] = []
         for index, part in enumerate(parts):
             try:
+                require_time(invocation.deadline, self._clock())
                 outcome = DomainOutcome(part, result=self._send(part, validation, invocation, guard))
             except ResendError as error:
                 outcome = DomainOutcome(part, error=error)
                 if error.scope == "account":
-                    invocation.on_domain(part, outcome.name)
+                    invocation.on_domain(part, error)
                     return DomainRun(tuple(outcomes), error, tuple(parts[index:])).explained()
             outcomes.append(outcome)
-            invocation.on_domain(outcome.result.request if outcome.result is not None else part, outcome.name)
+            of_part = outcome.result.request if outcome.result is not None else part
+            invocation.on_domain(of_part, outcome.error or outcome.name)
         return DomainRun(tuple(outcomes)).explained()
 
     def remind(
@@ -114,9 +124,13 @@ class DomainResender:
         The mark of the reminder is in the ``record`` of the order. Safe to repeat, however late. Raises as
         `Resender.remind`.
         """
-        # As after any other email, a reminder about a domain helps nobody for so long. If it runs again, nobody is
-        # mailed who was mailed the first time, or may have been.
-        quiet = self._guard.with_cool_down(max(self._settings.cool_down_seconds, REMINDER_QUIET_SECONDS))
+        # As after any other email, a reminder about a domain helps nobody for so long.
+        quiet_seconds = max(self._settings.cool_down_seconds, REMINDER_QUIET_SECONDS)
+        if attempt.reminder in record.attempted_reminders():
+            # It runs again. A reminder is due for two days: nobody is mailed who was mailed the first time, and who may
+            # have been is reported.
+            quiet_seconds = max(quiet_seconds, KEPT_SECONDS)
+        quiet = self._guard.with_cool_down(quiet_seconds)
         parts = domains.parts(ResendRequest(domains.order_id))
         answer = self._guard.remind_by_domain(
             record, attempt, lambda: self.run(parts, validation, invocation, quiet), invocation.on_unknown
@@ -138,6 +152,22 @@ class DomainResender:
         except ResendError as error:
             error.message = f"The addresses of {domain.scope} could not be listed, so nothing was sent: {error.message}"
             raise
+
+
+def _not_to_be_forced_again(error: ResendError) -> ResendError:
+    """Return the error of a forced call that was sent about some domains: none that invites to repeat it.
+
+    A repeat of a forced call has an id of its own, so it would mail the same people again. Clients and workflows repeat
+    a call by the class of its error, or by ``Retry-After``.
+    """
+    if not error.retryable:
+        return error
+    return OutcomeUnknown(
+        f"{error.message} Do not repeat the forced call: it would mail about the domains that were sent again. Repeat "
+        "it without force, or name recipients at the other domains.",
+        upstream_status=error.upstream_status,
+        upstream_errors=error.upstream_errors,
+    )
 
 
 def _result(request: ResendRequest, run: DomainRun) -> ResendResult:

@@ -4,11 +4,12 @@ DigiCert sends such orders to its domain-level resend (resend-emails page). That
 domain of the account, so orders share domains, and a send record belongs to a domain and not to an order.
 """
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from dv_resend.core.addresses import mask_address, without_wildcard
+from dv_resend.core.addresses import is_domain_name, is_ip_address, mask_address, without_wildcard
 from dv_resend.core.orders import Domain
 from dv_resend.core.recipients import shortened
 from dv_resend.errors import OrderNotEligible, RecipientNotAllowed, RecipientUnverified
@@ -80,14 +81,26 @@ class OrderDomains:
         for entry in validation.domains:
             entries.setdefault((entry.domain_id, without_wildcard(entry.scope)), []).append(entry)
         self.all = tuple(_status(same, order.dcv_method) for same in entries.values())
-        unclear = [status for status in self.all if status.state == "open" and not (status.domain_id and status.scope)]
-        unlisted = [name for name in order.names if self.of_name(name) is None]
+        unclear = [
+            status
+            for status in self.all
+            if status.state == "open" and (status.domain_id is None or not is_domain_name(status.scope))
+        ]
+        unlisted = [name for name in order.names if self.of_name(name) is None and not is_ip_address(name)]
         if unclear or unlisted:
-            names = [*(name for status in unclear for name in (*status.names, status.scope) if name), *unlisted]
+            of_unclear = (name for status in unclear for name in (*status.names, status.scope) if name)
+            names = list(dict.fromkeys([*of_unclear, *unlisted]))
             raise RecipientUnverified(
                 f"CertCentral does not list the domain of every name of order {self.order_id} "
                 f"({shortened(names) or 'some without a name'}), so nobody knows whom to mail. Nothing was sent. Try "
                 "again later, or look at the order in CertCentral."
+            )
+        scopes = Counter(without_wildcard(domain.scope) for domain in self.open)
+        if several := [scope for scope, count in scopes.items() if count > 1]:
+            raise RecipientUnverified(
+                f"CertCentral lists several open domains with the same name for order {self.order_id} "
+                f"({shortened(several)}): the same people would be mailed about each. Nothing was sent. Look at the "
+                "order in CertCentral."
             )
 
     @cached_property
@@ -119,7 +132,7 @@ class OrderDomains:
             return
         waiting = [status for status in self.all if status.state == "not_email_dcv"]
         if waiting:
-            methods = ", ".join(dict.fromkeys(status.method for status in waiting))
+            methods = shortened(list(dict.fromkeys(status.method for status in waiting)))
             raise OrderNotEligible(
                 "not_email_dcv",
                 f"No domain of order {self.order_id} waits for an email: {shortened([each.scope for each in waiting])} "
@@ -143,7 +156,7 @@ class OrderDomains:
         """
         if not self.organization:
             return ""
-        statuses = ", ".join(dict.fromkeys(self.organization))
+        statuses = shortened(list(dict.fromkeys(self.organization)))
         return (
             f"The organization is still to be validated, too (status: {statuses}). DigiCert does that, and no email of "
             "this service helps: answer DigiCert's questions, or ask its support."

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
-from dv_resend.core.addresses import parse_email, without_wildcard
-from dv_resend.errors import InvalidRequest
+from dv_resend.core.addresses import comparable_email, without_wildcard
 
 
 @dataclass(frozen=True)
@@ -225,11 +224,11 @@ class DomainEmails:
 
     def spelling_of(self, email: str) -> str | None:
         """Return an address as CertCentral spells it, or ``None`` if it does not list it."""
-        return self._spellings.get(email.casefold())
+        return self._spellings.get(comparable_email(email))
 
     @cached_property
     def _spellings(self) -> dict[str, str]:
-        return {_comparable(address): address for address in reversed(self.addresses)}
+        return {comparable_email(address): address for address in reversed(self.addresses)}
 
 
 def _all_validated(entries: Iterable[tuple[str, NameStatus]]) -> dict[str, bool]:
@@ -238,10 +237,3 @@ def _all_validated(entries: Iterable[tuple[str, NameStatus]]) -> dict[str, bool]
         stripped = without_wildcard(name)
         validated[stripped] = domain.validated and validated.get(stripped, True)
     return validated
-
-
-def _comparable(address: str) -> str:
-    try:
-        return parse_email(address, "email").casefold()
-    except InvalidRequest:
-        return address.casefold()

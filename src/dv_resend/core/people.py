@@ -4,7 +4,7 @@ import hashlib
 import math
 from typing import TYPE_CHECKING
 
-from dv_resend.core.addresses import without_wildcard
+from dv_resend.core.addresses import comparable_email, without_wildcard
 from dv_resend.core.requests import Skipped
 from dv_resend.core.send_record import DEFAULT, Attempt
 
@@ -59,4 +59,4 @@ def narrowed(
 
 
 def _key(scope: str, email: str) -> str:
-    return hashlib.sha256(f"{scope} {email.lower()}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{scope} {comparable_email(email)}".encode()).hexdigest()[:32]

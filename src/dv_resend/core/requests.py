@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from dv_resend.core.addresses import parse_domain, parse_email, without_wildcard
 from dv_resend.core.fields import parse_boolean, parse_count, parse_locale, parse_order_id, parse_requested_by
 from dv_resend.core.untrusted_json import reject_unknown_fields
-from dv_resend.errors import InvalidRequest, OutcomeUnknown
+from dv_resend.errors import InvalidRequest, OutcomeUnknown, ResendError
 
 if TYPE_CHECKING:
     from dv_resend.core.orders import Domain
@@ -271,7 +271,7 @@ class Invocation:
     share. ``before_send`` is called with what is about to be sent: if the function is killed while sending, what the
     hook wrote is the only trace. ``on_unknown`` is called with the unknown outcome of a reminder, before it is recorded
     as done: a report may come twice, but it is never missing. ``on_domain`` is called with each part of a request that
-    is about one domain, and with its outcome: a result, or an error's class name.
+    is about one domain, and with its outcome: ``sent``, ``duplicate`` or an error.
 
     Example:
         ``Invocation(deadline=time.time() + 29, delivery_id=context.aws_request_id, before_send=audit.before_send)``
@@ -281,7 +281,7 @@ class Invocation:
     delivery_id: str
     before_send: Callable[[ResendRequest], None] = lambda _request: None
     on_unknown: Callable[[OutcomeUnknown], None] = lambda _error: None
-    on_domain: Callable[[ResendRequest, str], None] = lambda _request, _outcome: None
+    on_domain: Callable[[ResendRequest, str | ResendError], None] = lambda _request, _outcome: None
 
 
 def reminder_mark(waiting_since: date, day: int) -> str:

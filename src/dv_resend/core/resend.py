@@ -176,7 +176,7 @@ class Resender:
         # Only orders that are not DV pay for the import.
         from dv_resend.core.domain_resend import DomainResender
 
-        return DomainResender(self._certcentral, self._guard, self._send, self._settings)
+        return DomainResender(self._certcentral, self._guard, self._send, self._settings, self._clock)
 
     def _require_sending(self, consequence: str) -> None:
         if not self._settings.sending:

@@ -1,6 +1,7 @@
 """What a resend, or a reminder, came to."""
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
 from dv_resend.core.timestamps import utc
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 # A step of a workflow accepts 256 KiB.
 MAX_DOMAINS = 250
+# Beside as many of the longest recipients.
+MAX_DOMAIN_CHARACTERS = 20_000
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,11 @@ class ResendResult:
             "sent_at": utc(self.sent_at),
         }
         if self.domains:
-            shown = self.domains[:MAX_DOMAINS]
+            lengths = accumulate(len(each.scope) for each, _ in self.domains[:MAX_DOMAINS])
+            shown = self.domains[: sum(length <= MAX_DOMAIN_CHARACTERS for length in lengths)]
             result["domains"] = [{"name": each.scope, "id": each.domain_id, "outcome": name} for each, name in shown]
-            if len(self.domains) > MAX_DOMAINS:
-                result["more_domains"] = len(self.domains) - MAX_DOMAINS
+            if len(self.domains) > len(shown):
+                result["more_domains"] = len(self.domains) - len(shown)
         return result
 
 

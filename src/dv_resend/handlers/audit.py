@@ -9,6 +9,7 @@ from dv_resend.core.orders import OrderStatus
 from dv_resend.core.pending import PendingList
 from dv_resend.core.requests import Reminder, ResendRequest
 from dv_resend.core.resend import ResendResult
+from dv_resend.core.results import MAX_DOMAINS
 from dv_resend.core.sweep import SweepSummary
 from dv_resend.errors import (
     ApiKeyRejected,
@@ -56,6 +57,7 @@ class Audit:
         self.request: Request | Reminder | None = None
         self._started = time.monotonic()
         self._domains: list[str] = []
+        self._more_domains = 0
 
     def before_send(self, request: ResendRequest) -> None:
         """Write a line before the emails are sent. It is all that is left if the function is killed while sending."""
@@ -63,12 +65,23 @@ class Audit:
             self.request = request  # without those who are skipped
         self._write("sending", _facts_of_part(request), message="sending")
 
-    def domain_done(self, part: ResendRequest, outcome: str) -> None:
-        """Count and write what became of one domain of an order that is not DV; the line of the call follows later."""
+    def domain_done(self, part: ResendRequest, outcome: str | ResendError) -> None:
+        """Write what became of one domain of an order that is not DV, and count it unless it failed.
+
+        A failure is counted with the line of the call, which follows later.
+        """
+        facts = _facts_of_part(part)
+        if isinstance(outcome, ResendError):
+            facts |= _facts_of_error(outcome)
+            outcome = type(outcome).__name__
         if (metric := _OF_OUTCOME.get(outcome)) is not None:
             count(metric)
-        self._write(outcome, _facts_of_part(part))
-        if part.domain is not None:
+        self._write(outcome, facts)
+        # It was of this domain.
+        logger.remove_keys(["upstream_status"])
+        if len(self._domains) == MAX_DOMAINS:
+            self._more_domains += 1
+        elif part.domain is not None:
             self._domains.append(f"{part.domain.scope}: {outcome}")
 
     def succeeded(self, result: "Result | ReminderResult") -> None:
@@ -87,7 +100,7 @@ class Audit:
                 # Each domain was counted for itself.
                 if (metric := _OF_OUTCOME.get(result.outcome)) is not None and not self._domains:
                     count(metric)
-                self._write(result.outcome, {"domains": self._domains or None})
+                self._write(result.outcome, self._facts_of_domains())
 
     def failed(self, error: Exception) -> None:
         """Count a failure, in all and by reason, and write the line; for a bug also its stack trace.
@@ -106,19 +119,21 @@ class Audit:
             logger.exception("internal error", exc_info=error.__cause__)
         if isinstance(error, ResendError):
             reason = type(error).__name__
-            codes = [entry.code or entry.message for entry in error.upstream_errors]
             offset = error.offset if isinstance(error, CertCentralUnavailable) else None
-            facts = {"code": error.code, "upstream_codes": codes or None, "offset": offset}
-            self._write(reason, facts | {"domains": self._domains or None})
+            self._write(reason, _facts_of_error(error) | {"offset": offset} | self._facts_of_domains())
         else:
             reason = "InternalError"
             logger.exception("internal error")
-            self._write(reason, {"code": "internal_error"})
+            self._write(reason, {"code": "internal_error"} | self._facts_of_domains())
         count_failure(reason)
 
     def not_routed(self, code: str) -> None:
         """Write the line of an HTTP request to another path or with another method. It asks for nothing of ours."""
         self._write("not_routed", {"code": code})
+
+    def _facts_of_domains(self) -> dict[str, object]:
+        """Return what the line says of the domains, each of which has a line of its own: CloudWatch cuts long ones."""
+        return {"domains": self._domains or None, "more_domains": self._more_domains or None}
 
     def _write(self, outcome: str, facts: Mapping[str, object] | None = None, message: str = "audit") -> None:
         line: dict[str, object] = {
@@ -137,6 +152,11 @@ class Audit:
             line |= {"recipients": "default", "reminder_day": self.request.day}
         line |= facts or {}
         logger.info(message, extra={name: value for name, value in line.items() if value is not None})
+
+
+def _facts_of_error(error: ResendError) -> dict[str, object]:
+    codes = [entry.code or entry.message for entry in error.upstream_errors]
+    return {"code": error.code, "upstream_codes": codes or None}
 
 
 def _facts_of_part(part: ResendRequest) -> dict[str, object]:

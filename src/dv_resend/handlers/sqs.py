@@ -87,7 +87,7 @@ class _FifoBatch:
             pass  # reported already, before it was recorded (`Invocation.on_unknown`)
         except ResendError as error:
             audit.failed(error)
-            if error.scope == "account" or isinstance(error, ResendInProgress):
+            if _stops_others(error):
                 self._stop_at(record, error)
             elif isinstance(error, OrderNotEligible | OrderNotFound | RequestRejected):
                 self.poison_candidate = None
@@ -103,6 +103,17 @@ class _FifoBatch:
             self.poison_candidate = record.message_id
             return
         raise error
+
+
+def _stops_others(error: ResendError) -> bool:
+    """Whether going on would be wrong.
+
+    A key may be allowed to work with orders, and not with domains: then the reminders of DV orders go on. Those of
+    other orders are acknowledged; the next sweep finds these orders again.
+    """
+    if isinstance(error, PermissionDenied) and error.about_domain:
+        return False
+    return error.scope == "account" or isinstance(error, ResendInProgress)
 
 
 def _parse_reminder(body: str) -> Reminder:
