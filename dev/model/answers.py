@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dev.model.domain_invocations import DomainAnswer, DomainInvocation, Part
 from dev.model.facts import (
     MAX_FORCED_SENDS,
-    QUIET_SECONDS,
+    RERUN_QUIET_SECONDS,
     SKEW,
     Facts,
     Row,
@@ -129,6 +129,7 @@ def _check_one_acknowledged(facts: Facts, now: int, by: Invocation, answer: Answ
 _ACCOUNT = "an error of the account"
 _PRIORITY = ("OutcomeUnknown", _ACCOUNT, "ResendInProgress", "RequestRejected")
 _PRIORITY_OF_REMINDERS = (_ACCOUNT, "ResendInProgress", "OutcomeUnknown", "RequestRejected")
+_RETRYABLE = ("ResendInProgress", "RateLimited", "SendRecordUnavailable", "CertCentralUnavailable")
 _LABELS = {"sent": "Sent", "duplicate": "Already mailed"}
 
 
@@ -146,11 +147,15 @@ def _check_domains(facts: dict[str, Facts], now: int, by: DomainInvocation, answ
         if answer.name == "ResendInProgress":
             check_one(facts[by.order], now, by, answer)
         return
-    require(answer.name == _expected(by, answer.parts), f"{answer.name}, but another answer comes first")
+    cause = _cause(by, answer.parts)
+    # A forced call that was sent in part must not invite anybody to repeat it: that would mail again.
+    sent_by_force = by.force_id is not None and any(part.name == "sent" for part in answer.parts)
+    expected = "OutcomeUnknown" if sent_by_force and cause in _RETRYABLE else cause
+    require(answer.name == expected, f"{answer.name}, but another answer comes first")
     stopped = any(part.is_of_account for part in answer.parts)
     require(stopped or parts.keys() == set(by.domain_ids), "nothing stopped the call, and a domain is left")
     if answer.message is not None:
-        _check_message(by, answer, answer.message)
+        _check_message(by, answer.parts, cause, answer.message)
     if answer.domains is not None:
         said = tuple((part.record_id, part.name) for part in answer.parts)
         require(answer.domains == said, "the result says something else of a domain")
@@ -167,7 +172,7 @@ def _check_part(facts: Facts, now: int, by: DomainInvocation, part: Part) -> Non
             require(not part.skipped or not must_force(facts, by), "a forced call that skipped somebody")
         case "duplicate":
             check_one(facts, now, by, Answer("Duplicate", Duplicate({}, 0)))
-            seconds = QUIET_SECONDS if by.reminder else COOL_DOWN
+            seconds = RERUN_QUIET_SECONDS if by.reminder else COOL_DOWN
             for person in part.people:
                 emails = [email for email in facts.emails if email.certain and concern((person,), email.people)]
                 recent = any(by.force_id or now - email.at < seconds + 300 for email in emails)
@@ -182,7 +187,7 @@ def _check_part(facts: Facts, now: int, by: DomainInvocation, part: Part) -> Non
             require(mailed, f"{person} was not mailed")
 
 
-def _expected(by: DomainInvocation, parts: Sequence[Part]) -> str:
+def _cause(by: DomainInvocation, parts: Sequence[Part]) -> str:
     names = {_ACCOUNT if part.is_of_account else part.name: part.name for part in parts}
     for name in _PRIORITY_OF_REMINDERS if by.reminder else _PRIORITY:
         if name in names:
@@ -192,19 +197,19 @@ def _expected(by: DomainInvocation, parts: Sequence[Part]) -> str:
     return "already_mailed" if by.reminder else "duplicate"
 
 
-def _check_message(by: DomainInvocation, answer: DomainAnswer, message: str) -> None:
+def _check_message(by: DomainInvocation, parts: Sequence[Part], cause: str, message: str) -> None:
     """An error's message says which domains met it, and what became of each other one."""
     scopes = [by.scope_of(record_id) for record_id in by.domain_ids]
     concerned = message.partition(": ")[0].split(", ")
-    met = [part for part in answer.parts if part.name == answer.name]
+    met = [part for part in parts if part.name == cause]
     require(concerned == [by.scope_of(part.record_id) for part in met], "an error that names other domains")
-    stopped = [by.scope_of(part.record_id) for part in answer.parts if part.is_of_account]
-    done = [by.scope_of(part.record_id) for part in answer.parts if not part.is_of_account]
+    stopped = [by.scope_of(part.record_id) for part in parts if part.is_of_account]
+    done = [by.scope_of(part.record_id) for part in parts if not part.is_of_account]
     left = [scope for scope in scopes if scope not in done] if stopped else []
     said = re.search(r"Left: (\d+) of (\d+) domains \((.*?)\)", message)
     expected = (str(len(left)), str(len(scopes)), ", ".join(left)) if left else None
     require((said.groups() if said else None) == expected, "an error that says something else of what is left")
-    for part in answer.parts:
+    for part in parts:
         scope = by.scope_of(part.record_id)
         label = _LABELS.get(part.name, part.name)
         said = re.search(rf"{label}: ((?:\w+\.example(?:, )?)+)\.", message)

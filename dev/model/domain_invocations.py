@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, NamedTuple
 
-from dev.model.facts import QUIET_SECONDS
+from dev.model.facts import QUIET_SECONDS, RERUN_QUIET_SECONDS, SKEW
 from dev.model.invocations import COOL_DOWN, DUE_UNTIL, REMINDERS, SECONDS, Answer, Invocation, Surroundings
 from dv_resend.adapters.send_records import SendRecordsTable
 from dv_resend.config import Config
@@ -75,7 +75,7 @@ class Part(NamedTuple):
         return self.name in _ACCOUNT_ERRORS
 
 
-_ACCOUNT_ERRORS = ("RateLimited", "SendRecordUnavailable")
+_ACCOUNT_ERRORS = ("RateLimited", "SendRecordUnavailable", "CertCentralUnavailable")
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,9 @@ class DomainInvocation(Invocation):
     def told_as(self) -> str | None:
         return self.reminder and f"{self.order} {self.reminder}"
 
-    def repeats(self, told_as: str | None, seconds: int) -> bool:  # noqa: ARG002 - an email of anybody
-        return seconds < QUIET_SECONDS
+    def repeats(self, told_as: str | None, seconds: int) -> bool:
+        # An email of anybody counts, and one of its own for longer.
+        return seconds < (RERUN_QUIET_SECONDS - SKEW if told_as == self.told_as else QUIET_SECONDS)
 
     @staticmethod
     def scope_of(record_id: str) -> str:

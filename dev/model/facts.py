@@ -19,6 +19,8 @@ MAX_FORCED_SENDS = 3
 # Any two clocks differ by at most so much.
 SKEW = 90
 QUIET_SECONDS = 20 * 3600
+# The same for a reminder by domain that runs again.
+RERUN_QUIET_SECONDS = 2 * 24 * 3600
 FORCE_IDS_KEPT_SECONDS = 2 * 24 * 3600
 
 
@@ -140,7 +142,8 @@ def with_write(facts: Facts, now: int, item: Item, domains: Sequence[Facts] = ()
         told_as = f"{record.id} {reminder}"
         if mark == "done" and reminder not in facts.told:
             for domain in domains or (facts,):
-                require(is_told(domain, now, told_as), "a reminder that is done, and nobody was told")
+                quiet = RERUN_QUIET_SECONDS if domains else QUIET_SECONDS
+                require(is_told(domain, now, told_as, quiet), "a reminder that is done, and nobody was told")
             told.add(reminder)
         elif mark == "attempted" and claim is None:
             in_doubt = reminder in facts.doubts or any(may_be_told(domain, now, told_as) for domain in domains)
@@ -151,19 +154,21 @@ def with_write(facts: Facts, now: int, item: Item, domains: Sequence[Facts] = ()
     return facts._replace(told=facts.told | told, claims=claims)
 
 
-def is_told(facts: Facts, now: int, told_as: str) -> bool:
+def is_told(facts: Facts, now: int, told_as: str, quiet: int = RERUN_QUIET_SECONDS) -> bool:
     """Whether nobody needs this reminder about what the facts are of: somebody was mailed or told, or is refused."""
-    return told_as in facts.told or any(is_recent(email, now) for email in facts.emails if email.certain)
+    return told_as in facts.told or any(is_recent(email, now, quiet) for email in facts.emails if email.certain)
 
 
 def may_be_told(facts: Facts, now: int, told_as: str) -> bool:
     """Whether an email may have been sent that makes this reminder needless."""
-    return bool(facts.doubts) or any(email.reminder == told_as or is_recent(email, now) for email in facts.emails)
+    return bool(facts.doubts) or any(
+        is_recent(email, now, RERUN_QUIET_SECONDS) or email.reminder == told_as for email in facts.emails
+    )
 
 
-def is_recent(email: Email, now: int) -> bool:
+def is_recent(email: Email, now: int, quiet: int) -> bool:
     """Whether a reminder need not follow an email yet, by any clock."""
-    return now - email.at < QUIET_SECONDS + 300
+    return now - email.at < quiet + 300
 
 
 def was_sent(facts: Facts, people: tuple[str, ...], mailed: Mailed) -> bool:
