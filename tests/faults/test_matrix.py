@@ -407,6 +407,8 @@ class Cell:
         match self.event_source:
             case "http":
                 return status, code, retry_after
+            case "queue" if not self.is_dv and outcome == "PermissionDenied":
+                return outcome, "done"  # the key may still work with orders
             case "queue":
                 return outcome, becomes
             case _:

@@ -163,8 +163,8 @@ def _not_to_be_forced_again(error: ResendError) -> ResendError:
     if not error.retryable:
         return error
     return OutcomeUnknown(
-        f"{error.message} Do not repeat the forced call: it would mail about the domains that were sent again. Repeat "
-        "it without force, or name recipients at the other domains.",
+        f"{error.message} Do not repeat the forced call: it would mail again about the domains that were sent. Repeat "
+        "it without force, or force it for recipients at the other domains only.",
         upstream_status=error.upstream_status,
         upstream_errors=error.upstream_errors,
     )
