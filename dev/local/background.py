@@ -17,6 +17,9 @@ from dev.local.steps import Steps
 
 STACK_FILE = FOLDER / "stack.json"
 _LOGS = FOLDER / "up"
+_OTHER_ORDERS = """
+The OV orders 100000025 and 100000026 wait for the same domain. After `dv-resend resend 100000025`,
+`dv-resend resend 100000026` is a duplicate, and mails nobody."""
 
 
 def up() -> int:
@@ -28,8 +31,11 @@ def up() -> int:
             stack = LocalStack.from_json(STACK_FILE.read_text())
         except (KeyError, TypeError):
             raise StartError("The running stack has another version. Run `make down`, then `make up`.") from None
-        if parameters.get("OrderTypes", stack.order_types) != stack.order_types:
-            raise StartError(f"The running stack has OrderTypes={stack.order_types}. Run `make down`, then `make up`.")
+        asked = parameters.get("OrderTypes", stack.order_types)
+        if asked != stack.order_types:
+            # Without the setting, `make up` would start a stack with `dv`.
+            again = f"Run `make down`, then `ORDER_TYPES={asked} make up`."
+            raise StartError(f"The running stack has OrderTypes={stack.order_types}. {again}")
         describe(stack)
         return 0
     _stop(recorded)  # what a crash has left behind
@@ -65,8 +71,9 @@ def down() -> int:
 def describe(stack: LocalStack) -> None:
     """Print how to use the stack."""
     settings = shlex.join(f"{name}={value}" for name, value in stack.command_environment().items())
+    serves_all = stack.order_types == "all"
     print(f"""
-The stack is running.
+The stack is running{f", with OrderTypes={stack.order_types}" if serves_all else ""}.
 
   API        {stack.api_url}
   Emulator   {stack.emulator_url}/  (orders, calls and emails, for a browser)
@@ -86,6 +93,8 @@ curl -i -X PUT {stack.api_url}{RESEND_PATH.format(EXAMPLE_ORDER)} \\
 `dv-resend pending` lists the orders, `dv-resend explain 100000001` shows why one is still waiting, `dv-resend sweep`
 reminds the due ones, and `dv-resend chase 100000001 --waits 10s,20s,30s` follows one. `dv-resend set-key`
 accepts {next(iter(DEFAULT_KEYS))}, which is a key of the emulator and no secret. `make down` stops the stack.""")
+    if serves_all:
+        print(_OTHER_ORDERS)
 
 
 def _stop(processes: list[Process]) -> None:

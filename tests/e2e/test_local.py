@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,8 @@ def test_make_down_without_a_stack_says_so(
 
 
 @pytest.mark.parametrize(
-    ("order_types", "said"), [("all", "The running stack has OrderTypes=dv"), ("ov", "must be dv or all")]
+    ("order_types", "said"),
+    [("all", r"OrderTypes=dv\. Run `make down`, then `ORDER_TYPES=all make up`\."), ("ov", "must be dv or all")],
 )
 def test_make_up_with_other_order_types_fails(
     stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order_types: str, said: str
@@ -54,3 +56,14 @@ def test_make_up_with_other_order_types_fails(
 
     with pytest.raises(StartError, match=said):
         background.up()
+
+
+@pytest.mark.parametrize(("order_types", "told"), [("all", True), ("dv", False)])
+def test_make_up_names_order_types_that_are_not_the_default(
+    stack: LocalStack, capsys: pytest.CaptureFixture[str], order_types: str, told: bool
+) -> None:
+    background.describe(replace(stack, order_types=order_types))
+
+    printed = capsys.readouterr().out
+    assert ("The stack is running, with OrderTypes=all." in printed) == told
+    assert ("`dv-resend resend 100000026` is a duplicate" in printed) == told
