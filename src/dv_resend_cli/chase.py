@@ -16,6 +16,7 @@ import click
 
 from dv_resend_cli.aws import error_code
 from dv_resend_cli.errors import FUNCTION_ERRORS, ExitCode, Failure
+from dv_resend_cli.functions import advice_after
 
 if TYPE_CHECKING:
     from dv_resend_cli.aws import AwsSession
@@ -193,8 +194,7 @@ def result_of(execution: Execution, order_id: int) -> dict[str, Any]:
         raise Failure(name, f"{message}. {resends(cause.get('sends'))}.", ExitCode.ORDER, advice)
     message = str(cause.get("errorMessage") or cause.get("reason") or execution.get("cause") or "no reason is given")
     if name in FUNCTION_ERRORS:
-        exit_code, advice = FUNCTION_ERRORS[name]
-        raise Failure(name, message, exit_code, advice)
+        raise Failure(name, message, FUNCTION_ERRORS[name][0], advice_after(name, message))
     if name.startswith(("Lambda.", "Sandbox.")) or name == "States.Timeout":
         raise Failure(name, message, ExitCode.RETRYABLE, starts_another(order_id))
     raise Failure("Bug", f"The chase failed with {name}: {message}", ExitCode.BUG)

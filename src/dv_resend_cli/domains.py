@@ -18,6 +18,7 @@ _SOON_SECONDS = 300
 # How the function's errors say what became of the other domains (docs/calling.md, "OV and EV orders").
 _MAILED = re.compile(r" (?:Sent|Already mailed|OutcomeUnknown): [\w*-]+\.\w")
 _LEFT = re.compile(r" Left: [0-9]+ of [0-9]+ domains \(")
+_NO_EMAIL = re.compile(r" is validated by \S.*, so no email helps\. | is already validated at \S+: leave it out\.")
 PLANNED = {
     "sent": "would be mailed",
     "duplicate": "already mailed inside the cool-down, perhaps for another order",
@@ -99,6 +100,11 @@ def has_mailed_some(message: str) -> bool:
 def leaves_some(message: str) -> bool:
     """Whether an error's message says that a repeat sends the rest."""
     return _LEFT.search(message) is not None
+
+
+def says_what_helps(message: str) -> bool:
+    """Whether a refusal of recipients says of a domain that no address there would be accepted."""
+    return _NO_EMAIL.search(message) is not None
 
 
 def lines(answer: Mapping[str, Any]) -> list[str]:

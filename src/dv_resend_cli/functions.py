@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dv_resend_cli.aws import as_failure, error_code, one_line
-from dv_resend_cli.domains import leaves_some
+from dv_resend_cli.domains import has_mailed_some, leaves_some, says_what_helps
 from dv_resend_cli.errors import FUNCTION_ERRORS, ExitCode, Failure
 
 if TYPE_CHECKING:
@@ -127,11 +127,7 @@ class Functions:
     def _error(self, error: Mapping[str, object], alias_arn: str, *, sends: bool) -> Failure:
         name, message = str(error.get("errorType") or ""), str(error.get("errorMessage") or "")
         if name in FUNCTION_ERRORS:
-            exit_code, advice = FUNCTION_ERRORS[name]
-            # The message says what was sent before, of an order that is not DV.
-            if leaves_some(message):
-                advice = advice.removeprefix("Nothing was sent. ")
-            return Failure(name, message, exit_code, advice)
+            return Failure(name, message, FUNCTION_ERRORS[name][0], advice_after(name, message))
         if not name or was_killed(name, message):
             reason = one_line(message or name or "no reason is given")
             return _unknown("FunctionKilled", f"The function was killed: {reason}", sends=sends)
@@ -142,6 +138,21 @@ class Functions:
         if sends and name not in _NEVER_CALLED:
             advice = f"{advice} {_MAYBE_SENT}"
         return Failure("Bug", text, ExitCode.BUG, advice)
+
+
+def advice_after(name: str, message: str) -> str:
+    """Return what to do after an error of the function, as far as its message leaves that open."""
+    advice = FUNCTION_ERRORS[name][1]
+    # The message says what was sent before, of an order that is not DV.
+    if leaves_some(message):
+        return advice.removeprefix("Nothing was sent. ")
+    if name == "RecipientNotAllowed" and says_what_helps(message):
+        return advice.removeprefix("Name an accepted address: ")
+    if name == "RequestRejected":
+        advice = advice if "(CertCentral said: " in message else advice.removeprefix("CertCentral says why. ")
+        if has_mailed_some(message):
+            advice += " The same command, without --force, then tries that domain again."
+    return advice
 
 
 def was_killed(name: str, message: str) -> bool:

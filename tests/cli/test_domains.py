@@ -7,11 +7,19 @@ import pytest
 from cli.conftest import OUTPUTS, FakeAws, Run
 from dev import pages
 from dv_resend.core.domain_outcomes import DomainOutcome, DomainRun
-from dv_resend.core.orders import Domain
-from dv_resend.core.requests import ResendRequest
+from dv_resend.core.domains import OrderDomains
+from dv_resend.core.orders import Domain, NameStatus, Order, OrderStatus
+from dv_resend.core.requests import Recipient, ResendRequest
 from dv_resend.core.results import ResendResult
-from dv_resend.errors import OutcomeUnknown, RateLimited, RequestRejected, ResendError, ResendInProgress
-from dv_resend_cli.domains import PLANNED, has_mailed_some, leaves_some
+from dv_resend.errors import (
+    OutcomeUnknown,
+    RateLimited,
+    RecipientNotAllowed,
+    RequestRejected,
+    ResendError,
+    ResendInProgress,
+)
+from dv_resend_cli.domains import PLANNED, has_mailed_some, leaves_some, says_what_helps
 
 SENT: dict[str, Any] = {
     "order_id": 7,
@@ -84,6 +92,30 @@ LIMIT = "b.test: No. Nothing was sent there. Sent: a.test. Left: 1 of 2 domains 
 def test_advice_after_some_domains_does_not_say_nothing_was_sent(
     aws: FakeAws, run: Run, error: str, message: str, advice: str
 ) -> None:
+    aws.function_fails(error, message)
+
+    assert run("resend", 7).stderr.splitlines() == [f"{error}: {message}", advice]
+
+
+OF_METHOD = "ov-dns.example is validated by dns-txt-token, so no email helps. Complete that validation."
+CORRECT = "Correct the request, or the order in CertCentral."
+REPEAT = "The same command, without --force, then tries that domain again."
+EXPLAIN = "`dv-resend explain` shows the order, its names and the accepted addresses."
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "advice"),
+    [
+        ("RecipientNotAllowed", f"domain_approval_emails[0].domain: {OF_METHOD}", EXPLAIN),
+        ("RecipientNotAllowed", "a.test is already validated at a.test: leave it out.", EXPLAIN),
+        ("RecipientNotAllowed", "x***@a.test is not allowed.", f"Name an accepted address: {EXPLAIN}"),
+        ("RequestRejected", "CertCentral refused the request.", CORRECT),
+        ("RequestRejected", "Refused. (CertCentral said: no|way: No.)", f"CertCentral says why. {CORRECT}"),
+        ("RequestRejected", "b.test: CertCentral refused the request. Sent: a.test.", f"{CORRECT} {REPEAT}"),
+    ],
+    ids=["other method", "validated", "address", "no reason", "reason", "by domain"],
+)
+def test_advice_after_a_refusal_fits_its_message(aws: FakeAws, run: Run, error: str, message: str, advice: str) -> None:
     aws.function_fails(error, message)
 
     assert run("resend", 7).stderr.splitlines() == [f"{error}: {message}", advice]
@@ -215,3 +247,14 @@ def test_message_says_nothing_was_sent_of_its_domain_only() -> None:
 
     assert some.error is stopped
     assert str(stopped) == LIMIT
+
+
+@pytest.mark.parametrize("status", ["pending", "approved"])
+def test_refusals_of_domains_without_email_are_understood(status: str) -> None:
+    entry = NameStatus("a.test", status, (), domain_id=1, method="dns-txt-token")
+    domains = OrderDomains(Order(7, "pending", "ssl_certificate", "email"), OrderStatus(7, "pending", None, (entry,)))
+
+    with pytest.raises(RecipientNotAllowed) as refused:
+        domains.parts(ResendRequest(7, (Recipient("www.a.test", "admin@a.test"),)))
+
+    assert says_what_helps(str(refused.value))
