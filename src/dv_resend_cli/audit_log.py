@@ -54,19 +54,29 @@ def line_of(event: Mapping[str, Any]) -> dict[str, Any]:
     return line if isinstance(line, dict) else {}
 
 
-def history(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what happened, oldest first; each outcome with the fields of its audit line that are there.
+def history(lines: Iterable[Mapping[str, Any]], since: datetime) -> list[dict[str, Any]]:
+    """Return what happened since a time, oldest first; each outcome with the fields of its audit line that are there.
 
     A line `sending` that no outcome follows becomes an entry of its own, with the outcome `sending`: the call was
     killed while it was sending, or it still runs, so its email may have been sent.
 
     A call about an order that is not DV has an entry for each of its domains, and one with ``domains``, which sums
-    them up.
+    them up. That of a domain whose outcome is unknown has ``nothing_sent`` if the call sent nothing about it, because
+    an earlier call, perhaps about another order, may have.
     """
     lines = sorted(lines, key=_time)
     audits = [line for line in lines if line["message"] != SENDING]
+    sendings = [line for line in lines if line["message"] == SENDING]
+
+    def facts(line: Mapping[str, Any]) -> dict[str, Any]:
+        is_in_doubt = "domain" in line and line.get("outcome") == "OutcomeUnknown"
+        # The line `sending` of an older call is not among those that were read.
+        if is_in_doubt and _began(line) >= since and not any(_ends(line, sending) for sending in sendings):
+            return {"nothing_sent": True}
+        return {}
+
     return [
-        {"at": _utc(_time(line))} | {name: line[name] for name in _FIELDS if name in line}
+        {"at": _utc(_time(line))} | {name: line[name] for name in _FIELDS if name in line} | facts(line)
         for line in lines
         if line["message"] != SENDING or not any(_ends(audit, line) for audit in audits)
     ]
@@ -78,9 +88,12 @@ def _ends(audit: Mapping[str, Any], sending: Mapping[str, Any]) -> bool:
     What is sent about a domain ends with a line about the same domain. The call may have gone on, or may have met a
     bug, without it.
     """
-    began = _time(audit) - timedelta(milliseconds=audit.get("duration_ms", 0)) - _ROUNDING
     is_same = all(audit.get(name) == sending.get(name) for name in ("function_request_id", "domain", "domain_id"))
-    return is_same and began <= _time(sending) <= _time(audit)
+    return is_same and _began(audit) <= _time(sending) <= _time(audit)
+
+
+def _began(audit: Mapping[str, Any]) -> datetime:
+    return _time(audit) - timedelta(milliseconds=audit.get("duration_ms", 0)) - _ROUNDING
 
 
 def _time(line: Mapping[str, Any]) -> datetime:

@@ -38,8 +38,8 @@ def logs(aws: FakeAws, *lines: Any, sweep: tuple[Any, ...] = ()) -> None:
     aws.answer("logs", "filter_log_events", search)
 
 
-def entries(run: Run) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(run("history", 7, "--json").stdout)["entries"]
+def entries(run: Run, *options: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(run("history", 7, "--json", *options).stdout)["entries"]
     return found
 
 
@@ -202,3 +202,44 @@ def test_domain_that_was_left_while_sending_is_told(
 
     assert [entry["outcome"] for entry in entries(run)] == outcomes
     assert ("may have been sent" in run("history", 7).stdout) == ("sending" in outcomes)
+
+
+# ---------------------------------------------------------------- a domain in doubt
+
+DOUBT = "OutcomeUnknown"
+
+
+@pytest.mark.parametrize(
+    ("lines", "nothing_sent"),
+    [
+        ([of_domain(2, None, "a.test"), of_domain(3, DOUBT, "a.test", took=2)], [False]),
+        ([of_domain(3, DOUBT, "a.test", took=2)], [True]),
+        ([of_domain(2, None, "bb.test"), of_domain(3, DOUBT, "a.test", took=2)], [False, True]),
+        ([of_domain(2, None, "a.test", call="call-2"), of_domain(3, DOUBT, "a.test", took=2)], [False, True]),
+        # The first attempt was killed, and its retry sends nothing.
+        ([of_domain(2, None, "a.test"), of_domain(32, DOUBT, "a.test", took=2)], [False, True]),
+        ([of_domain(3, "duplicate", "a.test"), line(4, DOUBT)], [False, False]),
+    ],
+    ids=["attempt", "refused", "another domain", "another call", "retry", "other lines"],
+)
+def test_repeat_refused_because_of_a_doubt_is_no_attempt(
+    aws: FakeAws, run: Run, lines: list[dict[str, Any]], nothing_sent: list[bool]
+) -> None:
+    logs(aws, *lines)
+
+    assert [entry.get("nothing_sent", False) for entry in entries(run, "--since", "9999d")] == nothing_sent
+
+
+def test_repeat_refused_because_of_a_doubt_is_told(aws: FakeAws, run: Run) -> None:
+    logs(aws, of_domain(3, DOUBT, "a.test", code="outcome_unknown"))
+
+    output = run("history", 7, "--since", "9999d").stdout
+
+    assert "  OutcomeUnknown (nothing sent now)  a.test  " in output
+    assert output.splitlines()[-1].startswith("nothing sent now: an earlier email about the domain")
+
+
+def test_call_from_before_the_period_is_left_as_it_is(aws: FakeAws, run: Run) -> None:
+    logs(aws, of_domain(3, DOUBT, "a.test", code="outcome_unknown"))
+
+    assert "OutcomeUnknown (outcome_unknown)" in run("history", 7, "--since", "1m").stdout

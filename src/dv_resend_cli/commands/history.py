@@ -14,6 +14,8 @@ from dv_resend_cli.output import Output
 from dv_resend_cli.parameters import PERIOD, order_id_argument
 from dv_resend_cli.plan import mailed
 
+_NOTHING_SENT = "nothing sent now"
+
 
 @subcommand
 @order_id_argument
@@ -23,8 +25,8 @@ def command(app: App, order_id: int, since: timedelta) -> None:
 
     Addresses are masked, as in the logs. The outcome `sent` is an email. OutcomeUnknown may be one, and so may
     `sending`: that call was killed while it was sending, or it still runs. An order that is not DV has a line for each
-    domain; what another order with the same domain has caused is in the history of that order. Lines reach the logs
-    within a minute.
+    domain. What another order with the same domain has caused is in the history of that order; docs/command.md says how
+    to find it. Lines reach the logs within a minute.
 
     \b
     Examples:
@@ -34,7 +36,7 @@ def command(app: App, order_id: int, since: timedelta) -> None:
     start = datetime.now(UTC) - since
     log_groups = (app.stack.log_group_name, app.stack.sweep_log_group_name)
     with app.output.waiting(f"Searching the logs for order {order_id}"):
-        entries = history(read_lines(app.session, log_groups, order_id, start))
+        entries = history(read_lines(app.session, log_groups, order_id, start), start)
     answer = {"order_id": order_id, "since": start.strftime("%Y-%m-%dT%H:%M:%SZ"), "entries": entries}
     app.output.show(answer, _write)
 
@@ -59,6 +61,8 @@ def _write(answer: Mapping[str, Any], out: Output) -> None:
     out.table([*columns], [[cell(entry) for cell in columns.values()] for entry in shown])
     if any(entry["outcome"] == SENDING for entry in entries):
         out.line("sending: no outcome was logged. The call was killed or still runs, so its email may have been sent.")
+    if any("nothing_sent" in entry for entry in shown):
+        out.line(f"{_NOTHING_SENT}: an earlier email about the domain, perhaps for another order, is in doubt.")
 
 
 def _outcome(entry: Mapping[str, Any]) -> str:
@@ -66,7 +70,7 @@ def _outcome(entry: Mapping[str, Any]) -> str:
         "dry run" if entry.get("dry_run") else "",
         "forced" if entry.get("force") else "",
         f"reminder of day {entry['reminder_day']}" if "reminder_day" in entry else "",
-        entry.get("code") or "",
+        _NOTHING_SENT if "nothing_sent" in entry else entry.get("code") or "",
     ]
     told = ", ".join(filter(None, facts))
     return f"{entry['outcome']} ({told})" if told else str(entry["outcome"])
