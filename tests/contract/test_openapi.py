@@ -415,6 +415,7 @@ PLANS = [
     plan(would_be="RecipientUnverified", refusal=errors.RecipientUnverified("No.")),
     plan(domains=(DomainReport(1234, "example.com", "sent", None, {"name_scope": "example.com", "locale": "en"}),)),
     plan(domains=(DomainReport(None, "example.com", "validated"), DomainReport(1, "a.test", "duplicate", 0))),
+    plan(NameReport("www.a.test", "pending", domain="a.test"), domains=(DomainReport(1, "a.test", "sent"),)),
     plan(domains=(DomainReport(1, "a.test", "not_named"),) * (MAX_NAMES + 1)),
 ]
 

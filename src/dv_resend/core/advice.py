@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 SOON_DAYS = 5
 SENDER = "no-reply@digitalcertvalidation.com"
 
-_OTHER_METHOD = "change the order's DCV method to dns-txt-token in CertCentral."
 _DELIVERY = (
     f"The emails come from {SENDER} and may take up to an hour. Check the spam folder and the quarantine, and allow "
     "that sender."
@@ -31,7 +30,7 @@ def advise(plan: "ResendPlan") -> list[str]:
     if isinstance(plan.refusal, OrderNotEligible):
         return list(_obstacles(plan))
     if today >= EMAIL_VALIDATION_ENDS:
-        ended = f"Email validation ended on {EMAIL_VALIDATION_ENDS}, for every CA: {_OTHER_METHOD}"
+        ended = f"Email validation ended on {EMAIL_VALIDATION_ENDS}, for every CA: {_other_method(plan)}"
         return [ended, *_obstacles(plan)]
     advice = [*_obstacles(plan), *_mailboxes(plan), *_age(plan)]
     if plan.refusal is None:
@@ -153,7 +152,7 @@ def _mailboxes(plan: "ResendPlan") -> Iterator[str]:
         remedy = (
             f"Name an accepted address at {reachable} instead."
             if reachable
-            else "Publish one, or a contact (TXT at _validation-contactemail below the name), or " + _OTHER_METHOD
+            else f"Publish one, or a contact (TXT at _validation-contactemail below the name), or {_other_method(plan)}"
         )
         yield f"There is no MX record at {_some(hosts)}, so the default addresses there receive no mail. {remedy}"
     unanswered = {host for name in plan.names for host, has_mx in name.has_mx.items() if has_mx is None}
@@ -173,7 +172,7 @@ def _age(plan: "ResendPlan") -> Iterator[str]:
         yield (
             f"This order has been waiting for {plan.age_days} days. Its links may have expired: they live "
             f"{LINK_LIFE.days} days, and DigiCert does not say whether a resend renews them. If the link of a fresh "
-            f"email is refused, {_OTHER_METHOD}"
+            f"email is refused, {_other_method(plan)}"
         )
     elif plan.age_days > LINK_LIFE.days - SOON_DAYS:
         yield (
@@ -189,10 +188,13 @@ def _recipients(plan: "ResendPlan") -> Iterator[str]:
         yield f"Already validated, no email needed: {_some(validated)}."
     forgotten = {name.name for name in plan.names if name.needs_email and not name.mailed}
     if plan.domains is not None:
-        # A name is listed at the domain that validates it, whose outcome says why nobody is mailed about it.
-        not_named = {domain.scope for domain in plan.domains if domain.outcome == "not_named"}
-        forgotten = {name.name for name in plan.names if name.name in forgotten and name.scope in not_named}
-    if forgotten:
+        not_named = [domain.scope for domain in plan.domains if domain.outcome == "not_named"]
+        if not_named:
+            yield (
+                f"Nobody is named at {shortened(not_named)}, so nobody would be mailed about it. Without recipients, a "
+                "resend mails about every domain that was not mailed inside the cool-down."
+            )
+    elif forgotten:
         yield (
             f"Not validated yet, but nobody would be mailed: {_some(forgotten)}. Name recipients for these too, or "
             "leave the recipients out."
@@ -202,6 +204,12 @@ def _recipients(plan: "ResendPlan") -> Iterator[str]:
             "No recipients given, so DigiCert picks from the accepted addresses for each name that is not validated "
             "yet. To be sure who is mailed, name the recipients."
         )
+
+
+def _other_method(plan: "ResendPlan") -> str:
+    """Say how to do without email: all names of a DV order are validated by the same method."""
+    subject = "order" if plan.domains is None else "domain"
+    return f"change the {subject}'s DCV method to dns-txt-token in CertCentral."
 
 
 def _some(names: Collection[str]) -> str:

@@ -73,9 +73,9 @@ class DomainDryRun:
         try:
             check_waiting(order)
             domains = OrderDomains(order, validation)
-            names = [replace(name, by_email=_is_open(domains, name.name)) for name in names]
+            names = [_with_domain(name, domains) for name in names]
             domains.check_open()
-            remaining = without_validated(request, listed)
+            remaining = without_validated(request, listed, [domain.scope for domain in domains.open])
         except (OrderNotEligible, RecipientUnverified) as reason:
             plan = ResendPlan(request, order, tuple(names), self._clock(), type(reason).__name__, reason, paused=paused)
             if domains is None:
@@ -102,12 +102,11 @@ class DomainDryRun:
         would_be, blocked_until = planned.outcome
         if paused and would_be == "sent":
             would_be = SendingPaused.__name__
-        mailed = planned.request if planned.refusal is None else None
-        reports = report_names(mailed, names, contacts, lookup, _accepts(domains, lists.found))
+        reports = report_names(planned.all_mailed, names, contacts, lookup, _accepts(domains, lists.found))
         return ResendPlan(
             planned.request,
             order,
-            tuple(_with_mailed(report, domains, planned) for report in reports),
+            reports,
             self._clock(),
             would_be,
             planned.refusal,
@@ -160,6 +159,14 @@ class _Planned(NamedTuple):
     refusal: "Refusal | None" = None
 
     @property
+    def all_mailed(self) -> "ResendRequest | None":
+        """The request to all who are mailed now, or once nothing blocks their domain; ``None`` if it is refused."""
+        if self.refusal is not None:
+            return None
+        recipients = tuple(each for repeat in self.repeats.values() for each in repeat.request.recipients)
+        return replace(self.request, recipients=recipients)
+
+    @property
     def outcome(self) -> tuple[str, int | None]:
         """What the call ends with, and until when it would."""
         if self.refusal is not None:
@@ -199,9 +206,11 @@ class _Lists:
                 self.found[domain] = None
 
 
-def _is_open(domains: OrderDomains, name: str) -> bool:
-    status = domains.of_name(name)
-    return status is not None and status.state == "open"
+def _with_domain(name: NameReport, domains: OrderDomains) -> NameReport:
+    status = domains.of_name(name.name)
+    if status is None:
+        return replace(name, by_email=False)
+    return replace(name, by_email=status.state == "open", domain=status.scope)
 
 
 def _accepts(domains: OrderDomains, lists: "Mapping[Domain, DomainEmails | None]") -> Callable[[NameReport, str], bool]:
@@ -214,16 +223,6 @@ def _accepts(domains: OrderDomains, lists: "Mapping[Domain, DomainEmails | None]
         return emails.is_about(status.scope) and emails.spelling_of(address) is not None
 
     return accepts
-
-
-def _with_mailed(report: NameReport, domains: OrderDomains, planned: _Planned) -> NameReport:
-    """Leave out who would not be mailed about a name after all, since its domain would not."""
-    status = domains.of_name(report.name)
-    if status is not None and status.state == "open":
-        repeat = planned.repeats.get(status.domain)
-        if repeat is not None and repeat.would_be == "sent":
-            return report
-    return replace(report, mailed=(), has_mx={host: report.has_mx[host] for host in replace(report, mailed=()).hosts})
 
 
 def _of_domains(domains: OrderDomains, planned: _Planned) -> tuple[DomainReport, ...]:

@@ -76,7 +76,7 @@ class DomainResender:
         check_waiting(order)
         domains = self.open_of(order, validation)
         validation = validation.with_names_of(order)
-        remaining = without_validated(request, validation)
+        remaining = without_validated(request, validation, [domain.scope for domain in domains.open])
         if self._settings.check_recipients:
             check_recipients(remaining.recipients, validation, contacts)
         parts = self._listed(domains.parts(remaining), invocation.deadline)

@@ -132,12 +132,11 @@ class OrderDomains:
             return
         waiting = [status for status in self.all if status.state == "not_email_dcv"]
         if waiting:
-            methods = shortened(list(dict.fromkeys(status.method for status in waiting)))
+            by_method = shortened([f"{status.scope} by {status.method}" for status in waiting])
             raise OrderNotEligible(
                 "not_email_dcv",
-                f"No domain of order {self.order_id} waits for an email: {shortened([each.scope for each in waiting])} "
-                f"is validated by {methods}. Complete that validation, or change the DCV method of the domain to email "
-                "in CertCentral.",
+                f"No domain of order {self.order_id} is to be validated by email, but {by_method}. Complete that "
+                "validation, or change the DCV method of the domain to email in CertCentral.",
             )
         raise OrderNotEligible(
             "already_validated",

@@ -8,6 +8,8 @@ from dv_resend.core.requests import Skipped
 from dv_resend.errors import OrderNotEligible
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dv_resend.core.orders import Order, OrderStatus
     from dv_resend.core.requests import ResendRequest
 
@@ -62,8 +64,13 @@ def check_waiting(order: "Order") -> None:
         )
 
 
-def without_validated(request: "ResendRequest", validation: "OrderStatus") -> "ResendRequest":
-    """Skip the named recipients whose name is validated; raise `OrderNotEligible` if nothing is left to validate."""
+def without_validated(
+    request: "ResendRequest", validation: "OrderStatus", waiting: "Sequence[str] | None" = None
+) -> "ResendRequest":
+    """Skip the named recipients whose name is validated; raise `OrderNotEligible` if nothing is left to validate.
+
+    ``waiting`` are the names that wait for an email, if not all that are not validated do.
+    """
     validated = [recipient for recipient in request.recipients if validation.validated(recipient.domain)]
     if validation.all_validated:
         raise OrderNotEligible(
@@ -75,7 +82,8 @@ def without_validated(request: "ResendRequest", validation: "OrderStatus") -> "R
         raise OrderNotEligible(
             "already_validated",
             f"The requested names are already validated. Order {request.order_id} is still waiting for "
-            f"{_unvalidated(validation)}: name recipients for those, or leave the recipients out.",
+            f"{shortened(_unvalidated(validation) if waiting is None else waiting) or 'other names'}: name recipients "
+            "for those, or leave the recipients out.",
         )
     # Whether CertCentral takes another spelling of a name is not documented. It might mail everybody instead.
     remaining = [
@@ -86,6 +94,5 @@ def without_validated(request: "ResendRequest", validation: "OrderStatus") -> "R
     return request.narrowed_to(remaining, [Skipped(recipient, "validated") for recipient in validated])
 
 
-def _unvalidated(validation: "OrderStatus") -> str:
-    names = [name for name in validation.names or [] if not validation.validated(name)]
-    return shortened(names) or "other names"
+def _unvalidated(validation: "OrderStatus") -> list[str]:
+    return [name for name in validation.names or [] if not validation.validated(name)]

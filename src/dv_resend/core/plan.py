@@ -31,6 +31,7 @@ class NameReport:
     ``mailed`` is ``"default"`` if no recipients were named: DigiCert then chooses, at the name or at the ``scope`` of
     its validation. ``has_mx`` is by host; ``None`` means that DNS did not answer. ``contacts_known`` is false if DNS
     did not answer for the contacts. ``by_email`` is false if the name's domain is validated by another method.
+    ``domain`` is the scope of the domain that validates it, if the order is not DV.
 
     Example:
         >>> NameReport("example.com", "pending", accepted=("admin@example.com",)).hosts
@@ -47,6 +48,7 @@ class NameReport:
     has_mx: Mapping[str, bool | None] = field(default_factory=dict)
     contacts_known: bool = True
     by_email: bool = True
+    domain: str | None = None
 
     @property
     def needs_email(self) -> bool:
@@ -63,7 +65,7 @@ class NameReport:
 
     def to_json(self) -> dict[str, object]:
         """Return what a dry run answers about this name."""
-        return {
+        report: dict[str, object] = {
             "name": self.name,
             "status": self.status,
             "accepted": list(self.accepted),
@@ -73,6 +75,7 @@ class NameReport:
             "mailed": self.mailed if self.mailed == "default" else list(self.mailed),
             "mx": dict(self.has_mx),
         }
+        return report if self.domain is None else report | {"domain": self.domain}
 
 
 @dataclass(frozen=True)

@@ -77,8 +77,11 @@ def _duplicate_message(result: ResendResult) -> str:
     if not who:
         # The caller named nobody, and an earlier send to anybody is enough to make a default send a duplicate.
         at = utc(result.sent_at)
-        emails = "Emails about its domains" if result.domains else "Emails of this order"
-        who.append(f"{emails} were sent at {at}; the default recipients may be the same people.")
+        sent = f"Emails of this order were sent at {at}"
+        if result.domains:
+            scopes = shortened([domain.scope for domain, _outcome in result.domains])
+            sent = f"Emails about {scopes} were sent at {at}, perhaps for another order"
+        who.append(f"{sent}; the default recipients may be the same people.")
     return f"{' '.join(who)} Until {utc(result.until)}, a repeat sends nothing; ?force=true sends again."
 
 

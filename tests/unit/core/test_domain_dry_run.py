@@ -94,7 +94,36 @@ def test_named_recipients_go_to_their_domain_only(fakes: Fakes) -> None:
 
     assert outcomes(plan) == {"a.test": "not_named", "b.test": "sent"}
     assert (plan.domains or ())[1].upstream_body == {"name_scope": "b.test", "email_array": ["jane@mail.test"]}
-    assert "nobody would be mailed: a.test." in advice(plan)
+    assert "Nobody is named at a.test, so nobody would be mailed about it." in advice(plan)
+
+
+def test_name_tells_the_domain_that_validates_it(fakes: Fakes) -> None:
+    fakes.certcentral.domains = (entry(1, "a.test", "pending", "email", "www.a.test"), entry(2, "b.test", "approved"))
+
+    names = dry_run(fakes).to_json()["names"]
+
+    assert isinstance(names, list)
+    assert [(name["name"], name["domain"]) for name in names] == [("www.a.test", "a.test"), ("b.test", "b.test")]
+
+
+def test_blocked_domain_shows_whom_it_mails_later(fakes: Fakes) -> None:
+    remember(fakes, "domain#2#b.test", Mailed(NOW - 60, "sent"))
+
+    plan = dry_run(fakes, ADMIN_A, JANE_B)
+
+    assert {name.name: name.mailed for name in plan.names} == {
+        "a.test": ("admin@a.test",),
+        "b.test": ("jane@mail.test",),
+    }
+    assert plan.request.addresses == ["admin@a.test"]
+
+
+def test_recipient_of_validated_domain_hears_of_open_ones(fakes: Fakes) -> None:
+    fakes.certcentral.domains += (entry(3, "dns.test", method="dns-txt-token"), entry(4, "done.test", "approved"))
+
+    plan = dry_run(fakes, ("done.test", "admin@done.test"))
+
+    assert "still waiting for a.test, b.test: name recipients" in advice(plan)
 
 
 def test_domains_that_wait_for_no_email_are_last(fakes: Fakes) -> None:
@@ -144,7 +173,8 @@ def test_all_domains_mailed_before_is_a_duplicate(fakes: Fakes) -> None:
     plan = dry_run(fakes)
 
     assert (plan.would_be, plan.blocked_until) == ("duplicate", NOW - 90 + AGAIN)
-    assert all(name.mailed == () for name in plan.names)
+    # Once nothing blocks it.
+    assert all(name.mailed == "default" for name in plan.names)
 
 
 def test_force_plans_every_domain(fakes: Fakes) -> None:

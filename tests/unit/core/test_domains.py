@@ -306,7 +306,7 @@ def test_domains_of_another_method_are_named_with_it() -> None:
     error = refusal(domains_of(*waiting, done, method=None))
 
     assert error.reason == "not_email_dcv"
-    assert "a.example, b.example is validated by dns-txt-token, an unknown method." in error.message
+    assert "but a.example by dns-txt-token, b.example by an unknown method." in error.message
     assert "done.example" not in error.message
 
 

@@ -39,7 +39,7 @@ def test_recipients_left_out_at_any_domain_are_counted() -> None:
 @pytest.mark.parametrize(
     ("domains", "said"),
     [
-        (DOMAINS, "Emails about its domains were sent at 2026-11-23T15:04:05Z"),
+        (DOMAINS, "Emails about a.example, b.example were sent at 2026-11-23T15:04:05Z, perhaps for another order"),
         ((), "Emails of this order were sent at 2026-11-23T15:04:05Z"),
     ],
     ids=["domains", "order"],
