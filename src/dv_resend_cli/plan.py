@@ -34,7 +34,7 @@ def write_plan(plan: Mapping[str, Any], out: Output) -> None:
     write_domains(plan, out)
     write_skipped(plan["skipped"], out)
     for name in plan["names"]:
-        _write_name(name, out, is_blocked=_is_blocked(plan))
+        _write_name(name, out, is_blocked=_is_blocked(plan, name))
     if more := plan.get("more_names"):
         out.line(f"and {more} more names")
     if plan["advice"]:
@@ -72,14 +72,20 @@ def skipped_text(entry: Mapping[str, str]) -> str:
     return f"Skipped: {entry['email']} about {entry['domain']}: {_REASONS.get(entry['reason'], entry['reason'])}"
 
 
-def _is_blocked(plan: Mapping[str, Any]) -> bool:
-    """Whether nobody is mailed now. Domains are blocked one by one, and then their names have nobody who is mailed."""
-    return plan["would_be"] != "sent" and (not with_outcome(plan, "sent") or plan["would_be"] == "SendingPaused")
+def _is_blocked(plan: Mapping[str, Any], name: Mapping[str, Any]) -> bool:
+    """Whether nobody is mailed about a name now. Of an order that is not DV, its domain decides."""
+    if plan["would_be"] != "SendingPaused" and "domain" in name:
+        of_domain = {each["outcome"] for each in plan.get("domains", []) if each["name"] == name["domain"]}
+        if of_domain:  # a plan does not show all of very many domains
+            return "sent" not in of_domain
+    return bool(plan["would_be"] != "sent")
 
 
 def _write_name(name: Mapping[str, Any], out: Output, *, is_blocked: bool) -> None:
     out.line()
-    out.line(f"{name['name']} ({name['status'] or 'no status'})", style="bold")
+    domain = name.get("domain", name["name"])
+    validated_at = f", validated at {domain}" if domain != name["name"] else ""
+    out.line(f"{name['name']} ({name['status'] or 'no status'}){validated_at}", style="bold")
     if name["accepted"]:
         out.line(f"accepted: {', '.join(name['accepted'])}", indent=2)
     parents: dict[str, list[str]] = {}

@@ -35,8 +35,9 @@ SENT: dict[str, Any] = {
 ORDER = {"status": "pending", "kind": "ssl_certificate", "dcv_method": "email", "waiting_since": None}
 
 
-def name_of(name: str, mailed: Any) -> dict[str, Any]:
-    return {"name": name, "status": "pending", "accepted": [], "accepted_at_parents": [], "mailed": mailed, "mx": {}}
+def name_of(name: str, mailed: Any, domain: str) -> dict[str, Any]:
+    lists: dict[str, Any] = {"accepted": [], "accepted_at_parents": [], "mx": {}}
+    return lists | {"name": name, "status": "pending", "mailed": mailed, "domain": domain}
 
 
 def plan(would_be: str, domains: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
@@ -159,23 +160,39 @@ def test_every_documented_outcome_of_a_domain_has_words() -> None:
     assert {row[0].strip("`") for row in outcomes} - {"another error"} == PLANNED.keys()
 
 
+NOW = "  would be mailed: DigiCert's default recipients"
+LATER = "  would be mailed: nobody now, later DigiCert's default recipients"
+
+
 @pytest.mark.parametrize(
     ("would_be", "outcome", "line"),
     [
-        ("sent", "sent", "  would be mailed: DigiCert's default recipients"),
+        ("sent", "sent", NOW),
         # The call ends with the error, but mails about this domain.
-        ("OutcomeUnknown", "sent", "  would be mailed: DigiCert's default recipients"),
-        ("SendingPaused", "sent", "  would be mailed: nobody now, later DigiCert's default recipients"),
-        ("duplicate", "duplicate", "  would be mailed: nobody now, later DigiCert's default recipients"),
+        ("OutcomeUnknown", "sent", NOW),
+        ("sent", "duplicate", LATER),
+        ("SendingPaused", "sent", LATER),
+        ("duplicate", "duplicate", LATER),
     ],
 )
-def test_name_of_a_domain_that_is_mailed_is_not_blocked(
-    aws: FakeAws, run: Run, would_be: str, outcome: str, line: str
-) -> None:
-    domains = [{"name": "a.test", "id": 1, "outcome": outcome}]
-    aws.function_returns(plan(would_be, domains, names=[name_of("a.test", "default")]))
+def test_name_says_when_its_domain_is_mailed(aws: FakeAws, run: Run, would_be: str, outcome: str, line: str) -> None:
+    domains = [{"name": "a.test", "id": 1, "outcome": outcome}, {"name": "b.test", "id": 2, "outcome": "sent"}]
+    aws.function_returns(plan(would_be, domains, names=[name_of("a.test", "default", "a.test")]))
+
+    assert run("explain", 7).stdout.splitlines()[-2:] == ["a.test (pending)", line]
+
+
+@pytest.mark.parametrize(("would_be", "line"), [("sent", NOW), ("duplicate", LATER)])
+def test_name_of_a_domain_that_is_not_shown_follows_the_call(aws: FakeAws, run: Run, would_be: str, line: str) -> None:
+    aws.function_returns(plan(would_be, [], names=[name_of("a.test", "default", "a.test")], more_domains=1))
 
     assert run("explain", 7).stdout.splitlines()[-1] == line
+
+
+def test_name_is_shown_with_the_domain_that_validates_it(aws: FakeAws, run: Run) -> None:
+    aws.function_returns(plan("sent", [], names=[name_of("www.a.test", "default", "a.test")]))
+
+    assert "www.a.test (pending), validated at a.test" in run("explain", 7).stdout.splitlines()
 
 
 # ---------------------------------------------------------------- pending, check

@@ -12,7 +12,8 @@ def command(app: App, order_id: int) -> None:
     """Say what a resend of ORDER_ID would do, and what to do instead.
 
     This is a dry run: nobody is mailed. It lists the names of the order with their accepted addresses, who would be
-    mailed, and advice, the most useful first.
+    mailed, and advice, the most useful first. To see the same for recipients that you name, use `dv-resend resend` with
+    --dry-run and --to.
 
     \b
     Example:
