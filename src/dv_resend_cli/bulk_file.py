@@ -58,6 +58,8 @@ class _Row:
 
 def read_requests(path: "Path") -> list[BulkRequest]:
     """Read a file; raise `Failure` that names the first wrong row and its column. Rows are counted as lines."""
+    if path.exists() and not _is_regular(path):
+        _refuse(path, "is not a regular file. Save the orders in a file: the results are kept beside it.")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -78,6 +80,13 @@ def read_requests(path: "Path") -> list[BulkRequest]:
     for row in rows:
         by_order.setdefault(row.order_id, []).append(row)
     return [_request(path, rows_of_order) for rows_of_order in by_order.values()]
+
+
+def _is_regular(path: "Path") -> bool:
+    """Whether results can be kept beside a file, so that a repeat of the command finds both."""
+    folder = str(path.parent.resolve())
+    # A redirected /dev/stdin is a regular file by its type.
+    return path.is_file() and folder != "/dev" and not folder.startswith("/proc/")
 
 
 def _rows(path: "Path", reader: Iterator[list[str]]) -> Iterator[_Row]:

@@ -1,6 +1,7 @@
 """The input of `bulk`: what a file may look like, and how an error is told."""
 
 import codecs
+import os
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,22 @@ def test_wrong_file_names_row_and_column_in_one_line(read, content: str | bytes,
     assert failure.value.message.startswith(f"orders.csv: {problem}")
     assert failure.value.message.isprintable()
     assert (failure.value.name, failure.value.exit_code) == ("UsageError", ExitCode.USAGE)
+
+
+@pytest.mark.parametrize("name", ["stdin", "fd/0"])
+def test_input_of_the_shell_is_no_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "exists", lambda _path: True)
+    monkeypatch.setattr(Path, "is_file", lambda _path: True)  # redirected
+
+    with pytest.raises(Failure, match=r"is not a regular file") as refused:
+        read_requests(Path("/dev", name))
+
+    assert refused.value.exit_code is ExitCode.USAGE
+
+
+def test_pipe_is_no_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "orders.csv"
+    os.mkfifo(pipe)
+
+    with pytest.raises(Failure, match=r"orders\.csv: is not a regular file"):
+        read_requests(pipe)
