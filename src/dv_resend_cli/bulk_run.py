@@ -223,7 +223,9 @@ def _message(answer: Mapping[str, Any]) -> str:
     if mailed_before and with_outcome(answer, "sent"):
         facts.insert(0, f"Mailed already, perhaps for another order: {names(mailed_before)}.")
     if answer["outcome"] == "duplicate":
-        facts.insert(0, f"Emails were sent at {answer['sent_at']}, perhaps to others.")
+        about = f" about {names(mailed_before)}" if mailed_before else ""
+        whose = "for another order, or to others" if mailed_before else "to others"
+        facts.insert(0, f"Emails{about} were sent at {answer['sent_at']}, perhaps {whose}.")
     elif answer.get("would_be", "sent") != "sent":
         facts += answer["advice"][:1]
     return " ".join(facts)

@@ -291,7 +291,7 @@ def test_dry_run_plans_what_is_left(bulk: Bulk) -> None:
 SENT_SOME = "b.test: No. Sent: a.test."
 LEFT_SOME = "b.test: No. Sent: a.test. Left: 1 of 2 domains (b.test); a repeat sends these only."
 IN_DOUBT = "a.test: Unclear. Left: 1 of 2 domains (b.test); a repeat sends these only."
-DONE = {
+DONE: dict[str, Any] = {
     "outcome": "sent",
     "skipped": [],
     "sent_at": "2026-11-23T15:04:05Z",
@@ -365,3 +365,13 @@ def test_domains_are_not_mailed_again_after_the_cool_down(bulk: Bulk, name: str,
     assert (function.calls, result.outcome, result.exit_code) == (0, "OutcomeUnknown", 5)
     assert result.message == f"It is too late to mail about the rest only. The last call ended with: {message}"
     assert not result.unresolved_since
+
+
+def test_duplicate_names_the_domains_that_were_mailed(bulk: Bulk) -> None:
+    duplicate = DONE | {"outcome": "duplicate", "domains": DONE["domains"][:1]}
+    run = BulkRun(lambda _: duplicate, bulk.results, cool_down_seconds=COOL_DOWN, orders_per_second=1, clock=bulk.clock)
+
+    run.run([BulkRequest(7)])
+
+    told = "Emails about a.test were sent at 2026-11-23T15:04:05Z, perhaps for another order, or to others."
+    assert bulk.result(7).message == told
