@@ -348,3 +348,15 @@ def test_summary_counts_orders_of_other_types(aws: FakeAws, run: Run) -> None:
 
     assert lines[1] == "7      a.test  day 3"
     assert lines[4] == "12 pending DV orders and 5 of other types, the oldest 45 d"
+
+
+def test_repeat_says_that_this_sweep_mailed_nobody(run: Run, worker: Worker, clock: Clock) -> None:
+    worker.does(2, 7, "sent", domains=["a.test: sent"])
+    worker.does(3, 8, "OutcomeUnknown", domains=["b.test: OutcomeUnknown"])
+    clock.now = 60
+
+    assert run("sweep").stdout.splitlines()[-3:] == [
+        "7  day 3    sent (a.test: sent)",
+        "8  day 3    unknown: the email may or may not have been sent (b.test: OutcomeUnknown)",
+        "The queue is empty: this sweep mailed nobody",
+    ]

@@ -130,7 +130,9 @@ def _write_end(reminders: Reminders, repeats: Sequence[AuditLine], queued: int, 
     said = ", ".join(
         f"{counts[what]} {what}" for what in ("sent", "not sent", "not sent yet", "unknown") if counts[what]
     )
-    out.line(f"The queue is empty: {said or 'nobody was mailed'}", style="bold")
+    # The lines of an earlier sweep may just have said which domains were mailed.
+    nobody = "this sweep mailed nobody" if any("domains" in line for line in repeats) else "nobody was mailed"
+    out.line(f"The queue is empty: {said or nobody}", style="bold")
     missing = queued - len(reminders.outcomes) - len(repeats)
     if missing > 0:
         text = f"The log does not say what became of {counted(missing, 'reminder')}."
