@@ -109,10 +109,11 @@ def order_row(order: Order, switches: Switches) -> dict[str, Any]:
 
 
 def _organization_validations(order: Order, switches: Switches) -> list[dict[str, str]]:
-    if switches["organization_validations"] == "empty":
+    status = "approved" if order.organization == "validated" else "pending"
+    shown = {"listed": ("pending",), "empty": (), "with_approved": ("pending", "approved")}
+    if status not in shown[switches["organization_validations"]]:
         return []
-    validation = PRODUCTS.get(order.product, ("", "", "ov"))[2]
-    return [{"type": validation, "status": "approved" if order.organization == "validated" else "pending"}]
+    return [{"type": PRODUCTS.get(order.product, ("", "", "ov"))[2], "status": status}]
 
 
 def _certificate(order: Order) -> dict[str, Any]:

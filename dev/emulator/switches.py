@@ -66,9 +66,9 @@ SWITCHES: dict[str, tuple[Any, _Allowed, str]] = {
         "dns_name_validations (the end of the documentation page was not readable)",
     ),
     "organization_validations": (
-        "empty",
-        ("empty", "listed"),
-        "organization_validations of OV and EV orders (the documented example is empty; entries are not documented)",
+        "listed",
+        ("listed", "empty", "with_approved"),
+        "organization_validations of OV and EV orders: listed while pending, never, or always (entries undocumented)",
     ),
     "domain_ids": (
         "per_scope",

@@ -228,7 +228,6 @@ def test_paused_sending_by_domain_asks_nothing(
 
 
 def test_organization_that_is_open_is_told(all_types: Emulator, invoke: Invoke) -> None:
-    all_types.set_switches(organization_validations="listed")
     order_id = all_types.add_order(kind="ov", names={"a.example": "approved"}, organization="pending")["id"]
 
     with pytest.raises(OrderNotEligible, match=r"organization is still to be validated.*already_validated"):

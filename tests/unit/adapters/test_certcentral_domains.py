@@ -348,7 +348,7 @@ def test_emulated_order_has_domains_with_method(emulator: CertCentralEmulator, c
 def test_emulated_organization_has_its_status(
     emulator: CertCentralEmulator, client: CertCentralClient, state: str, statuses: tuple[str, ...]
 ) -> None:
-    emulator.set_switches(organization_validations="listed")
+    emulator.set_switches(organization_validations="with_approved")
 
     assert client.get_order_status(ov_order(emulator, organization=state), later()).organization == statuses
 
