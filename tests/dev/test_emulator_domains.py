@@ -431,6 +431,19 @@ def test_page_shows_a_domain_with_its_orders(account: Account) -> None:
     assert "dns-txt-token" in orders[0]
 
 
+def test_page_of_an_order_names_the_domain_of_a_call(account: Account) -> None:
+    order_id = account.add("mine.test", "other.test")
+    account.emails(account.id_of("mine.test"))
+    account.resend(account.id_of("other.test"))
+
+    happened = requests.get(f"{account.url}/orders/{order_id}", timeout=30).text.partition("What happened")[2]
+
+    assert re.findall(r'<a href="/calls/\d">(.*?)</a> (\S+) ', happened) == [
+        ("domain resend", "other.test"),
+        ("domain lookup", "mine.test"),
+    ]
+
+
 def test_control_api_lists_domains(account: Account) -> None:
     listed = requests.get(f"{account.url}/_emulator/domains", timeout=30).json()
 

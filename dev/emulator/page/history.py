@@ -69,11 +69,13 @@ class History:
             return fill("$at $what", at=at(event.change.at), what=event.change.what)
         assert event.call
         kind = "lookup" if event.is_lookup else "resend" if event.call["path"].endswith("emails") else "call"
+        domain = self.domain_of(event.call)
         what = fill(
-            '$at <a href="/calls/$number">$what</a> ',
+            '$at <a href="/calls/$number">$what</a> $domain ',
             at=at(event.call["at"]),
             number=event.call["number"],
             what=f"domain {kind}" if _DOMAIN.search(event.call["path"]) else kind,
+            domain=domain.name if domain else None,
         )
         return Html(what + self.outcome(event.call))
 
