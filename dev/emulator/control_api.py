@@ -1,16 +1,6 @@
 """The control API under /_emulator: how tests and people look at the emulator and steer it, by HTTP.
 
-GET    health
-POST   reset                back to the orders, keys, switches and limits of the start
-GET    orders               POST one, or many alike with `count`; DELETE removes all
-PATCH  orders/{id}          change one
-POST   orders/{id}/issue    validate its names, and issue it
-GET    domains              the account's domain list: domains of OV and EV orders (domain_list.py)
-GET    outbox, calls        DELETE forgets them
-POST   faults               inject one (faults.py); DELETE removes all
-GET    switches             PUT changes some (switches.py)
-PUT    limits, keys
-GET    dns                  PUT sets the records of one name and type; POST and DELETE dns/faults
+`PATHS` says what there is, and `GET /_emulator/` answers with it.
 """
 
 import json
@@ -22,6 +12,31 @@ from .responses import Response, json_response
 from .state import State
 
 PREFIX = "/_emulator/"
+PATHS = {
+    "GET /_emulator/": "these paths",
+    "GET /_emulator/health": "whether it runs",
+    "POST /_emulator/reset": "back to the orders, keys, switches and limits of the start",
+    "GET /_emulator/orders": "all orders",
+    "POST /_emulator/orders": "add one (orders.py), or many alike with `count`",
+    "DELETE /_emulator/orders": "remove all",
+    "PATCH /_emulator/orders/{id}": "change one, with the fields of a new one",
+    "POST /_emulator/orders/{id}/issue": "validate its names, and issue it",
+    "GET /_emulator/domains": "the account's domain list: domains of OV and EV orders, with their ids (domain_list.py)",
+    "GET /_emulator/outbox": "the emails that were sent",
+    "DELETE /_emulator/outbox": "forget them",
+    "GET /_emulator/calls": "the calls that were made",
+    "DELETE /_emulator/calls": "forget them",
+    "POST /_emulator/faults": "inject one (faults.py)",
+    "DELETE /_emulator/faults": "remove all",
+    "GET /_emulator/switches": "what DigiCert does not document (switches.py)",
+    "PUT /_emulator/switches": "change some",
+    "PUT /_emulator/limits": "set the request limits",
+    "PUT /_emulator/keys": "add or change an API key: `secret` and `role`",
+    "GET /_emulator/dns": "the records that the emulator's DNS server has",
+    "PUT /_emulator/dns": "set those of one name and type",
+    "POST /_emulator/dns/faults": "inject a fault of DNS",
+    "DELETE /_emulator/dns/faults": "remove all",
+}
 
 
 def respond_to_control(state: State, method: str, path: str, body: bytes) -> Response:
@@ -36,6 +51,8 @@ def respond_to_control(state: State, method: str, path: str, body: bytes) -> Res
 
 def _run(state: State, method: str, name: str, body: bytes) -> Any:  # noqa: C901
     match method, name.split("/"):
+        case "GET", [""]:
+            return PATHS
         case "GET", ["health"]:
             return {"status": "ok", "orders": len(state.all_orders())}
         case "POST", ["reset"]:

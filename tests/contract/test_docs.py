@@ -55,6 +55,7 @@ INSTALL_COMMAND = [
 # Programs that send DigiCert's request, by section. They are run here and in e2e/test_clients.
 CLIENTS = {("README.md", "Call it")} | {("docs/calling.md", title) for title in ("curl", "Python", "Go", "Node.js")}
 LOCAL_SETUP = ("docs/calling.md", "Client snippets")
+EMULATOR = ("CONTRIBUTING.md", "Steer the emulator")  # tests/dev/test_control_api.py
 # A sample report, which is compared with the code.
 REPORT = ("docs/reminders.md", "The report")
 # The users who run the command in the end-to-end tests have these.
@@ -149,6 +150,8 @@ def way_to_check(block: Block) -> str | None:
             return "run against a recorder"
         case "sh" if place == LOCAL_SETUP:
             return "run beside a stack file"
+        case "sh" if place == EMULATOR:
+            return "run against an emulator"
         case "sh" if all(map(is_checked, pages.commands(block))):
             return "compared with the Makefile, with AWS's API and with the command"
     return None
