@@ -193,7 +193,8 @@ licences: tools ## write THIRD-PARTY-LICENSES.md again, after `make lock`
 
 .PHONY: docs
 docs: tools ## write again what README.md and docs/ show of a real run
-	@WRITE_DOCS=1 $(DEV)/pytest --quiet tests/e2e/test_docs.py
+	@WRITE_DOCS=1 $(DEV)/pytest --quiet tests/e2e/test_docs.py \
+	  tests/e2e/test_domains.py::test_dry_run_page_explains_orders_that_share_a_domain
 
 .PHONY: clean
 clean: ## remove what was built and cached (stops the stack; keeps .tools)

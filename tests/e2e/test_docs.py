@@ -34,6 +34,7 @@ _SAMPLES = [
     (r"duration_ms=\d+", "duration_ms=137"),
     (r"sent_at=[\d:T+-]+", "sent_at=2026-11-24T12:53:55+00:00"),
     (r"\bat 20\d\d-[\d:T-]+Z", "at 2026-11-24T12:53:55Z"),
+    (r"until 20\d\d-[\d:T-]+Z", "until 2026-11-24T13:55:55Z"),
     (r"Until 20\d\d-[\d:T-]+Z", "Until 2026-11-24T13:55:55Z"),
     (r'"waiting_since": "[^"]+"', '"waiting_since": "2026-11-22T11:29:52Z"'),
     (r'"links_expire": "[^"]+"', '"links_expire": "2026-12-22"'),
@@ -48,9 +49,7 @@ _NOW = dt.datetime(2026, 11, 24, 11, 29, 52, tzinfo=dt.UTC)
 def fresh(stack: LocalStack, emulator: Emulator) -> None:
     """The emulator's first orders, with no resend of other tests remembered."""
     emulator("PUT", "limits", [])
-    table = stack.client("dynamodb")
-    for item in table.scan(TableName=stack.send_records_table)["Items"]:
-        table.delete_item(TableName=stack.send_records_table, Key={"id": item["id"]})
+    forget_resends(stack)
 
 
 @pytest.mark.usefixtures("fresh")
@@ -88,14 +87,8 @@ class LocalAws:
 
 @pytest.mark.usefixtures("fresh")
 def test_dry_run_page_explains_every_order(stack: LocalStack, emulator: Emulator) -> None:
-    printed = ""
     orders = [order["id"] for order in emulator("GET", "orders")]
-    for order_id in orders:
-        # In this process, which is quicker.
-        arguments = ["--stack", stack.stack_name, "explain", str(order_id)]
-        explained = CliRunner().invoke(cli, arguments, obj=App(LocalAws(stack)))
-        assert explained.exit_code == 0
-        printed += f"$ dv-resend explain {order_id}\n{explained.stdout}\n"
+    printed = "".join(explained(stack, order_id) for order_id in orders)
 
     assert len(orders) == 27
     assert emulator.puts == []
@@ -136,6 +129,22 @@ def test_readme_shows_what_bulk_prints(dv_resend: Command, tmp_path: Path) -> No
 
     lines = [part for line in printed.splitlines() for part in wrapped(line, " " * 4)]
     is_documented("README.md", "Call it", "".join(f"{line}\n" for line in lines))
+
+
+def forget_resends(stack: LocalStack) -> None:
+    """Delete all send records."""
+    table = stack.client("dynamodb")
+    for item in table.scan(TableName=stack.send_records_table)["Items"]:
+        table.delete_item(TableName=stack.send_records_table, Key={"id": item["id"]})
+
+
+def explained(stack: LocalStack, order_id: int) -> str:
+    """Return how a shell shows `dv-resend explain`."""
+    # In this process, which is quicker.
+    arguments = ["--stack", stack.stack_name, "explain", str(order_id)]
+    printed = CliRunner().invoke(cli, arguments, obj=App(LocalAws(stack)))
+    assert printed.exit_code == 0
+    return f"$ dv-resend explain {order_id}\n{printed.stdout}\n"
 
 
 def is_documented(page: str, section: str, text: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 import requests
 from unit.samples import message
 
+from dev.emulator.orders import SEED_IDS
 from dev.emulator.resend_emails import constructed_addresses
 from dev.local.stack import LocalStack
 from e2e.conftest import (
@@ -26,6 +27,7 @@ from e2e.conftest import (
     new_ids,
 )
 from e2e.test_chase import WAITS, Execution
+from e2e.test_docs import explained, forget_resends, is_documented, page_lines
 from e2e.test_sweep import outcomes, sweep
 
 type Add = Callable[..., int]
@@ -540,3 +542,16 @@ def test_chase_follows_order_until_it_is_issued(stack: LocalStack, emulator: Emu
     assert (status, said["result"]) == ("SUCCEEDED", "issued")
     assert [send["outcome"] for send in said["sends"]][:2] == ["sent", "duplicate"]
     assert asked(emulator) == mailed(emulator) == names
+
+
+# ---------------------------------------------------------------- the documents
+
+
+def test_dry_run_page_explains_orders_that_share_a_domain(stack: LocalStack, put: Put) -> None:
+    forget_resends(stack)
+    first, second = SEED_IDS["ov_multi"], SEED_IDS["ov_shared"]
+    assert put(first).status_code == 204
+
+    printed = explained(stack, first) + explained(stack, second)
+
+    is_documented("docs/dry-run.md", "OV orders, explained", page_lines(printed.rstrip()))
