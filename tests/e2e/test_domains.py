@@ -547,6 +547,7 @@ def test_chase_follows_order_until_it_is_issued(stack: LocalStack, emulator: Emu
 # ---------------------------------------------------------------- the documents
 
 
+@pytest.mark.usefixtures("emulator")
 def test_dry_run_page_explains_orders_that_share_a_domain(stack: LocalStack, put: Put) -> None:
     forget_resends(stack)
     first, second = SEED_IDS["ov_multi"], SEED_IDS["ov_shared"]
