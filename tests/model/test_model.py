@@ -50,16 +50,15 @@ def test_clocks_three_minutes_apart_break_a_promise() -> None:
 
 @pytest.mark.parametrize("scenario", DOMAIN_PAIRS, ids=lambda scenario: scenario.name)
 def test_pair_by_domain_keeps_all_promises(scenario: Scenario) -> None:
-    """Every pair without a fault, and those with few states with one."""
+    """Every pair without a fault, and those with the fewest states with one; `make model` explores the rest."""
     states = search(scenario, faults=0, jumps=0).states
 
     assert states > 50
-    assert states >= FEW_STATES or search(scenario, faults=1, jumps=0).states > states
+    assert states >= FEW_STATES // 2 or search(scenario, faults=1, jumps=0).states > states
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_walks_by_domain_keep_all_promises(seed: int) -> None:
-    counts = walks(1000, f"seed {seed}", random_domain_scenario)
+def test_walks_by_domain_keep_all_promises() -> None:
+    counts = walks(1000, "seed 0", random_domain_scenario)
 
     assert counts.scenarios == 1000
     assert counts.happened == {*get_args(What.__value__), *get_args(DomainWhat.__value__)}
