@@ -24,8 +24,10 @@ from dev.emulator import CertCentralEmulator
 from dev.faults.network import Names, deaf, refusing, resetting
 from dv_resend import observability
 from dv_resend.adapters import certcentral_http
-from dv_resend.errors import ResendError
+from dv_resend.errors import CertCentralUnavailable, ResendError
 from faults.conftest import EARLIER, STEPS, Invoke, ReadOutput, Settings, Step, once_at, path_of, session, stored_key
+
+FAILURES = "batchItemFailures"
 
 type Answer = dict[str, Any] | ResendError
 type Port = Callable[[], AbstractContextManager[int]]
@@ -423,7 +425,7 @@ class Cell:
                 code = json.loads(answer["body"])["errors"][0]["code"] if answer["body"] else None
                 return answer["statusCode"], code, answer["headers"].get("Retry-After")
             case "queue":
-                return logged, "again" if answer["batchItemFailures"] else "done"
+                return logged, "again" if answer[FAILURES] else "done"
             case _:
                 return (answer["outcome"],)
 
@@ -444,6 +446,12 @@ def cells_of_second_domain(fault: Fault) -> list[Cell]:
 def ports() -> Iterator[dict[Port, int]]:
     with ExitStack() as stack:
         yield {port: stack.enter_context(port()) for port in (refusing, deaf, resetting)}
+
+
+def is_unavailable(answer: Answer) -> bool:
+    if isinstance(answer, CertCentralUnavailable):
+        return True
+    return not isinstance(answer, ResendError) and (answer.get("statusCode") == 503 or bool(answer.get(FAILURES)))
 
 
 @dataclass
@@ -483,6 +491,11 @@ class Calls:
         return answer
 
     def repeated(self, cell: Cell, target: Target) -> Answer:
+        """Make the call again, without the fault; once more if CertCentral's answer was late: the machine is busy."""
+        answer = self.repeated_once(cell, target)
+        return self.repeated_once(cell, target) if is_unavailable(answer) else answer
+
+    def repeated_once(self, cell: Cell, target: Target) -> Answer:
         return self.call(cell.call(target.order_id, repeated=True), 29)
 
     def call(self, ask: dict[str, Any], seconds: float) -> Answer:
