@@ -18,6 +18,7 @@ _SOON_SECONDS = 300
 # How the function's errors say what became of the other domains (docs/calling.md, "OV and EV orders").
 _MAILED = re.compile(r" (?:Sent|Already mailed|OutcomeUnknown): [\w*-]+\.\w")
 _LEFT = re.compile(r" Left: [0-9]+ of [0-9]+ domains \(")
+_NO_FORCE = " Do not repeat the forced call: "
 _NO_EMAIL = re.compile(r" is validated by \S.*, so no email helps\. | is already validated at \S+: leave it out\.")
 PLANNED = {
     "sent": "would be mailed",
@@ -100,6 +101,11 @@ def has_mailed_some(message: str) -> bool:
 def leaves_some(message: str) -> bool:
     """Whether an error's message says that a repeat sends the rest."""
     return _LEFT.search(message) is not None
+
+
+def forbids_force(message: str) -> bool:
+    """Whether an error's message says how to send the rest of a forced call; no email is in doubt then."""
+    return _NO_FORCE in message
 
 
 def says_what_helps(message: str) -> bool:

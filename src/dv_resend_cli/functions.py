@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dv_resend_cli.aws import as_failure, error_code, one_line
-from dv_resend_cli.domains import has_mailed_some, leaves_some, says_what_helps
+from dv_resend_cli.domains import forbids_force, has_mailed_some, leaves_some, says_what_helps
 from dv_resend_cli.errors import FUNCTION_ERRORS, ExitCode, Failure
 
 if TYPE_CHECKING:
@@ -143,6 +143,8 @@ class Functions:
 def advice_after(name: str, message: str) -> str:
     """Return what to do after an error of the function, as far as its message leaves that open."""
     advice = FUNCTION_ERRORS[name][1]
+    if forbids_force(message):
+        return ""
     # The message says what was sent before, of an order that is not DV.
     if leaves_some(message):
         return advice.removeprefix("Nothing was sent. ")

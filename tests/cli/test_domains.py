@@ -7,6 +7,7 @@ import pytest
 from cli.conftest import OUTPUTS, FakeAws, Run
 from dev import pages
 from dv_resend.core.domain_outcomes import DomainOutcome, DomainRun
+from dv_resend.core.domain_resend import _not_to_be_forced_again
 from dv_resend.core.domains import OrderDomains
 from dv_resend.core.orders import Domain, NameStatus, Order, OrderStatus
 from dv_resend.core.requests import Recipient, ResendRequest
@@ -98,6 +99,7 @@ def test_advice_after_some_domains_does_not_say_nothing_was_sent(
     assert run("resend", 7).stderr.splitlines() == [f"{error}: {message}", advice]
 
 
+FORCED = _not_to_be_forced_again(RateLimited(LIMIT)).message
 OF_METHOD = "ov-dns.example is validated by dns-txt-token, so no email helps. Complete that validation."
 CORRECT = "Correct the request, or the order in CertCentral."
 REPEAT = "The same command, without --force, then tries that domain again."
@@ -120,6 +122,13 @@ def test_advice_after_a_refusal_fits_its_message(aws: FakeAws, run: Run, error: 
     aws.function_fails(error, message)
 
     assert run("resend", 7).stderr.splitlines() == [f"{error}: {message}", advice]
+
+
+def test_forced_call_sent_in_part_gets_no_further_advice(aws: FakeAws, run: Run) -> None:
+    """Its message says how to send the rest. No email is in doubt, so nobody has to be asked."""
+    aws.function_fails("OutcomeUnknown", FORCED)
+
+    assert run("resend", 7, "--force").stderr.splitlines() == [f"OutcomeUnknown: {FORCED}"]
 
 
 # ---------------------------------------------------------------- explain

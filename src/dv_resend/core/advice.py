@@ -191,15 +191,21 @@ def _recipients(plan: "ResendPlan") -> Iterator[str]:
         not_named = [domain.scope for domain in plan.domains if domain.outcome == "not_named"]
         if not_named:
             yield (
-                f"Nobody is named at {shortened(not_named)}, so nobody would be mailed about it. Without recipients, a "
-                "resend mails about every domain that was not mailed inside the cool-down."
+                f"Nobody is named at {shortened(not_named)}, so nobody would be mailed there. Without recipients, a "
+                "resend mails about every open domain that was not mailed inside the cool-down."
             )
     elif forgotten:
         yield (
             f"Not validated yet, but nobody would be mailed: {_some(forgotten)}. Name recipients for these too, or "
             "leave the recipients out."
         )
-    if not plan.request.recipients:
+    if not plan.request.recipients and plan.domains is not None:
+        # Domain-level resend page.
+        yield (
+            "Without recipients, DigiCert mails all addresses that it lists for an open domain. To mail fewer, name "
+            "the recipients."
+        )
+    elif not plan.request.recipients:
         yield (
             "No recipients given, so DigiCert picks from the accepted addresses for each name that is not validated "
             "yet. To be sure who is mailed, name the recipients."

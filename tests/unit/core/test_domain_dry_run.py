@@ -94,7 +94,14 @@ def test_named_recipients_go_to_their_domain_only(fakes: Fakes) -> None:
 
     assert outcomes(plan) == {"a.test": "not_named", "b.test": "sent"}
     assert (plan.domains or ())[1].upstream_body == {"name_scope": "b.test", "email_array": ["jane@mail.test"]}
-    assert "Nobody is named at a.test, so nobody would be mailed about it." in advice(plan)
+    assert "Nobody is named at a.test, so nobody would be mailed there." in advice(plan)
+
+
+def test_default_recipients_are_all_that_are_listed(fakes: Fakes) -> None:
+    plan = dry_run(fakes)
+
+    assert "Without recipients, DigiCert mails all addresses that it lists for an open domain." in advice(plan)
+    assert "DigiCert picks" not in advice(plan)
 
 
 def test_name_tells_the_domain_that_validates_it(fakes: Fakes) -> None:
