@@ -32,7 +32,7 @@ PLANNED = {
 """What a resend would do about a domain, by its outcome in a plan; any other is the name of an error."""
 _DONE = {
     "sent": "sent",
-    "duplicate": "duplicate: already mailed inside the cool-down, perhaps for another order",
+    "duplicate": f"duplicate: {PLANNED['duplicate']}",
 }
 
 

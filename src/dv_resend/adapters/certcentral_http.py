@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 from dv_resend import __version__
 from dv_resend.adapters.certcentral_response import Response, decompress, parse_retry_after
 from dv_resend.adapters.certcentral_session import UntrustedCertificate, new_session
+from dv_resend.core.requests import MARGIN_SECONDS
 from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from dv_resend.adapters.api_key import ApiKey
 
 CONNECT_TIMEOUT_SECONDS = 3.0
-# Kept free at the end of an invocation, so that the outcome can be recorded and answered.
-MARGIN_SECONDS = 3.0
 # A connection that idled longer may be dead without notice: a frozen function reads no FIN, and the reset of a dead
 # connection looks exactly like a reset after sending.
 IDLE_LIMIT_SECONDS = 30.0

@@ -145,8 +145,7 @@ class SendGuard:
 
         def once(record: SendRecord) -> "DomainRun | NoReminder":
             now = self._now()
-            if record.claim is not None and record.claim.is_live(now):
-                raise _in_progress(record, record.claim.live_until, now)
+            _require_no_live_claim(record, now)
             if attempt.reminder is not None and record.reminders.get(attempt.reminder) == "done":
                 return NoReminder("already_reminded")
             held = claim(record, attempt, (), self.draw(), now)
@@ -169,8 +168,7 @@ class SendGuard:
             now, attempted = self._now(), [each for each in record.attempted_reminders() if each != but]
             if not attempted:
                 return record
-            if record.claim is not None and record.claim.is_live(now):
-                raise _in_progress(record, record.claim.live_until, now)
+            _require_no_live_claim(record, now)
             report(
                 OutcomeUnknown(
                     f"A reminder of {_subject(record)} ({', '.join(attempted)}) may or may not have been sent. It is "
@@ -295,6 +293,11 @@ def _unknown(record: SendRecord, until: int, now: int) -> OutcomeUnknown:
         "whether the email arrived before you force another one.",
         retry_after=until - now if until > now else None,
     )
+
+
+def _require_no_live_claim(record: SendRecord, now: int) -> None:
+    if record.claim is not None and record.claim.is_live(now):
+        raise _in_progress(record, record.claim.live_until, now)
 
 
 def _in_progress(record: SendRecord, until: int, now: int) -> ResendInProgress:

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dv_resend.core.addresses import without_wildcard
 from dv_resend.core.domain_outcomes import require_time
-from dv_resend.core.domains import OrderDomains, check_listed
+from dv_resend.core.domains import OrderDomains, check_listed, joined
 from dv_resend.core.dry_run import Repeat, find_repeat, names_of, objection_to, report_names
 from dv_resend.core.eligibility import check_waiting, without_validated
 from dv_resend.core.plan import DomainReport, NameReport, ResendPlan
 from dv_resend.core.recipients import domains_to_look_up
-from dv_resend.core.requests import Skipped
 from dv_resend.errors import (
     InvalidRequest,
     OrderNotEligible,
@@ -141,14 +140,7 @@ class DomainDryRun:
             require_time(invocation.deadline, self._clock())
             if part.domain is not None:
                 repeats[part.domain] = find_repeat(self._guard, part, listed, invocation)
-        mailed = [repeat.request for repeat in repeats.values() if repeat.would_be == "sent"]
-        if mailed:
-            recipients = tuple(recipient for part in mailed for recipient in part.recipients)
-            skipped = [skipped for part in mailed for skipped in part.skipped]
-            repeated = [repeat.request for repeat in repeats.values() if repeat.would_be == "duplicate"]
-            skipped += [Skipped(recipient, "already_mailed") for part in repeated for recipient in part.recipients]
-            request = replace(request, recipients=recipients, skipped=(*request.skipped, *skipped))
-        return _Planned(request, repeats)
+        return _Planned(joined(request, ((each.request, each.would_be) for each in repeats.values())), repeats)
 
 
 class _Planned(NamedTuple):

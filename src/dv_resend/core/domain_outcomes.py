@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from dv_resend.core.domains import scope_of
 from dv_resend.core.recipients import shortened
+from dv_resend.core.requests import MARGIN_SECONDS
 from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown, ResendError, ResendInProgress
 
 if TYPE_CHECKING:
@@ -12,9 +13,6 @@ if TYPE_CHECKING:
 
     from dv_resend.core.requests import ResendRequest
     from dv_resend.core.results import ResendResult
-
-# Kept free at the end of an invocation, so that the outcome can be recorded and answered.
-RESERVE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,7 @@ class DomainRun:
     @property
     def unknown(self) -> OutcomeUnknown | None:
         """The error that says about which domains the outcome is unknown."""
-        error = self._error_of(OutcomeUnknown)
-        return error if isinstance(error, OutcomeUnknown) else None
+        return self._error_of(OutcomeUnknown)
 
     @property
     def error(self) -> ResendError | None:
@@ -118,11 +115,11 @@ class DomainRun:
             sentences.append(f"Left: {len(self.left)} of {total} domains ({scopes}){repeat}.")
         return sentences
 
-    def _error_of(self, kind: type[ResendError]) -> ResendError | None:
+    def _error_of[E: ResendError](self, kind: type[E]) -> E | None:
         return next((each.error for each in self.outcomes if isinstance(each.error, kind)), None)
 
 
 def require_time(deadline: float, now: float) -> None:
     """Raise `CertCentralUnavailable` if too little time is left for another domain, even if nobody is mailed there."""
-    if deadline - now < RESERVE_SECONDS:
+    if deadline - now < MARGIN_SECONDS:
         raise CertCentralUnavailable("Too little time was left for another domain. Nothing was sent. Try again later.")

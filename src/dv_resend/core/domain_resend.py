@@ -4,14 +4,13 @@ Each domain has a send record of its own. So what was sent stays recorded whatev
 rest only.
 """
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dv_resend.core.domain_outcomes import DomainOutcome, DomainRun, require_time
-from dv_resend.core.domains import OrderDomains, check_listed
+from dv_resend.core.domains import OrderDomains, check_listed, joined
 from dv_resend.core.eligibility import check_waiting, without_validated
 from dv_resend.core.recipients import check_recipients
-from dv_resend.core.requests import ResendRequest, Skipped
+from dv_resend.core.requests import ResendRequest
 from dv_resend.core.results import ReminderResult, ResendResult
 from dv_resend.core.send_record import KEPT_SECONDS, REMINDER_QUIET_SECONDS, NoReminder
 from dv_resend.errors import OutcomeUnknown, ResendError
@@ -137,8 +136,7 @@ class DomainResender:
         )
         if isinstance(answer, NoReminder):
             return ReminderResult(domains.order_id, answer.outcome)
-        sent = any(each.name == "sent" for each in answer.outcomes)
-        return ReminderResult(domains.order_id, "sent" if sent else "already_mailed")
+        return ReminderResult(domains.order_id, "sent" if answer.has_sent else "already_mailed")
 
     def _listed(self, parts: "Sequence[ResendRequest]", deadline: float) -> "Sequence[ResendRequest]":
         """Return the parts, after a look at the list of each domain at which recipients are named."""
@@ -174,18 +172,8 @@ def _result(request: ResendRequest, run: DomainRun) -> ResendResult:
     """Return the result of a request whose every domain is mailed, now or before."""
     results = [each.result for each in run.outcomes if each.result is not None]
     sent = [result for result in results if result.outcome == "sent"]
-    if sent:
-        skipped = [each for result in sent for each in result.request.skipped]
-        skipped += [
-            Skipped(recipient, "already_mailed")
-            for result in results
-            if result.outcome == "duplicate"
-            for recipient in result.request.recipients
-        ]
-        recipients = tuple(recipient for result in sent for recipient in result.request.recipients)
-        request = replace(request, recipients=recipients, skipped=(*request.skipped, *skipped))
     return ResendResult(
-        request,
+        joined(request, ((result.request, result.outcome) for result in results)),
         "sent" if sent else "duplicate",
         sent_at=max(result.sent_at for result in sent or results),
         until=min(result.until for result in results),

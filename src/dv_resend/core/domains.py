@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from dv_resend.core.addresses import is_domain_name, is_ip_address, mask_address, without_wildcard
 from dv_resend.core.orders import Domain
 from dv_resend.core.recipients import shortened
+from dv_resend.core.requests import Skipped
 from dv_resend.errors import OrderNotEligible, RecipientNotAllowed, RecipientUnverified
 
 if TYPE_CHECKING:
@@ -215,6 +216,22 @@ def check_listed(parts: "Iterable[tuple[ResendRequest, DomainEmails]]") -> "list
     if refused:
         raise RecipientNotAllowed(refused)
     return checked
+
+
+def joined(request: "ResendRequest", parts: "Iterable[tuple[ResendRequest, str]]") -> "ResendRequest":
+    """Return a request as its parts, each with its outcome, were sent: whom it mails, and who is skipped.
+
+    It is unchanged if no part was sent.
+    """
+    parts = list(parts)
+    sent = [part for part, outcome in parts if outcome == "sent"]
+    if not sent:
+        return request
+    repeated = (part for part, outcome in parts if outcome == "duplicate")
+    mailed_before = (Skipped(recipient, "already_mailed") for part in repeated for recipient in part.recipients)
+    skipped = (each for part in sent for each in part.skipped)
+    recipients = tuple(recipient for part in sent for recipient in part.recipients)
+    return replace(request, recipients=recipients, skipped=(*request.skipped, *skipped, *mailed_before))
 
 
 def scope_of(part: "ResendRequest") -> str:

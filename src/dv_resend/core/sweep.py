@@ -1,7 +1,7 @@
 """The use case of the sweep: find the orders that a reminder is due for, and queue the reminders."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -103,7 +103,7 @@ class Sweeper:
         now = datetime.fromtimestamp(self._clock(), UTC)
         offset = request.offset
         for page in pending_pages(self._certcentral, offset, deadline):
-            due = list(_due_reminders(page, summary, stuck, now, settings.reminder_days))
+            due = list(_due_reminders(page, summary, stuck, now, settings))
             if summary.plan is not None:
                 planned = [reminder.to_json() | {"name": name} for name, reminder in due]
                 summary.plan += planned[: MAX_ROWS - len(summary.plan)]
@@ -133,7 +133,7 @@ class Sweeper:
 
 
 def _due_reminders(
-    page: "list[ListedOrder]", summary: SweepSummary, stuck: StuckOrders, now: datetime, days: Sequence[int]
+    page: "list[ListedOrder]", summary: SweepSummary, stuck: StuckOrders, now: datetime, settings: "Config"
 ) -> Iterator[tuple[str, Reminder]]:
     """Count the orders of a page, and yield name and reminder of each order that one is, or may be, due for."""
     for row in page:
@@ -141,7 +141,7 @@ def _due_reminders(
         status = (row.status or "unknown").casefold()
         counted = status if status in summary.by_status or len(summary.by_status) < MAX_STATUSES else OTHER_STATUSES
         summary.by_status[counted] = summary.by_status.get(counted, 0) + 1
-        order = pending_order(row, now, days, all_order_types=summary.pending_other is not None)
+        order = pending_order(row, now, settings.reminder_days, all_order_types=settings.all_order_types)
         if order is None:
             continue
         if order.is_dv:

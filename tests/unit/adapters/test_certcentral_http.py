@@ -25,6 +25,7 @@ from dv_resend import __version__
 from dv_resend.adapters import certcentral_http, certcentral_response, certcentral_session
 from dv_resend.adapters.certcentral_http import ATTEMPTS, Call, CertCentralHttp
 from dv_resend.adapters.certcentral_response import Response
+from dv_resend.core.requests import MARGIN_SECONDS
 from dv_resend.errors import CertCentralUnavailable, OutcomeUnknown, UpstreamError
 from unit.adapters.conftest import (
     GET,
@@ -38,7 +39,7 @@ from unit.adapters.conftest import (
 )
 
 REDIRECTS = (301, 302, 303, 307, 308)
-TIME_NEEDED = certcentral_http.CONNECT_TIMEOUT_SECONDS + TIMEOUT_SECONDS + certcentral_http.MARGIN_SECONDS
+TIME_NEEDED = certcentral_http.CONNECT_TIMEOUT_SECONDS + TIMEOUT_SECONDS + MARGIN_SECONDS
 
 both_methods = pytest.mark.parametrize("call", [GET, PUT], ids=lambda call: call.method)
 
@@ -198,7 +199,7 @@ def test_dripping_body_ends_with_the_time(
     monkeypatch.setattr(certcentral_http, "CONNECT_TIMEOUT_SECONDS", 0.2)
     emulator.inject({"fault": "drip", "status": 200, "seconds_per_byte": 0.05, "body": "x" * 2000})
 
-    deadline = later(certcentral_http.MARGIN_SECONDS + 0.2 + 0.5 + 0.3)
+    deadline = later(MARGIN_SECONDS + 0.2 + 0.5 + 0.3)
 
     answer = make_http(timeout_seconds=0.5).call(PUT, deadline)
 
